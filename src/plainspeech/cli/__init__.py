@@ -1,0 +1,36 @@
+"""The command line: one verb a function, one group of verbs a module.
+
+Verbs import what they need when they run, so that ``plainspeech --help`` and ``transcribe`` stay
+quick and need no training extra.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from plainspeech.cli import data, evaluate, model, train, transcribe
+from plainspeech.errors import PlainspeechError
+
+app = typer.Typer(
+    help="Speech to text: train, evaluate and transcribe.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(transcribe.transcribe)
+app.command()(evaluate.evaluate)
+app.command()(train.train)
+app.command()(train.export)
+app.add_typer(data.app, name="data")
+app.add_typer(model.app, name="model")
+
+
+def main() -> None:
+    """Run the command line; a `PlainspeechError` is one line on stderr and exit status 1."""
+    try:
+        app()
+    except PlainspeechError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
+        sys.exit(1)

@@ -1,0 +1,123 @@
+"""``plainspeech evaluate``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from plainspeech.cli.extras import needs
+from plainspeech.errors import PlainspeechError
+
+if TYPE_CHECKING:
+    from plainspeech.data.manifest import Utterance
+    from plainspeech.evaluation.recognition import Missing, Recognition, Recognizer
+    from plainspeech.evaluation.record import Evaluation
+
+BUNDLED = "bundled"
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help=f"A model bundle, folder or zip; {BUNDLED!r} is the one in the package."
+        ),
+    ],
+    manifest: Annotated[Path, typer.Argument(help="Utterances, as data prepare writes them.")],
+    listing: Annotated[
+        int, typer.Option(min=0, help="How many utterances to show, actual against predicted.")
+    ] = 5,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", help="Write every count and hypothesis to this file.", dir_okay=False
+        ),
+    ] = None,
+    sclite: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write ref.trn and hyp.trn for NIST sclite to this folder.", file_okay=False
+        ),
+    ] = None,
+) -> None:
+    """Measure the word and character error rates of a model."""
+    with needs("evaluate"):
+        from plainspeech.evaluation.record import Evaluation, write_json
+        from plainspeech.evaluation.sclite import write_trn
+        from plainspeech.evaluation.scores import Scores
+    from plainspeech.data.manifest import read_manifest
+    from plainspeech.runtime.bundle import bundled_model_path
+    from plainspeech.runtime.recognizer import load_model
+
+    utterances = read_manifest(manifest)
+    path = bundled_model_path() if model == BUNDLED else Path(model)
+    recognizer = load_model(path)
+    recognition = _recognise(recognizer, utterances)
+    if not recognition.pairs:
+        raise PlainspeechError(f"{manifest}: not one of its recordings can be read")
+    evaluation = Evaluation(
+        model=str(path),
+        model_name=str(recognizer.bundle.card.get("name", "")),
+        manifest=str(manifest),
+        decoder="greedy",
+        command=shlex.join(["plainspeech", *sys.argv[1:]]),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        recognition=recognition,
+        scores=Scores.of(recognition.pairs),
+    )
+    try:
+        if json_file:
+            write_json(json_file, evaluation)
+        if sclite:
+            write_trn(sclite, recognition.pairs)
+    finally:  # a full disk does not cost the figures
+        _print(evaluation, listing)
+    if recognition.missing:
+        raise typer.Exit(1)
+
+
+def _recognise(recognizer: Recognizer, utterances: list[Utterance]) -> Recognition:
+    """Recognise ``utterances`` with a progress bar and an error line for each missing one."""
+    from plainspeech.evaluation.recognition import recognise
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task("evaluating", total=len(utterances))
+
+        def on_missing(missing: Missing) -> None:
+            console.print(f"error: {missing.reason}", markup=False)
+
+        return recognise(recognizer, utterances, lambda done: bars.advance(bar, done), on_missing)
+
+
+def _print(evaluation: Evaluation, number: int) -> None:
+    from plainspeech.evaluation.listing import listing, spread
+    from plainspeech.evaluation.report import headline, speaker_table, summary_table
+
+    console = Console(highlight=False)
+    for pair in spread(evaluation.scores.pairs, number):
+        console.print(listing(pair, console.width), soft_wrap=True, end="\n\n")
+    console.print(speaker_table(evaluation.scores))
+    console.print(headline(evaluation), markup=False, soft_wrap=True)
+    console.print(summary_table(evaluation))

@@ -1,0 +1,1 @@
+"""Corpora: download, manifests, checks, augmentation and batches."""

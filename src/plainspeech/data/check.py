@@ -1,0 +1,179 @@
+"""Find the utterances that would spoil a training or a measurement, and name each."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from plainspeech import audio
+from plainspeech.alphabet import ENGLISH, Alphabet, ctc_frames_needed
+from plainspeech.data.manifest import Utterance
+from plainspeech.data.tracking import Track, untracked
+from plainspeech.errors import PlainspeechError
+from plainspeech.features import FeatureSettings
+
+SILENT = 1e-3
+"""A recording no sample of which is beyond this, of full scale 1 (-60 dB), is silent."""
+
+FULL_SCALE = 0.99
+CLIPPED = 1e-3
+"""A recording with more than this share of its samples at `FULL_SCALE` or beyond is clipped."""
+
+DURATION_TOLERANCE = 0.05
+"""Seconds by which a manifest's duration may be off; a few frames of features."""
+
+WARNINGS = frozenset({"clipped", "shared speaker"})
+"""The kinds of findings that a corpus can be used with."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault of one utterance.
+
+    Attributes:
+        kind: for counting, such as ``"silent"``.
+        utterance: that has it.
+        what: the fault and its mend.
+    """
+
+    kind: str
+    utterance: Utterance
+    what: str
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the corpus should not be used as it is."""
+        return self.kind not in WARNINGS
+
+    def __str__(self) -> str:
+        warning = "" if self.is_error else "warning: "
+        return f"{self.utterance.origin}: {self.utterance.id}: {warning}{self.what}"
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """What is kept of a decoded recording."""
+
+    samples: int
+    peak: float
+    at_full_scale: float
+    digest: bytes
+
+
+def check(
+    splits: Sequence[Sequence[Utterance]],
+    alphabet: Alphabet = ENGLISH,
+    frame_seconds: float = 0.03,
+    track: Track = untracked,
+) -> list[Finding]:
+    """Decode and examine every utterance.
+
+    Args:
+        splits: the utterances of each manifest; between two of them, nothing may be shared.
+        alphabet: of the model.
+        frame_seconds: from one output of the model to the next.
+        track: shows progress.
+
+    Returns:
+        Findings, in the order of the utterances; those that compare utterances come last.
+    """
+    utterances = [utterance for split in splits for utterance in split]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        heard = list(track(pool.map(_listen, utterances), len(utterances)))
+    findings: list[Finding] = []
+    for utterance, recording in zip(utterances, heard, strict=True):
+        findings += _of_text(utterance, alphabet)
+        if isinstance(recording, Finding):
+            findings.append(recording)
+            continue
+        findings += _of_audio(utterance, recording)
+        findings += _of_alignment(utterance, recording, alphabet, frame_seconds)
+    digests = [r.digest if isinstance(r, _Recording) else None for r in heard]
+    return [*findings, *_repeats(splits, digests), *_shared_speakers(splits)]
+
+
+def _listen(utterance: Utterance) -> _Recording | Finding:
+    try:
+        waveform = audio.read(utterance.audio)
+    except PlainspeechError as error:
+        return Finding("unreadable or empty", utterance, f"{error}; mend the file or leave it out")
+    level = np.abs(waveform)
+    return _Recording(
+        samples=len(waveform),
+        peak=float(level.max()),
+        at_full_scale=float((level >= FULL_SCALE).mean()),
+        digest=hashlib.blake2b(waveform.tobytes(), digest_size=16).digest(),
+    )
+
+
+def _of_text(utterance: Utterance, alphabet: Alphabet) -> Iterator[Finding]:
+    foreign = alphabet.foreign(utterance.text)
+    if foreign:
+        what = f"the transcript has {foreign!r}, which the alphabet does not"
+        yield Finding("not in alphabet", utterance, f"{what}: run 'plainspeech data prepare'")
+    if not utterance.text.strip():
+        yield Finding("no transcript", utterance, "the transcript is empty: leave it out")
+
+
+def _of_audio(utterance: Utterance, recording: _Recording) -> Iterator[Finding]:
+    seconds = recording.samples / audio.SAMPLE_RATE
+    if abs(seconds - utterance.duration) > DURATION_TOLERANCE:
+        what = f"the manifest tells {utterance.duration:.2f} s, the recording has {seconds:.2f} s"
+        yield Finding("wrong duration", utterance, f"{what}: run 'plainspeech data prepare'")
+    if recording.peak < SILENT:
+        what = f"silent, no sample is beyond {SILENT:g} of full scale: leave it out"
+        yield Finding("silent", utterance, what)
+    if recording.at_full_scale > CLIPPED:
+        what = f"{recording.at_full_scale:.1%} of the samples are clipped: take a cleaner recording"
+        yield Finding("clipped", utterance, what)
+
+
+def _of_alignment(
+    utterance: Utterance, recording: _Recording, alphabet: Alphabet, frame_seconds: float
+) -> Iterator[Finding]:
+    if alphabet.foreign(utterance.text):
+        return
+    features = FeatureSettings()
+    seconds = features.frames(recording.samples) * features.hop_ms / 1000
+    frames = math.ceil(round(seconds / frame_seconds, 6))
+    needed = ctc_frames_needed(alphabet.encode(utterance.text))
+    if frames < needed:
+        what = f"CTC needs {needed} frames for the transcript, the recording has {frames}"
+        mend = "is it the transcript of another recording? If not, leave it out"
+        yield Finding("not alignable", utterance, f"{what}: {mend}")
+
+
+def _repeats(
+    splits: Sequence[Sequence[Utterance]], digests: Sequence[bytes | None]
+) -> Iterator[Finding]:
+    """Find what has the id or the recording of an earlier utterance."""
+    first: dict[str | bytes, tuple[int, Utterance]] = {}
+    places = ((index, utterance) for index, split in enumerate(splits) for utterance in split)
+    for (index, utterance), digest in zip(places, digests, strict=True):
+        keys: dict[str, str | bytes | None] = {"id": utterance.id, "recording": digest}
+        known = [(thing, key) for thing, key in keys.items() if key is not None and key in first]
+        if known:
+            thing, key = known[0]
+            other_index, other = first[key]
+            kind = "duplicated" if other_index == index else "shared between splits"
+            what = f"{kind}: the same {thing} as {other.id} ({other.origin}): keep one of them"
+            yield Finding(kind, utterance, what)
+        first = {key: (index, utterance) for key in keys.values() if key is not None} | first
+
+
+def _shared_speakers(splits: Sequence[Sequence[Utterance]]) -> Iterator[Finding]:
+    """Find the first utterance of each split whose speaker an earlier split has too."""
+    earlier: dict[str, Utterance] = {}
+    for split in splits:
+        here = {utterance.speaker: utterance for utterance in reversed(split) if utterance.speaker}
+        for speaker, utterance in here.items():
+            if speaker in earlier:
+                what = f"speaker {speaker} also speaks in another split, {earlier[speaker].origin}"
+                yield Finding("shared speaker", utterance, what)
+        earlier = here | earlier

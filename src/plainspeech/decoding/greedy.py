@@ -1,0 +1,97 @@
+"""Greedy CTC decoding: the best symbol of every frame (Graves et al., ICML 2006, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.errors import PlainspeechError
+from plainspeech.transcript import Transcript, Word
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Neighbouring frames with the same best symbol, which writes one character.
+
+    Attributes:
+        character: what they write.
+        start: first frame.
+        end: the frame after the last.
+    """
+
+    character: str
+    start: int
+    end: int
+
+
+def decode_greedy(log_probabilities: Array, alphabet: Alphabet, frame_seconds: float) -> Transcript:
+    """Return what the best symbols of the frames write.
+
+    Repeated symbols are one, blanks write nothing, and any number of spaces parts two words. A
+    word lasts from the first frame that wrote it to the end of the last.
+
+    Args:
+        log_probabilities: ``(frames, symbols)``, natural logarithms, the blank last.
+        alphabet: of the model.
+        frame_seconds: from one frame to the next.
+
+    Raises:
+        PlainspeechError: the alphabet has another number of symbols.
+    """
+    best = log_probabilities.max(axis=1, initial=-np.inf)
+    words = [
+        _word(runs, best, frame_seconds) for runs in _words(_runs(log_probabilities, alphabet))
+    ]
+    return Transcript(
+        text=" ".join(word.text for word in words),
+        words=tuple(words),
+        duration=len(log_probabilities) * frame_seconds,
+    )
+
+
+def greedy_text(log_probabilities: Array, alphabet: Alphabet) -> str:
+    """Return the text of `decode_greedy`, without its times."""
+    runs = _runs(log_probabilities, alphabet)
+    return " ".join("".join(run.character for run in word) for word in _words(runs))
+
+
+def _runs(log_probabilities: Array, alphabet: Alphabet) -> list[_Run]:
+    if log_probabilities.ndim != 2 or log_probabilities.shape[1] != alphabet.size:
+        raise PlainspeechError(
+            f"log-probabilities have the shape {log_probabilities.shape}; "
+            f"the alphabet needs (frames, {alphabet.size})"
+        )
+    ids = log_probabilities.argmax(axis=1)
+    starts = np.flatnonzero(np.diff(ids, prepend=-1))
+    ends = np.append(starts, len(ids))[1:]
+    return [
+        _Run(alphabet.symbols[symbol], start, end)
+        for symbol, start, end in zip(
+            ids[starts].tolist(), starts.tolist(), ends.tolist(), strict=True
+        )
+        if symbol != alphabet.blank_id
+    ]
+
+
+def _words(runs: Sequence[_Run]) -> list[list[_Run]]:
+    """Part ``runs`` at their spaces."""
+    parts = groupby(runs, key=lambda run: run.character == " ")
+    return [list(word) for is_space, word in parts if not is_space]
+
+
+def _word(runs: Sequence[_Run], best: Array, frame_seconds: float) -> Word:
+    logs = np.concatenate([best[run.start : run.end] for run in runs])
+    return Word(
+        text="".join(run.character for run in runs),
+        start=runs[0].start * frame_seconds,
+        end=runs[-1].end * frame_seconds,
+        # A logarithm may lie above zero by a rounding.
+        confidence=min(1.0, float(np.exp(logs, dtype=np.float64).mean())),
+    )

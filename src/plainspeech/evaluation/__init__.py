@@ -1,0 +1,1 @@
+"""Error rates, their uncertainty, and reports."""

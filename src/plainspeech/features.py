@@ -1,0 +1,113 @@
+"""Log-mel filter banks: one implementation for training and for use."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import kaldi_native_fbank as knf
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.errors import PlainspeechError
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """How a waveform becomes features; stored in every checkpoint and model bundle.
+
+    Attributes:
+        sample_rate: Hz.
+        bins: mel filters.
+        window_ms: length of the analysis window (Povey's), zero-padded to a power of two samples.
+        hop_ms: from one frame to the next.
+        low_hz: lower edge of the first filter.
+        high_hz: upper edge of the last filter.
+        normalise: ``"utterance"`` brings every bin to zero mean and unit deviation over the
+            utterance, which removes the microphone and the loudness; ``"none"`` leaves the logs.
+    """
+
+    sample_rate: int = 16_000
+    bins: int = 80
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    low_hz: float = 20.0
+    high_hz: float = 7_600.0
+    normalise: str = "utterance"
+
+    def __post_init__(self) -> None:
+        if self.normalise not in ("utterance", "none"):
+            raise PlainspeechError(
+                f"features.normalise is {self.normalise!r}; it can be 'utterance' or 'none'"
+            )
+        if not 0 <= self.low_hz < self.high_hz <= self.sample_rate / 2:
+            raise PlainspeechError(
+                f"features: 0 <= low_hz < high_hz <= {self.sample_rate / 2:g} must hold"
+            )
+        empty = self.empty_filters()
+        if empty:
+            raise PlainspeechError(
+                f"features: {len(empty)} of {self.bins} mel filters hold no frequency of the "
+                f"spectrum; use fewer bins or a longer window_ms"
+            )
+
+    def empty_filters(self) -> list[int]:
+        """Return the filters between whose edges no frequency of the spectrum falls."""
+        window = round(self.sample_rate * self.window_ms / 1000)
+        fft = 1 << (window - 1).bit_length()
+        spectrum = _mel(np.arange(fft // 2) * self.sample_rate / fft)
+        edges = np.linspace(_mel(self.low_hz), _mel(self.high_hz), self.bins + 2)
+        inside = (spectrum > edges[:-2, None]) & (spectrum < edges[2:, None])
+        return [int(index) for index in np.flatnonzero(~inside.any(axis=1))]
+
+    def frames(self, samples: int) -> int:
+        """Return how many frames ``samples`` samples give: one a hop, rounded."""
+        hop = round(self.sample_rate * self.hop_ms / 1000)
+        return (samples + hop // 2) // hop
+
+
+def _mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return ``hz`` on the mel scale that Kaldi and HTK use."""
+    return np.asarray(1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0))
+
+
+class LogMel:
+    """Log-mel filter bank energies of a waveform, as Kaldi computes them, without dither."""
+
+    def __init__(self, settings: FeatureSettings) -> None:
+        self.settings = settings
+        options = knf.FbankOptions()
+        options.frame_opts.samp_freq = settings.sample_rate
+        options.frame_opts.frame_length_ms = settings.window_ms
+        options.frame_opts.frame_shift_ms = settings.hop_ms
+        options.frame_opts.dither = 0.0
+        # A frame is centred on each hop and the edges are mirrored, so that the number of frames
+        # depends on the duration alone.
+        options.frame_opts.snip_edges = False
+        options.mel_opts.num_bins = settings.bins
+        options.mel_opts.low_freq = settings.low_hz
+        options.mel_opts.high_freq = settings.high_hz
+        self._options = options
+
+    def __call__(self, waveform: Array) -> Array:
+        """Return the features of ``waveform``.
+
+        Args:
+            waveform: ``(samples,)``, float32 in [-1, 1] at the settings' sample rate.
+
+        Returns:
+            ``(frames, bins)`` float32; no frame where the waveform is shorter than half a hop.
+        """
+        bank = knf.OnlineFbank(self._options)
+        bank.accept_waveform(self.settings.sample_rate, np.ascontiguousarray(waveform, np.float32))
+        bank.input_finished()
+        features = np.empty((bank.num_frames_ready, self.settings.bins), np.float32)
+        for index in range(len(features)):
+            features[index] = bank.get_frame(index)
+        if self.settings.normalise == "utterance" and len(features):
+            features -= features.mean(axis=0)
+            # A silent recording has no deviation; the floor keeps it at zero instead of NaN.
+            features /= np.maximum(features.std(axis=0), math.sqrt(np.finfo(np.float32).eps))
+        return features

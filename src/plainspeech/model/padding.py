@@ -1,0 +1,32 @@
+"""What keeps the padding of a batch out of its utterances."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mask(lengths: Tensor, frames: int) -> Tensor:
+    """Return ``(batch, frames)`` bool, true where a frame belongs to the utterance.
+
+    Args:
+        lengths: ``(batch,)`` int64, frames of each utterance.
+        frames: frames of the padded batch.
+    """
+    return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+    """Return ``x`` with the frames of each utterance in reverse order and its padding in place.
+
+    A recurrence over the result reads an utterance from its true end and never its padding; the
+    function undoes itself.
+
+    Args:
+        x: ``(batch, frames, channels)``.
+        lengths: ``(batch,)`` int64.
+    """
+    places = torch.arange(x.shape[1], device=x.device)[None, :]
+    mirrored = lengths[:, None] - 1 - places
+    index = torch.where(mirrored >= 0, mirrored, places)
+    return x.gather(1, index[:, :, None].expand(-1, -1, x.shape[2]))

@@ -1,0 +1,1 @@
+"""Model bundles and the ONNX session that runs them. No torch."""

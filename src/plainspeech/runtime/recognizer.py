@@ -1,0 +1,184 @@
+"""From recordings to transcripts by an ONNX model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech import audio
+from plainspeech.decoding.greedy import decode_greedy
+from plainspeech.errors import PlainspeechError
+from plainspeech.features import LogMel
+from plainspeech.runtime.bundle import Bundle, bundled_model_path
+from plainspeech.transcript import Transcript
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Array = npt.NDArray[np.float32]
+
+_INPUTS = ["features", "lengths"]
+_OUTPUTS = ["log_probabilities", "output_lengths"]
+_BATCH_FRAMES = 20_000  # padding included: 200 s of speech, which bounds the memory of a batch
+
+
+class Recognizer:
+    """A model that is ready to transcribe.
+
+    The ONNX model takes ``features``, float32 ``(batch, frames, bins)`` padded with anything, and
+    ``lengths``, int64 ``(batch,)``; it gives ``log_probabilities``, float32
+    ``(batch, output frames, symbols)`` with natural logarithms and the blank last, and
+    ``output_lengths``, int64 ``(batch,)``. Padding has no influence on what it gives.
+
+    Args:
+        bundle: the model.
+        threads: to compute with; None takes one a core.
+
+    Raises:
+        PlainspeechError: the model is not such an ONNX model.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self._log_mel = LogMel(bundle.features)
+        self._session = _session(bundle, threads)
+
+    def transcribe(
+        self,
+        source: str | Path | BinaryIO | npt.NDArray[Any],
+        sample_rate: int = audio.SAMPLE_RATE,
+    ) -> Transcript:
+        """Transcribe one recording.
+
+        Args:
+            source: path, binary file, or waveform ``(samples,)``: floats in [-1, 1], or integers.
+            sample_rate: Hz, of a waveform; files say theirs.
+
+        Raises:
+            PlainspeechError: the recording cannot be read.
+        """
+        wanted = self.bundle.features.sample_rate
+        if isinstance(source, np.ndarray):
+            waveform = audio.from_array(source, sample_rate, wanted)
+        else:
+            waveform = audio.read(source, wanted)
+        return self.transcribe_waveforms([waveform])[0]
+
+    def transcribe_waveforms(self, waveforms: Sequence[Array]) -> list[Transcript]:
+        """Transcribe many recordings, which takes less time than one by one.
+
+        Args:
+            waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
+        """
+        return [
+            self._transcript(log_probabilities, len(waveform))
+            for log_probabilities, waveform in zip(
+                self.log_probabilities(waveforms), waveforms, strict=True
+            )
+        ]
+
+    def log_probabilities(self, waveforms: Sequence[Array]) -> list[Array]:
+        """Return what the model gives for each of ``waveforms``.
+
+        Args:
+            waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
+
+        Returns:
+            ``(output frames, symbols)`` float32 each, natural logarithms, the blank last; no frame
+            for a waveform that is too short for one frame of features.
+        """
+        results = [np.empty((0, self.bundle.alphabet.size), np.float32) for _ in waveforms]
+        settings = self.bundle.features
+        for batch in _batches([settings.frames(len(waveform)) for waveform in waveforms]):
+            features = [self._log_mel(waveforms[index]) for index in batch]
+            for index, result in zip(batch, self._run(features), strict=True):
+                results[index] = result
+        return results
+
+    def _run(self, features: Sequence[Array]) -> Iterator[Array]:
+        lengths = np.array([len(rows) for rows in features], np.int64)
+        padded = np.zeros((len(features), lengths.max(), features[0].shape[1]), np.float32)
+        for place, rows in zip(padded, features, strict=True):
+            place[: len(rows)] = rows
+        inputs = dict(zip(_INPUTS, (padded, lengths), strict=True))
+        outputs, output_lengths = self._session.run(_OUTPUTS, inputs)
+        for rows, length in zip(outputs, output_lengths.tolist(), strict=True):
+            yield rows[:length].copy()  # a view would keep the whole batch
+
+    def _transcript(self, log_probabilities: Array, samples: int) -> Transcript:
+        duration = samples / self.bundle.features.sample_rate
+        found = decode_greedy(log_probabilities, self.bundle.alphabet, self.bundle.frame_seconds)
+        # The last frame may reach beyond the end of the audio.
+        words = (replace(word, end=min(word.end, duration)) for word in found.words)
+        return Transcript(found.text, tuple(words), duration)
+
+
+def load_model(path: str | Path | None = None, threads: int | None = None) -> Recognizer:
+    """Load a model.
+
+    Args:
+        path: a model bundle, folder or zip; None takes the English model of the package.
+        threads: to compute with; None takes one a core.
+
+    Raises:
+        PlainspeechError: there is no bundle, or it is damaged.
+    """
+    return Recognizer(Bundle.load(bundled_model_path() if path is None else path), threads)
+
+
+def _batches(frames: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the indices of ``frames`` in batches of like lengths; those of length 0 are left out.
+
+    A batch takes `_BATCH_FRAMES` frames, or one utterance where that is longer.
+    """
+    batch: list[int] = []
+    # From the longest: the first of a batch tells what all the others are padded to.
+    for index in sorted(range(len(frames)), key=lambda index: -frames[index]):
+        if batch and frames[batch[0]] * (len(batch) + 1) > _BATCH_FRAMES:
+            yield batch
+            batch = []
+        if frames[index]:
+            batch.append(index)
+    if batch:
+        yield batch
+
+
+def _session(bundle: Bundle, threads: int | None) -> InferenceSession:
+    # Here, so that the command line starts and `plainspeech.training` imports without it.
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 4  # what is fatal comes as an exception too
+    try:
+        session = onnxruntime.InferenceSession(
+            bundle.model, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # of classes that onnxruntime does not export
+        reason = str(error).splitlines()[0]
+        raise PlainspeechError(
+            f"{bundle.origin}: onnxruntime refuses its model: {reason}"
+        ) from error
+    _check_contract(bundle, session)
+    return session
+
+
+def _check_contract(bundle: Bundle, session: InferenceSession) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    names = [node.name for node in inputs], [node.name for node in outputs]
+    if names != (_INPUTS, _OUTPUTS):
+        raise PlainspeechError(
+            f"{bundle.origin}: its model takes {names[0]} and gives {names[1]}; "
+            f"it must take {_INPUTS} and give {_OUTPUTS}"
+        )
+    for node, size in ((inputs[0], bundle.features.bins), (outputs[0], bundle.alphabet.size)):
+        if len(node.shape) != 3 or node.shape[2] != size:
+            raise PlainspeechError(
+                f"{bundle.origin}: {node.name} of its model has the shape {node.shape}; "
+                f"its bundle.json asks for {size} in the last place"
+            )

@@ -1,0 +1,33 @@
+"""Averaging of weights over the steps of a run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential moving average of a model's weights (Polyak and Juditsky, 1992).
+
+    The average generalises better than the last step's weights and costs one pass over them.
+
+    Args:
+        model: whose present weights start the average.
+        decay: share of the old average that is kept at each step; early on less is kept, so that
+            the average does not drag the random start along.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights: dict[str, Tensor] = {
+            name: weight.detach().clone() for name, weight in model.state_dict().items()
+        }
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move the average towards the weights of ``model`` after step ``step``, from 1."""
+        keep = min(self.decay, step / (step + 9.0))
+        present = model.state_dict()
+        torch._foreach_lerp_(
+            list(self.weights.values()), [present[name] for name in self.weights], 1.0 - keep
+        )

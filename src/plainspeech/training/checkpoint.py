@@ -1,0 +1,95 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, in one safe file.
+
+A checkpoint is a safetensors file: tensors, and JSON in its header. Nothing in it can run code.
+Random state needs no place in it: every draw is settled by the seed and the place in the run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.files import replacing
+
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        epoch: the epoch under way, from 0.
+        batch: batches of it that are done.
+        step: optimiser steps in all.
+        seconds: of training and validation so far, over all sessions of the run.
+        loss_sum: of the epoch's utterances so far, in nats.
+        symbols: of the epoch's targets so far.
+        history: what each finished epoch gave.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    symbols: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        tensors: of the model (``model.``), its average (``average.``) and the optimiser's moments
+            (``optimiser.``), by name.
+        progress: of the run.
+        run: what the run is: the resolved recipe, a hash of its data and the revision of the code.
+    """
+
+    tensors: dict[str, Tensor]
+    progress: Progress
+    run: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        header = {"format": FORMAT, "progress": asdict(self.progress), "run": self.run}
+        tensors = {name: tensor.detach().contiguous() for name, tensor in self.tensors.items()}
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, {"plainspeech": json.dumps(header)})
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint onto the CPU.
+
+        Raises:
+            PlainspeechError: the file is missing, damaged, or not a checkpoint of this format.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {})["plainspeech"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise PlainspeechError(f"{path}: cannot read the checkpoint: {error}") from error
+        except (KeyError, ValueError) as error:
+            raise PlainspeechError(f"{path}: not a checkpoint of plainspeech") from error
+        if header.get("format") != FORMAT:
+            raise PlainspeechError(f"{path}: checkpoint format {header.get('format')} is not {FORMAT}")
+        return cls(tensors, Progress(**header["progress"]), header["run"])
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with ``prefix.``, without it."""
+        start = f"{prefix}."
+        return {
+            name[len(start) :]: tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(start)
+        }

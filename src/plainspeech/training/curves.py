@@ -1,0 +1,72 @@
+"""Curves of a run: TensorBoard's event files while it goes, a PNG after every epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from plainspeech.files import replacing
+from plainspeech.training.loop import StepReport
+
+
+class Curves:
+    """Writes the curves of the run in ``folder``; a context that closes what it opened.
+
+    Args:
+        folder: of the run.
+        history: the finished epochs of a run that goes on.
+    """
+
+    def __init__(self, folder: Path, history: list[dict[str, float]]) -> None:
+        self._folder = folder
+        self._history = list(history)
+        # Of a resumed run, TensorBoard drops the steps after the checkpoint: they are done anew.
+        last = int(history[-1]["step"]) if history else 0
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=last + 1)
+
+    def __enter__(self) -> Curves:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+
+    def step(self, report: StepReport) -> None:
+        """Note one optimiser step."""
+        self._scalars({"loss": report.loss, "learning rate": report.learning_rate}, report.progress.step)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Note a finished epoch and draw the PNG anew."""
+        self._history.append(row)
+        rates = {"dev WER": row["dev_wer"], "dev CER": row["dev_cer"]}
+        self._scalars(rates, int(row["step"]))
+        draw_curves(self._history, self._folder / "curves.png")
+
+    def _scalars(self, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+
+def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
+    """Draw training loss and dev error rates over the epochs into a PNG."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss, rates = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    loss.plot(epochs, [row["train_loss"] for row in history], marker=".")
+    loss.set(xlabel="epoch", ylabel="CTC loss, nats a symbol", title="Training, augmented")
+    for key, name in (("dev_wer", "WER"), ("dev_cer", "CER")):
+        rates.plot(epochs, [100 * row[key] for row in history], marker=".", label=name)
+    rates.set(xlabel="epoch", ylabel="%", title="Dev, greedy, averaged weights", ylim=(0, 100))
+    rates.legend()
+    for axes in (loss, rates):
+        axes.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,100 @@
+"""From a recipe on disk to a trained model: what ``plainspeech train`` does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plainspeech.alphabet import ENGLISH, ctc_frames_needed
+from plainspeech.data.manifest import Utterance, read_manifest
+from plainspeech.errors import PlainspeechError
+from plainspeech.model.presets import Preset, preset
+from plainspeech.training.loop import Trainer
+from plainspeech.training.recipe import Recipe
+
+
+def prepare(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer, list[str]]:
+    """Read the data of ``recipe`` and make its trainer, ready to fit or to resume.
+
+    Returns:
+        The trainer, and a line for each utterance that is left out of training because CTC cannot
+        align it at the slowest frame rate it may be played at.
+
+    Raises:
+        PlainspeechError: a manifest or recording is missing, or a transcript cannot be written.
+    """
+    # A smoke test may validate on what it trains on: then it is one manifest, read once.
+    manifests = {path: read_manifest(path) for path in (*recipe.data.train, recipe.data.dev)}
+    _refuse_unusable([utterance for manifest in manifests.values() for utterance in manifest])
+    train = [utterance for path in recipe.data.train for utterance in manifests[path]]
+    dev = manifests[recipe.data.dev]
+    chosen = preset(recipe.preset)
+    fastest = max(recipe.augmentation.speeds) if recipe.augmentation else 1.0
+    left_out = [u for u in train if not _alignable(u, chosen, fastest)]
+    names = {utterance.id for utterance in left_out}
+    lines = [
+        f"{u.origin}: {u.id} is left out: {len(u.text)} characters in {u.duration:g} s are more "
+        f"than CTC can align"
+        for u in left_out
+    ]
+    usable = [utterance for utterance in train if utterance.id not in names]
+    run = {"recipe": _plain(asdict(recipe)), "data": _digest([*usable, *dev]), "code": _revision()}
+    run["hours"] = sum(u.duration for u in usable) / 3600
+    return Trainer(recipe, usable, dev, folder, run, device), lines
+
+
+def _refuse_unusable(utterances: Sequence[Utterance]) -> None:
+    """Stop before hours of work for what would fail in the middle of them."""
+    faults = []
+    seen: dict[str, Utterance] = {}
+    for u in utterances:
+        if u.id in seen:
+            faults.append(f"{u.origin}: the id {u.id} is already in {seen[u.id].origin}")
+        seen[u.id] = u
+        if not u.audio.is_file():
+            faults.append(f"{u.origin}: {u.id}: there is no file {u.audio}")
+        elif foreign := ENGLISH.foreign(u.text):
+            faults.append(f"{u.origin}: {u.id}: the text has {foreign!r}, not in the alphabet")
+    if faults:
+        more = f" (and {len(faults) - 1} more: see 'plainspeech data check')" * (len(faults) > 1)
+        raise PlainspeechError(f"{faults[0]}{more}")
+
+
+def _alignable(utterance: Utterance, chosen: Preset, speed: float) -> bool:
+    frames = int(utterance.duration / speed / chosen.frame_seconds)
+    return bool(utterance.text) and frames >= ctc_frames_needed(ENGLISH.encode(utterance.text))
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON would give it back, so that it compares equal after a round trip.
+
+    Paths lose their folder: a run may move together with its data, which has a hash of its own.
+    """
+    return json.loads(json.dumps(value, default=lambda path: path.name))
+
+
+def _digest(utterances: Sequence[Utterance]) -> str:
+    """Return a hash of what is trained on: ids, texts and durations in order."""
+    digest = hashlib.sha256()
+    for u in utterances:
+        digest.update(json.dumps([u.id, u.text, u.duration]).encode())
+    return digest.hexdigest()
+
+
+def _revision() -> str:
+    """Return the revision of the code where it runs from a git checkout, else nothing."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        result = subprocess.run(  # noqa: S603
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return result.stdout.strip()
