@@ -29,6 +29,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from plainspeech.errors import PlainspeechError
+
 if TYPE_CHECKING:
     from plainspeech.data.loading import Batch
 
@@ -164,6 +166,7 @@ def ours(name: str, corpus: Corpus) -> System:
 def published(corpus: Corpus, *, over_time: bool) -> System:
     """Return the plain loop: padded batches of 8 in random order, float32."""
     import torch
+
     from published import PlainLoop
 
     loop = PlainLoop(over_time=over_time)
@@ -268,4 +271,7 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except PlainspeechError as error:
+        sys.exit(f"error: {error}")

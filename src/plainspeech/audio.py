@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,12 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from plainspeech.containers import (
+    UNKNOWN_FRAMES,
+    check_complete,
+    check_header,
+    check_last_page,
+)
 from plainspeech.errors import PlainspeechError
 
 Array = npt.NDArray[np.float32]
@@ -27,16 +32,6 @@ SHORTEST = 0.01
 _BLOCK = 16_384  # samples a channel; a header can promise any number of them
 _RATES = (1_000, 1_000_000)  # Hz
 _LOUDEST = 1e6  # beyond it the energies of the mel filters leave float32
-_SLACK = 0.2  # seconds; encoders miscount their padding and their last packet
-_UNKNOWN_FRAMES = 2**62  # a FLAC that was written to a pipe does not say how long it is
-
-# libsndfile corrects sizes that cannot be and tells so in its log alone.
-_CORRECTED = re.compile(
-    r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
-)
-# What writers to a pipe put where the size of a WAV goes: ffmpeg the largest number, sox and
-# espeak a little less than 2 GiB.
-_UNKNOWN_SIZES = (range(0x7FFF_F000, 0x8000_0000), range(0xFFFF_F000, 0x1_0000_0000))
 
 
 class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
@@ -73,8 +68,8 @@ def read(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Array
         raise PlainspeechError(f"{name}: holds no audio")
     if len(waveform) < SHORTEST * sample_rate:
         raise PlainspeechError(
-            f"{name}: too short: {len(waveform) / sample_rate:.2g} s of audio, "
-            f"at least {SHORTEST:g} s are needed"
+            f"{name}: too short: {1000 * len(waveform) / sample_rate:.3g} ms of audio, "
+            f"at least {1000 * SHORTEST:g} ms are needed"
         )
     return waveform
 
@@ -112,7 +107,7 @@ def duration(path: str | Path) -> float:
     """
     with _opened(path) as (_, sound):
         frames, rate = sound.frames, sound.samplerate
-    return len(read(path)) / SAMPLE_RATE if frames >= _UNKNOWN_FRAMES else frames / rate
+    return len(read(path)) / SAMPLE_RATE if frames >= UNKNOWN_FRAMES else frames / rate
 
 
 @contextmanager
@@ -134,8 +129,11 @@ def _opened(source: str | Path | BinaryIO) -> Iterator[tuple[str, _ForwardFile]]
 
 def _decoder(name: str, file: BinaryIO) -> Iterator[tuple[str, _ForwardFile]]:
     stream = file if file.seekable() else io.BytesIO(file.read())
-    if not stream.read(1):
+    magic = stream.read(4)
+    if not magic:
         raise PlainspeechError(f"{name}: is empty")
+    if magic == b"OggS":
+        check_last_page(name, stream)
     stream.seek(0)
     try:
         sound = _ForwardFile(stream)
@@ -144,16 +142,9 @@ def _decoder(name: str, file: BinaryIO) -> Iterator[tuple[str, _ForwardFile]]:
         reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise PlainspeechError(f"{name}: is not audio, or damaged: {reason}") from error
     with sound:
-        _check_header(name, sound)
+        _check_rate(name, sound.samplerate)
+        check_header(name, sound)
         yield name, sound
-
-
-def _check_header(name: str, sound: _ForwardFile) -> None:
-    _check_rate(name, sound.samplerate)
-    for promised, there in _CORRECTED.findall(sound.extra_info):
-        if not any(int(promised) in sizes for sizes in _UNKNOWN_SIZES):
-            frames = sound.frames * int(promised) / max(int(there), 1)
-            _check_complete(name, sound.frames, frames, sound.samplerate)
 
 
 def _check_rate(name: str, rate: int) -> None:
@@ -165,14 +156,6 @@ def _check_samples(name: str, samples: npt.NDArray[np.floating[Any]]) -> None:
     if not np.all(np.abs(samples) < _LOUDEST):  # also false for NaN
         raise PlainspeechError(
             f"{name}: has samples that are not numbers (NaN, infinite or beyond {_LOUDEST:g})"
-        )
-
-
-def _check_complete(name: str, there: float, promised: float, rate: int) -> None:
-    if promised - there > _SLACK * rate and promised < _UNKNOWN_FRAMES:
-        raise PlainspeechError(
-            f"{name}: truncated: its header promises {promised / rate:.1f} s of audio, "
-            f"{there / rate:.1f} s can be read"
         )
 
 
@@ -192,7 +175,7 @@ def _mono(name: str, sound: _ForwardFile) -> Iterator[Array]:
         _check_samples(name, block)
         done += len(block)
         yield block.mean(axis=1)
-    _check_complete(name, done, sound.frames, sound.samplerate)
+    check_complete(name, done, sound.frames, sound.samplerate)
 
 
 def _resampled(blocks: Iterable[Array], rate: int, wanted: int) -> Iterator[Array]:

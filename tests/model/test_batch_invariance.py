@@ -24,7 +24,7 @@ def shaken(model: AcousticModel) -> AcousticModel:
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 0.1 * torch.randn(weight.shape, generator=generator)
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
     return model.eval()
 
 

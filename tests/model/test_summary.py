@@ -74,5 +74,5 @@ def test_the_length_of_the_input_is_an_option() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
-    with pytest.raises(PlainspeechError, match="did you mean 'reference'?"):
+    with pytest.raises(PlainspeechError, match="did you mean 'reference'"):
         CliRunner().invoke(app, ["summary", "refrence"], catch_exceptions=False)

@@ -2,17 +2,91 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+from rich import progress
 from rich.console import Console
-from rich.progress import track
+from rich.table import Table
 
+from plainspeech.cli.extras import needs
 from plainspeech.errors import PlainspeechError
 
+if TYPE_CHECKING:
+    from plainspeech.data.check import Finding
+    from plainspeech.data.manifest import Utterance
+
+T = TypeVar("T")
+
 app = typer.Typer(help="Download, prepare and check corpora.", no_args_is_help=True)
-_stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+
+Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest.")]
+Cuts = Annotated[Path, typer.Argument(help="lhotse's cuts, .jsonl or .jsonl.gz.")]
+
+
+@app.command()
+def download(
+    words: Annotated[
+        list[str], typer.Argument(metavar="[SUBSET]... DIR", help="More subsets, and the folder.")
+    ],
+    subset: Annotated[
+        list[str] | None,
+        typer.Option(help="A subset of LibriSpeech or Mini LibriSpeech, such as train-clean-5."),
+    ] = None,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(help="Address to use instead of openslr.org's /resources; can be repeated."),
+    ] = None,
+) -> None:
+    """Download subsets of LibriSpeech, verify and extract them to DIR/LibriSpeech.
+
+    --subset train-clean-5 dev-clean-2 DIR names two. What was interrupted goes on where it stopped.
+    """
+    from plainspeech.data import download as library
+
+    *others, folder = words
+    subsets = [*(subset or []), *others]
+    if folder in library.SUBSETS or not subsets:
+        names = ", ".join(library.SUBSETS)
+        raise PlainspeechError(f"data download: give --subset SUBSET... DIR; subsets are: {names}")
+    for name in subsets:
+        library.find(name)
+    failed = [name for name in subsets if not _download(name, Path(folder), mirror)]
+    if failed:
+        raise PlainspeechError(f"not downloaded: {', '.join(failed)}; the same command goes on")
+
+
+def _download(subset: str, folder: Path, mirrors: Sequence[str] | None) -> bool:
+    """Download with a progress bar; return whether it went well, having told what did not."""
+    from plainspeech.data.download import MIRRORS
+    from plainspeech.data.download import download as run
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    console = _stderr()
+    with progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(subset, total=None)
+
+        def report(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        try:
+            target = run(subset, folder, report, mirrors or MIRRORS)
+        except PlainspeechError as error:
+            console.print(f"error: {error}", markup=False)
+            return False
+    console.print(f"{target}: complete", markup=False)
+    return True
 
 
 @app.command()
@@ -20,7 +94,7 @@ def prepare(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders of LibriSpeech's layout, or JSONL manifests.", metavar="SOURCE..."
+            metavar="SOURCE...", help="Folders of LibriSpeech's layout, or JSONL manifests."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
@@ -32,21 +106,86 @@ def prepare(
     from plainspeech.data.manifest import write_manifest
     from plainspeech.data.prepare import prepare as find
 
-    utterances, problems = find(
-        sources,
-        track=lambda items, total: track(
-            items, "Reading headers", total=total, console=_stderr, transient=True
-        ),
-    )
+    utterances, problems = find(sources, track=_track)
     for problem in problems:
-        _stderr.print(f"error: {problem}", markup=False)
+        _stderr().print(f"error: {problem}", markup=False)
     if problems and not skip_faulty:
         raise PlainspeechError(
-            f"{output}: not written: {len(problems)} faults (above); mend them, or leave those "
-            f"utterances out with --skip-faulty"
+            f"{output}: not written, for {len(problems)} faults (above); mend them, or leave what "
+            f"has them out with --skip-faulty"
         )
     if not utterances:
-        raise PlainspeechError(f"{output}: not written: no utterance is left")
+        raise PlainspeechError(f"{output}: not written, no utterance is left")
     write_manifest(output, utterances)
     hours = sum(utterance.duration for utterance in utterances) / 3600
-    _stderr.print(f"{output}: {len(utterances)} utterances, {hours:.2f} h")
+    _stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h", markup=False)
+
+
+@app.command()
+def check(
+    manifests: Annotated[
+        list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests that share nothing.")
+    ],
+    frame_seconds: Annotated[
+        float, typer.Option(min=0.001, help="Seconds from one output of the model to the next.")
+    ] = 0.03,
+) -> None:
+    """Decode every utterance and name those that would spoil a training or a measurement."""
+    from plainspeech.data.check import check as examine
+    from plainspeech.data.manifest import read_manifest
+
+    splits = [read_manifest(manifest) for manifest in manifests]
+    findings = examine(splits, frame_seconds=frame_seconds, track=_track)
+    for finding in findings:
+        typer.echo(finding)
+    _stderr().print(_summary(splits, findings))
+    errors = sum(finding.is_error for finding in findings)
+    if errors:
+        raise PlainspeechError(f"data check: {errors} errors (above)")
+
+
+def _summary(splits: Sequence[Sequence[Utterance]], findings: Iterable[Finding]) -> Table:
+    utterances = sum(len(split) for split in splits)
+    table = Table("finding", "", "count", title=f"{utterances} utterances")
+    counts = Counter((f.kind, "error" if f.is_error else "warning") for f in findings)
+    for (kind, severity), count in counts.most_common():
+        table.add_row(kind, severity, str(count))
+    if not counts:
+        table.add_row("none", "", "0")
+    return table
+
+
+@app.command()
+def to_lhotse(manifest: Manifest, cuts: Cuts) -> None:
+    """Convert a manifest to lhotse's cuts."""
+    with needs("lhotse"):
+        from plainspeech.data.lhotse import write_cuts
+    from plainspeech.data.manifest import read_manifest
+
+    write_cuts(cuts, read_manifest(manifest))
+
+
+@app.command()
+def from_lhotse(cuts: Cuts, manifest: Manifest) -> None:
+    """Convert lhotse's cuts to a manifest; `plainspeech data prepare` then normalises its text."""
+    with needs("lhotse"):
+        from plainspeech.data.lhotse import read_cuts
+    from plainspeech.data.manifest import write_manifest
+
+    write_manifest(manifest, read_cuts(cuts))
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def _track(items: Iterable[T], total: int) -> Iterable[T]:
+    console = _stderr()
+    return progress.track(
+        items,
+        "Reading recordings",
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

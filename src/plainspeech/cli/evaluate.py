@@ -28,16 +28,20 @@ if TYPE_CHECKING:
     from plainspeech.evaluation.record import Evaluation
 
 BUNDLED = "bundled"
+_WIDEST_TABLE = 500  # columns; on a narrow terminal a line that wraps tells more than a cut one
 
 
 def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help=f"A model bundle, folder or zip; {BUNDLED!r} is the one in the package."
+            help=f"Model bundle, folder or zip; {BUNDLED!r} takes the English model.",
+            metavar="MODEL",
         ),
     ],
-    manifest: Annotated[Path, typer.Argument(help="Utterances, as data prepare writes them.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="Manifest, as data prepare writes it.", metavar="MANIFEST")
+    ],
     listing: Annotated[
         int, typer.Option(min=0, help="How many utterances to show, actual against predicted.")
     ] = 5,
@@ -55,30 +59,19 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure the word and character error rates of a model."""
-    with needs("evaluate"):
-        from plainspeech.evaluation.record import Evaluation, write_json
-        from plainspeech.evaluation.sclite import write_trn
-        from plainspeech.evaluation.scores import Scores
     from plainspeech.data.manifest import read_manifest
     from plainspeech.runtime.bundle import bundled_model_path
     from plainspeech.runtime.recognizer import load_model
 
+    with needs("evaluate"):
+        from plainspeech.evaluation.record import write_json
+        from plainspeech.evaluation.sclite import write_trn
     utterances = read_manifest(manifest)
-    path = bundled_model_path() if model == BUNDLED else Path(model)
-    recognizer = load_model(path)
+    recognizer = load_model(bundled_model_path() if model == BUNDLED else Path(model))
     recognition = _recognise(recognizer, utterances)
     if not recognition.pairs:
         raise PlainspeechError(f"{manifest}: not one of its recordings can be read")
-    evaluation = Evaluation(
-        model=str(path),
-        model_name=str(recognizer.bundle.card.get("name", "")),
-        manifest=str(manifest),
-        decoder="greedy",
-        command=shlex.join(["plainspeech", *sys.argv[1:]]),
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        recognition=recognition,
-        scores=Scores.of(recognition.pairs),
-    )
+    evaluation = _evaluation(recognizer, model, manifest, recognition)
     try:
         if json_file:
             write_json(json_file, evaluation)
@@ -111,6 +104,24 @@ def _recognise(recognizer: Recognizer, utterances: list[Utterance]) -> Recogniti
         return recognise(recognizer, utterances, lambda done: bars.advance(bar, done), on_missing)
 
 
+def _evaluation(
+    recognizer: Recognizer, model: str, manifest: Path, recognition: Recognition
+) -> Evaluation:
+    from plainspeech.evaluation.record import Evaluation
+    from plainspeech.evaluation.scores import Scores
+
+    return Evaluation(
+        model=model,
+        model_name=str(recognizer.bundle.card.get("name", "")),
+        manifest=str(manifest),
+        decoder="greedy",
+        command=shlex.join(["plainspeech", *sys.argv[1:]]),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        recognition=recognition,
+        scores=Scores.of(recognition.pairs),
+    )
+
+
 def _print(evaluation: Evaluation, number: int) -> None:
     from plainspeech.evaluation.listing import listing, spread
     from plainspeech.evaluation.report import headline, speaker_table, summary_table
@@ -118,6 +129,7 @@ def _print(evaluation: Evaluation, number: int) -> None:
     console = Console(highlight=False)
     for pair in spread(evaluation.scores.pairs, number):
         console.print(listing(pair, console.width), soft_wrap=True, end="\n\n")
-    console.print(speaker_table(evaluation.scores))
+    tables = Console(highlight=False, width=_WIDEST_TABLE)
+    tables.print(speaker_table(evaluation.scores))
     console.print(headline(evaluation), markup=False, soft_wrap=True)
-    console.print(summary_table(evaluation))
+    tables.print(summary_table(evaluation))

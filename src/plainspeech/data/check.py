@@ -156,15 +156,16 @@ def _repeats(
     first: dict[str | bytes, tuple[int, Utterance]] = {}
     places = ((index, utterance) for index, split in enumerate(splits) for utterance in split)
     for (index, utterance), digest in zip(places, digests, strict=True):
-        keys: dict[str, str | bytes | None] = {"id": utterance.id, "recording": digest}
-        known = [(thing, key) for thing, key in keys.items() if key is not None and key in first]
-        if known:
-            thing, key = known[0]
-            other_index, other = first[key]
+        keys: list[str | bytes] = [utterance.id] if digest is None else [utterance.id, digest]
+        known = next((key for key in keys if key in first), None)
+        if known is not None:
+            other_index, other = first[known]
             kind = "duplicated" if other_index == index else "shared between splits"
+            thing = "id" if known == utterance.id else "recording"
             what = f"{kind}: the same {thing} as {other.id} ({other.origin}): keep one of them"
             yield Finding(kind, utterance, what)
-        first = {key: (index, utterance) for key in keys.values() if key is not None} | first
+        for key in keys:
+            first.setdefault(key, (index, utterance))
 
 
 def _shared_speakers(splits: Sequence[Sequence[Utterance]]) -> Iterator[Finding]:

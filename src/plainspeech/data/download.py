@@ -49,6 +49,17 @@ SUBSETS = {
 }
 
 
+def find(subset: str) -> Archive:
+    """Return where ``subset`` is published.
+
+    Raises:
+        PlainspeechError: there is none of that name.
+    """
+    if subset not in SUBSETS:
+        raise PlainspeechError(f"no subset is named {subset!r}; {nearest(subset, SUBSETS)}")
+    return SUBSETS[subset]
+
+
 def download(
     subset: str, folder: Path, report: Report, mirrors: Sequence[str] = MIRRORS, pause: float = 1.0
 ) -> Path:
@@ -70,12 +81,10 @@ def download(
     Raises:
         PlainspeechError: no such subset, no mirror gave it, or it cannot be extracted.
     """
-    if subset not in SUBSETS:
-        raise PlainspeechError(f"no subset is named {subset!r}; {nearest(subset, SUBSETS)}")
+    archive = find(subset)
     target = folder / TREE / subset
     if target.exists():
         return target
-    archive = SUBSETS[subset]
     urls = [f"{_address(mirror)}/{archive.resource}/{subset}.tar.gz" for mirror in mirrors]
     part = folder / f"{subset}.tar.gz.part"
     fetch(urls, part, archive.md5, report, pause)

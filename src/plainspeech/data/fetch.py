@@ -65,7 +65,7 @@ def _refusal(partial: _Partial, url: str, md5: str, pause: float) -> str:
 
 
 def _complete(partial: _Partial, url: str, md5: str, pause: float) -> None:
-    furthest, barren = partial.size, 0
+    furthest, barren, anew = partial.size, 0, False
     while partial.md5() != md5:
         try:
             resumed = _transfer(url, partial)
@@ -79,8 +79,9 @@ def _complete(partial: _Partial, url: str, md5: str, pause: float) -> None:
         if partial.md5() != md5:
             partial.restart()
             # After a resumption the fault may lie in what another run or mirror had left.
-            if not resumed:
+            if anew or not resumed:
                 raise _MirrorError("the file is corrupt, its MD5 checksum is wrong")
+            furthest, anew = 0, True
 
 
 def _transfer(url: str, partial: _Partial) -> bool:
@@ -95,8 +96,10 @@ def _transfer(url: str, partial: _Partial) -> bool:
     try:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  (see download)
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
-            if start and not _continues(response, start):
-                partial.restart()
+            if response.status == HTTPStatus.PARTIAL_CONTENT and _start(response) != start:
+                return start > 0
+            if response.status != HTTPStatus.PARTIAL_CONTENT and start:
+                partial.restart()  # the server ignores ranges
                 start = 0
             length = response.headers.get("Content-Length", "")
             total = start + int(length) if length.isdecimal() else None
@@ -112,11 +115,10 @@ def _transfer(url: str, partial: _Partial) -> bool:
     return start > 0
 
 
-def _continues(response: http.client.HTTPResponse, start: int) -> bool:
-    """Return whether ``response`` begins at byte ``start``; servers may ignore a range."""
+def _start(response: http.client.HTTPResponse) -> int | None:
+    """Return the byte at which a partial answer begins, if it tells."""
     told = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    partial = response.status == HTTPStatus.PARTIAL_CONTENT
-    return partial and told is not None and int(told[1]) == start
+    return int(told[1]) if told else None
 
 
 class _Partial:
@@ -128,10 +130,10 @@ class _Partial:
         self._forget()
         with _local(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            with path.open("rb") as file:
-                for block in iter(lambda: file.read(_BLOCK), b""):
-                    self._count(block, None)
+            if path.exists():
+                with path.open("rb") as file:
+                    for block in iter(lambda: file.read(_BLOCK), b""):
+                        self._count(block, None)
 
     def md5(self) -> str:
         return self._hash.hexdigest()
@@ -144,7 +146,7 @@ class _Partial:
 
     def restart(self) -> None:
         with _local(self._path):
-            self._path.write_bytes(b"")
+            self._path.unlink(missing_ok=True)
         self._forget()
 
     def _forget(self) -> None:

@@ -9,9 +9,10 @@ T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Passes ``total`` items on and shows how far it is."""
+    """Shows how far an iteration is."""
 
-    def __call__(self, items: Iterable[T], total: int) -> Iterable[T]: ...
+    def __call__(self, items: Iterable[T], total: int) -> Iterable[T]:
+        """Pass ``items``, of which there are ``total``, on."""
 
 
 def untracked(items: Iterable[T], total: int) -> Iterable[T]:

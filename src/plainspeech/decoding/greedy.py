@@ -45,13 +45,12 @@ def decode_greedy(log_probabilities: Array, alphabet: Alphabet, frame_seconds: f
     Raises:
         PlainspeechError: the alphabet has another number of symbols.
     """
-    best = log_probabilities.max(axis=1, initial=-np.inf)
-    words = [
-        _word(runs, best, frame_seconds) for runs in _words(_runs(log_probabilities, alphabet))
-    ]
+    words = _words(_runs(log_probabilities, alphabet))
+    best = log_probabilities.max(axis=1)
+    found = tuple(_word(runs, best, frame_seconds) for runs in words)
     return Transcript(
-        text=" ".join(word.text for word in words),
-        words=tuple(words),
+        text=" ".join(word.text for word in found),
+        words=found,
         duration=len(log_probabilities) * frame_seconds,
     )
 

@@ -40,14 +40,14 @@ def listing(pair: Pair, width: int) -> Text:
     steps = align_words(pair)
     errors = sum(step.kind != "hit" for step in steps)
     said = sum(step.kind != "insertion" for step in steps)
-    text = Text(f"{pair.id}: {errors} errors in {said} words", style="bold")
+    text = Text.assemble((pair.id, "bold"), f": words {said}, errors {errors}")
     for part in _lines(steps, width - _INDENT):
         for place, label in enumerate(_LABELS):
-            row = Text(f"\n{label:<{_INDENT}}", style="dim")
+            row = Text(f"\n{label:<{_INDENT}}")
             for step in part:
                 cells = _cells(step)
                 cell = set_cell_size(cells[place], max(map(cell_len, cells)) + 1)
-                row.append(cell, style=f"not dim {_MARKS[step.kind][1]}")
+                row.append(cell, style=_MARKS[step.kind][1])
             row.rstrip()
             text.append_text(row)
     return text

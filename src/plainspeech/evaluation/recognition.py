@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech import audio
+from plainspeech.alphabet import Alphabet
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import Pair
@@ -19,8 +20,7 @@ from plainspeech.transcript import Transcript
 
 Array = npt.NDArray[np.float32]
 
-BATCH_SECONDS = 120.0
-"""Audio that is recognised at once, padding included."""
+_BATCH = 32  # utterances between two steps of the progress; the recognizer has batches of its own
 
 
 class Recognizer(Protocol):
@@ -30,7 +30,7 @@ class Recognizer(Protocol):
     def bundle(self) -> Bundle:
         """The model's alphabet, features and card."""
 
-    def transcribe_waveforms(self, waveforms: list[Array], /) -> Sequence[Transcript]:
+    def transcribe_waveforms(self, waveforms: Sequence[Array], /) -> Sequence[Transcript]:
         """Return a transcript of each ``(samples,)`` waveform at the features' sample rate."""
 
 
@@ -83,48 +83,55 @@ def recognise(
         on_progress: called after each batch with the number of its utterances.
         on_missing: called for each utterance that cannot be read.
     """
-    alphabet, rate = recognizer.bundle.alphabet, recognizer.bundle.features.sample_rate
-    hypotheses: dict[int, str] = {}
+    rate = recognizer.bundle.features.sample_rate
+    heard: dict[int, str] = {}
     missing: dict[int, Missing] = {}
     samples, started = 0, time.perf_counter()
     for places in _batches(utterances):
-        waveforms = {}
-        for place in places:
-            try:
-                waveforms[place] = audio.read(utterances[place].audio, rate)
-            except PlainspeechError as error:
-                missing[place] = _missing(utterances[place], error)
-                on_missing(missing[place])
+        waveforms, unreadable = _read(utterances, places, rate)
+        for utterance in unreadable.values():
+            on_missing(utterance)
         transcripts = recognizer.transcribe_waveforms(list(waveforms.values()))
-        hypotheses |= {
-            place: transcript.text for place, transcript in zip(waveforms, transcripts, strict=True)
-        }
+        heard |= zip(waveforms, (transcript.text for transcript in transcripts), strict=True)
+        missing |= unreadable
         samples += sum(map(len, waveforms.values()))
         on_progress(len(places))
     return Recognition(
-        pairs=tuple(
-            Pair(said.id, said.speaker, alphabet.normalise(said.text), hypotheses[place])
-            for place, said in enumerate(utterances)
-            if place in hypotheses
-        ),
+        pairs=_pairs(utterances, heard, recognizer.bundle.alphabet),
         missing=tuple(missing[place] for place in sorted(missing)),
         audio_seconds=samples / rate,
         elapsed_seconds=time.perf_counter() - started,
     )
 
 
-def _missing(utterance: Utterance, error: PlainspeechError) -> Missing:
-    where = f"{utterance.origin}: " if utterance.origin else ""
-    return Missing(utterance.id, f"{where}{error}")
-
-
 def _batches(utterances: Sequence[Utterance]) -> Iterator[list[int]]:
-    """Yield the places of ``utterances``, longest first: what takes most memory fails first."""
-    batch: list[int] = []
-    for place in sorted(range(len(utterances)), key=lambda place: -utterances[place].duration):
-        if batch and utterances[batch[0]].duration * (len(batch) + 1) > BATCH_SECONDS:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
+    """Yield places in ``utterances``, longest first: what takes most memory fails first."""
+    places = sorted(range(len(utterances)), key=lambda place: -utterances[place].duration)
+    for start in range(0, len(places), _BATCH):
+        yield places[start : start + _BATCH]
+
+
+def _read(
+    utterances: Sequence[Utterance], places: Sequence[int], sample_rate: int
+) -> tuple[dict[int, Array], dict[int, Missing]]:
+    """Return the waveforms of the utterances at ``places``, and those that have none."""
+    waveforms: dict[int, Array] = {}
+    missing: dict[int, Missing] = {}
+    for place in places:
+        utterance = utterances[place]
+        try:
+            waveforms[place] = audio.read(utterance.audio, sample_rate)
+        except PlainspeechError as error:
+            where = f"{utterance.origin}: " if utterance.origin else ""
+            missing[place] = Missing(utterance.id, f"{where}{error}")
+    return waveforms, missing
+
+
+def _pairs(
+    utterances: Sequence[Utterance], heard: Mapping[int, str], alphabet: Alphabet
+) -> tuple[Pair, ...]:
+    return tuple(
+        Pair(said.id, said.speaker, alphabet.normalise(said.text), heard[place])
+        for place, said in enumerate(utterances)
+        if place in heard
+    )

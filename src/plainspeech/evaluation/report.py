@@ -10,7 +10,7 @@ from plainspeech.evaluation.error_rates import Counts
 from plainspeech.evaluation.record import Evaluation
 from plainspeech.evaluation.scores import Scores
 
-_ERRORS = ("substituted", "deleted", "inserted")
+_ERRORS = ("sub", "del", "ins")
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -24,18 +24,20 @@ def headline(evaluation: Evaluation) -> str:
         f"real-time factor {factor:.4f}",
     ]
     if recognition.missing:
-        lines.append(f"{len(recognition.missing)} utterances are missing from all figures")
+        lines.append(f"missing from all figures because unreadable: {len(recognition.missing)}")
     return "\n".join(lines)
 
 
 def summary_table(evaluation: Evaluation) -> Table:
     """Return the corpus-level rates with their intervals and the errors by kind."""
-    totals, wrong = evaluation.scores.totals, evaluation.scores.sentences_wrong
-    sentences = len(evaluation.scores.pairs)
-    table = _table("", "wrong", f"{CONFIDENCE:.0%} interval", *_ERRORS, "of")
+    totals = evaluation.scores.totals
+    sentences, wrong = len(evaluation.scores.pairs), evaluation.scores.sentences_wrong
+    table = _table("", "rate", f"{CONFIDENCE:.0%} interval", *_ERRORS, "of")
     table.add_row("words (WER)", *_row(totals.words, evaluation.word_interval))
     table.add_row("characters (CER)", *_row(totals.characters, evaluation.character_interval))
-    table.add_row("sentences", _percent(wrong / max(1, sentences)), *[""] * 4, f"{sentences:,}")
+    table.add_row(
+        "sentences wrong", _percent(wrong / max(1, sentences)), *[""] * 4, f"{sentences:,}"
+    )
     return table
 
 
@@ -57,7 +59,7 @@ def speaker_table(scores: Scores) -> Table:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for heading in others:
         table.add_column(heading, justify="right", no_wrap=True)
     return table

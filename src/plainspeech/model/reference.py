@@ -29,9 +29,9 @@ class Downsampling(nn.Module):
             features: ``(batch, frames, bins)``.
             valid: ``(batch, frames)`` bool, false in the padding.
         """
-        x = features.masked_fill(~valid[:, :, None], 0.0)[:, None]
-        x = self.convolution(x)
-        return x.transpose(2, 3)
+        x = features.masked_fill(~valid[:, :, None], 0.0)
+        y: Tensor = self.convolution(x[:, None])
+        return y.transpose(2, 3)
 
 
 class PreactivatedConvolution(nn.Module):
@@ -50,8 +50,8 @@ class PreactivatedConvolution(nn.Module):
         # are those of the published table, and no transposition copies.
         x = self.dropout(self.activate(self.normalise(x.transpose(2, 3))))
         # Normalisation lifts the padding from zero to its bias; the convolution must not read it.
-        x = self.convolution(x.masked_fill(~valid[:, None, :, None], 0.0))
-        return x.transpose(2, 3)
+        y: Tensor = self.convolution(x.masked_fill(~valid[:, None, :, None], 0.0))
+        return y.transpose(2, 3)
 
 
 class ResidualBlock(nn.Module):
@@ -69,7 +69,8 @@ class ResidualBlock(nn.Module):
             x: whose padding may hold anything finite.
             valid: ``(batch, frames)`` bool, false in the padding.
         """
-        return x + self.second(self.first(x, valid), valid)
+        out: Tensor = x + self.second(self.first(x, valid), valid)
+        return out
 
 
 class RecurrentBlock(nn.Module):
@@ -84,8 +85,9 @@ class RecurrentBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return ``(batch, frames, 2 * hidden)`` for ``(batch, frames, inputs)``."""
-        y: Tensor = self.recurrence(self.activate(self.normalise(x)), lengths)
-        return self.dropout(y)
+        x = self.recurrence(self.activate(self.normalise(x)), lengths)
+        out: Tensor = self.dropout(x)
+        return out
 
 
 class Reference(AcousticModel):

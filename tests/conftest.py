@@ -1,0 +1,105 @@
+"""A model small enough to write down: it reads tones as letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from plainspeech.alphabet import ENGLISH
+from plainspeech.features import FeatureSettings
+from plainspeech.runtime.bundle import write_bundle
+
+Array = npt.NDArray[np.float32]
+
+TONE_SECONDS = 0.12
+PAUSE_SECONDS = 0.06
+STRIDE = 3
+FEATURES = FeatureSettings(normalise="none")
+
+
+def speak(text: str, rate: int = 16_000) -> Array:
+    """Return a tone for each character of ``text``, each followed by a pause."""
+    low, high = (float(np.log1p(hz / 700)) for hz in (FEATURES.low_hz, FEATURES.high_hz))
+    centres = 700 * np.expm1(np.linspace(low, high, FEATURES.bins + 2)[1:-1])
+    time = np.arange(round(TONE_SECONDS * rate)) / rate
+    pause = np.zeros(round(PAUSE_SECONDS * rate))
+    tones = [np.sin(2 * np.pi * centres[_bin(ENGLISH.encode(c)[0])] * time) for c in text]
+    parts = [part for tone in tones for part in (0.5 * tone, pause)]
+    return np.concatenate(parts or [np.zeros(0)]).astype(np.float32)
+
+
+def _bin(symbol: int) -> int:
+    """Return the mel filter whose centre is the tone of ``symbol``."""
+    return 12 + 2 * symbol
+
+
+def tone_model() -> bytes:
+    """Return ONNX that takes every third frame and picks the loudest of the symbols' filters."""
+    weights = np.zeros((FEATURES.bins, ENGLISH.size), np.float32)
+    for symbol in range(len(ENGLISH.symbols)):
+        weights[_bin(symbol), symbol] = 1.0  # the blank stays at zero: pauses lie below
+    constants: dict[str, npt.NDArray[Any]] = {
+        "weights": weights,
+        "first": np.array([0], np.int64),
+        "last": np.array([np.iinfo(np.int64).max], np.int64),
+        "frame_axis": np.array([1], np.int64),
+        "stride": np.array([STRIDE], np.int64),
+        "rounding": np.array([STRIDE - 1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Slice", ["features", "first", "last", "frame_axis", "stride"], ["x"]),
+        helper.make_node("MatMul", ["x", "weights"], ["scores"]),
+        helper.make_node("LogSoftmax", ["scores"], ["log_probabilities"], axis=2),
+        helper.make_node("Add", ["lengths", "rounding"], ["more"]),
+        helper.make_node("Div", ["more", "stride"], ["output_lengths"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tones",
+        [
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["b", "t", 80]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["b"]),
+        ],
+        [
+            helper.make_tensor_value_info("log_probabilities", TensorProto.FLOAT, ["b", "u", 29]),
+            helper.make_tensor_value_info("output_lengths", TensorProto.INT64, ["b"]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def make_tone_bundle() -> Callable[[Path], Path]:
+    """Write a bundle that reads what `spoken` says, to the given folder."""
+    model = tone_model()
+
+    def make(folder: Path) -> Path:
+        card = {"name": "tones", "licence": "CC0", "hours": 0}
+        write_bundle(folder, model, ENGLISH, FEATURES, STRIDE * FEATURES.hop_ms / 1000, card)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tone_bundle(
+    make_tone_bundle: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A bundle that reads what `spoken` says; for tests that leave it as it is."""
+    return make_tone_bundle(tmp_path_factory.mktemp("bundles") / "tones")
+
+
+@pytest.fixture(scope="session")
+def spoken() -> Callable[..., Array]:
+    """``spoken(text, rate)``: a waveform that the tone model reads as ``text``."""
+    return speak

@@ -1,0 +1,149 @@
+"""``plainspeech data`` as it is typed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from plainspeech.cli.data import app
+from plainspeech.data import download
+from plainspeech.data.manifest import read_manifest
+from plainspeech.errors import PlainspeechError
+
+
+def run(*words: object) -> str:
+    """Return the standard output; errors are raised as the command raises them."""
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two good utterances of one chapter."""
+    chapter = tmp_path / "corpus" / "19" / "198"
+    chapter.mkdir(parents=True)
+    for name in ("19-198-0000", "19-198-0001"):
+        waveform = np.random.default_rng(int(name[-1])).uniform(-0.3, 0.3, 16_000)
+        soundfile.write(chapter / f"{name}.flac", waveform, 16_000)
+    (chapter / "19-198.trans.txt").write_text("19-198-0000 ONE\n19-198-0001 TWO\n")
+    return tmp_path / "corpus"
+
+
+def test_prepare_and_check(corpus: Path) -> None:
+    run("prepare", corpus, "-o", corpus / "m.jsonl")
+    assert [u.text for u in read_manifest(corpus / "m.jsonl")] == ["one", "two"]
+    assert run("check", corpus / "m.jsonl") == ""
+
+
+def test_check_prints_each_finding_and_fails(corpus: Path) -> None:
+    run("prepare", corpus, "-o", corpus / "m.jsonl")
+    soundfile.write(corpus / "19" / "198" / "19-198-0001.flac", np.zeros(16_000), 16_000)
+    command = ["check", str(corpus / "m.jsonl")]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, PlainspeechError)
+    assert str(result.exception) == "data check: 1 errors (above)"
+    (line,) = result.stdout.splitlines()
+    assert line.startswith(f"{corpus / 'm.jsonl'}, line 2: 19-198-0001: silent")
+
+
+def test_a_warning_does_not_fail(corpus: Path) -> None:
+    run("prepare", corpus, "-o", corpus / "m.jsonl")
+    first, second = (corpus / "m.jsonl").read_text().splitlines()
+    (corpus / "1.jsonl").write_text(first)
+    (corpus / "2.jsonl").write_text(second)
+    assert "warning: speaker 19" in run("check", corpus / "1.jsonl", corpus / "2.jsonl")
+
+
+def test_prepare_writes_all_or_what_is_sound(corpus: Path) -> None:
+    (corpus / "19" / "198" / "19-198-0000.flac").unlink()
+    with pytest.raises(PlainspeechError, match="not written, for 1 faults"):
+        run("prepare", corpus, "-o", corpus / "m.jsonl")
+    assert not (corpus / "m.jsonl").exists()
+    run("prepare", corpus, "-o", corpus / "m.jsonl", "--skip-faulty")
+    assert [u.text for u in read_manifest(corpus / "m.jsonl")] == ["two"]
+
+
+def test_to_lhotse_and_back(corpus: Path) -> None:
+    pytest.importorskip("lhotse", reason="needs the lhotse extra")
+    run("prepare", corpus, "-o", corpus / "m.jsonl")
+    run("to-lhotse", corpus / "m.jsonl", corpus / "cuts.jsonl.gz")
+    run("from-lhotse", corpus / "cuts.jsonl.gz", corpus / "back.jsonl")
+    assert (corpus / "back.jsonl").read_bytes() == (corpus / "m.jsonl").read_bytes()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server of two subsets, one of which is corrupt."""
+    folder = tmp_path / "www" / "31"
+    folder.mkdir(parents=True)
+    for subset in ("train-clean-5", "dev-clean-2"):
+        with tarfile.open(folder / f"{subset}.tar.gz", "w:gz") as tar:
+            tar.addfile(tarfile.TarInfo(f"LibriSpeech/{subset}/file"), io.BytesIO())
+        md5 = hashlib.md5((folder / f"{subset}.tar.gz").read_bytes()).hexdigest()
+        monkeypatch.setitem(download.SUBSETS, subset, download.Archive(31, md5))
+    (folder / "test-clean.tar.gz").write_bytes(b"corrupt")
+    monkeypatch.setitem(download.SUBSETS, "test-clean", download.Archive(31, "0" * 32))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(_Quiet, directory=str(tmp_path / "www"))
+    )
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--subset", "train-clean-5", "dev-clean-2", "DIR"],
+        ["--subset", "train-clean-5", "--subset", "dev-clean-2", "DIR"],
+        ["train-clean-5", "dev-clean-2", "DIR"],
+    ],
+)
+def test_download(
+    tmp_path: Path, mirror: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("download", "--mirror", mirror, *words)
+    tree = tmp_path / "DIR" / "LibriSpeech"
+    assert {path.name for path in tree.iterdir()} == {"train-clean-5", "dev-clean-2"}
+
+
+def test_a_failing_subset_does_not_keep_the_next_back(tmp_path: Path, mirror: str) -> None:
+    with pytest.raises(PlainspeechError, match="not downloaded: test-clean; "):
+        run("download", "--mirror", mirror, "test-clean", "dev-clean-2", tmp_path / "DIR")
+    assert (tmp_path / "DIR" / "LibriSpeech" / "dev-clean-2").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--subset", "train-clean-5", "dev-clean-2"], "give --subset SUBSET... DIR"),
+        (["DIR"], "give --subset SUBSET... DIR"),
+        (["--subset", "train-clean-5", "dev-claen-2", "DIR"], "did you mean 'dev-clean-2'"),
+    ],
+)
+def test_a_misused_download_touches_nothing(
+    tmp_path: Path, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PlainspeechError, match=message):
+        run("download", *words)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plainspeech.data.manifest import Utterance, read_manifest, write_manifest
+from plainspeech.errors import PlainspeechError
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+NAMES = st.text("abc é.-", min_size=1).filter(lambda name: name not in (".", ".."))
+LINE = '{"id": "a", "audio": "a.wav", "text": "hi", "duration": 1}'
+
+
+@given(
+    st.lists(st.builds(Utterance, TEXT, NAMES.map(Path), TEXT, st.floats(0, 1e9), TEXT), min_size=1)
+)
+def test_what_is_written_is_read(utterances: list[Utterance]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        placed = [
+            Utterance(u.id, folder / u.audio, u.text, u.duration, u.speaker) for u in utterances
+        ]
+        write_manifest(folder / "m.jsonl", placed)
+        assert read_manifest(folder / "m.jsonl") == placed
+
+
+@pytest.mark.parametrize(
+    ("audio", "written"),
+    [
+        ("corpus/clips/a.wav", "clips/a.wav"),
+        ("corpus/a.wav", "a.wav"),
+        ("beside/a.wav", "../beside/a.wav"),
+    ],
+)
+def test_a_corpus_can_be_moved_with_its_manifest(tmp_path: Path, audio: str, written: str) -> None:
+    path = tmp_path / "here" / audio
+    path.parent.mkdir(parents=True)
+    path.touch()
+    manifest = tmp_path / "here" / "corpus" / "m.jsonl"
+    write_manifest(manifest, [Utterance("a", path, "hi", 1.0)])
+    assert json.loads(manifest.read_text())["audio"] == written
+    (tmp_path / "here").rename(tmp_path / "there")
+    (moved,) = read_manifest(tmp_path / "there" / "corpus" / "m.jsonl")
+    assert moved.audio.is_file()
+
+
+def test_a_recording_elsewhere_is_named_absolutely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_manifest(Path("a/b/m.jsonl"), [Utterance("a", Path("x/a.wav"), "hi", 1.0)])
+    assert json.loads(Path("a/b/m.jsonl").read_text())["audio"] == str(tmp_path / "x" / "a.wav")
+
+
+def test_a_manifest_behind_a_link_finds_its_recordings(tmp_path: Path) -> None:
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "real" / "a.wav").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    manifest = tmp_path / "link" / "m.jsonl"
+    write_manifest(manifest, [Utterance("a", tmp_path / "real" / "a.wav", "hi", 1.0)])
+    assert read_manifest(manifest)[0].audio.is_file()
+
+
+def test_the_line_of_an_utterance_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(f"\ufeff{LINE}\n\n{LINE}\r\n", encoding="utf-8")
+    assert [u.origin for u in read_manifest(path)] == [f"{path}, line 1", f"{path}, line 3"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("not json", "line 2: not JSON"),
+        ("[" * 100_000, "line 2: not JSON"),
+        ("[]", "line 2: an utterance is a JSON object"),
+        ('{"id": "a"}', "line 2: the key 'audio' is missing"),
+        (LINE.replace('"a"', "7"), "line 2: 'id' is 7"),
+        (LINE.replace('"hi"', "null"), "line 2: 'text' is None"),
+        (LINE.replace("1", "true"), "line 2: 'duration' is True"),
+        (LINE.replace("1", "-1"), "line 2: 'duration' is -1"),
+        (LINE.replace("1", "NaN"), "line 2: 'duration' is nan"),
+        (LINE.replace("1", "9" * 5000), "line 2: 'duration' is inf"),
+        (LINE.replace(', "duration": 1', ""), "'plainspeech data prepare' adds it"),
+    ],
+)
+def test_a_line_that_is_no_utterance_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(f"{LINE}\n{line}\n")
+    with pytest.raises(PlainspeechError, match=message):
+        read_manifest(path)
+
+
+def test_durations_may_be_missing_where_they_are_about_to_be_measured(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(LINE.replace(', "duration": 1', ""))
+    assert read_manifest(path, durations=False)[0].duration == 0
+
+
+@pytest.mark.parametrize("content", [None, b"\n\n", b"\xff\xfe"])
+def test_no_manifest(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "m.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PlainspeechError, match=r"m\.jsonl: "):
+        read_manifest(path)
+
+
+def test_an_unwritable_manifest_is_named_and_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text("old")
+    with pytest.raises(PlainspeechError, match=r"m\.jsonl: cannot write"):
+        write_manifest(path, [Utterance("\ud800", tmp_path / "a.wav", "hi", 1.0)])
+    assert path.read_text() == "old"
+    with pytest.raises(PlainspeechError, match="cannot write"):
+        write_manifest(path / "below a file", [])

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.decoding.greedy import decode_greedy, greedy_text
+from plainspeech.errors import PlainspeechError
+
+Array = npt.NDArray[np.float32]
+
+SMALL = Alphabet((" ", "a", "b"))
+BLANK = SMALL.blank_id
+ids_of_frames = st.lists(st.integers(0, BLANK), max_size=40)
+
+
+def frames(ids: list[int], probability: float = 0.7, size: int = SMALL.size) -> Array:
+    """Return log-probabilities whose best symbols are ``ids``."""
+    rows = np.full((len(ids), size), (1 - probability) / (size - 1))
+    rows[np.arange(len(ids)), ids] = probability
+    return np.asarray(np.log(rows), np.float32)
+
+
+def naive(ids: list[int]) -> str:
+    """Collapse what repeats, then drop the blanks: the map B of Graves et al. (2006)."""
+    text, last = "", None
+    for symbol in ids:
+        if symbol not in (last, BLANK):
+            text += SMALL.symbols[symbol]
+        last = symbol
+    return " ".join(text.split())
+
+
+@given(ids_of_frames)
+def test_the_text_is_the_one_of_the_definition(ids: list[int]) -> None:
+    transcript = decode_greedy(frames(ids), SMALL, 0.03)
+    assert transcript.text == naive(ids)
+    assert greedy_text(frames(ids), SMALL) == transcript.text
+    assert transcript.text == " ".join(word.text for word in transcript.words)
+
+
+@given(ids_of_frames)
+def test_words_follow_one_another_within_the_audio(ids: list[int]) -> None:
+    transcript = decode_greedy(frames(ids), SMALL, 0.5)
+    assert transcript.duration == 0.5 * len(ids)
+    edges = [edge for word in transcript.words for edge in (word.start, word.end)]
+    assert edges == sorted(edges)
+    assert all(0 <= word.start < word.end <= transcript.duration for word in transcript.words)
+    for word in transcript.words:
+        first, last = int(word.start / 0.5), int(word.end / 0.5) - 1
+        assert SMALL.symbols[ids[first]] == word.text[0]
+        assert SMALL.symbols[ids[last]] == word.text[-1]
+        assert naive(ids[first : last + 1]) == word.text
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(0, 5), st.integers(0, 5))
+def test_blank_frames_at_the_ends_move_the_times_alone(
+    seed: int, length: int, before: int, after: int
+) -> None:
+    rows = np.random.default_rng(seed).normal(size=(length, SMALL.size)).astype(np.float32)
+    rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
+    padded = np.concatenate([frames([BLANK] * before), rows, frames([BLANK] * after)])
+    plain, moved = decode_greedy(rows, SMALL, 1.0), decode_greedy(padded, SMALL, 1.0)
+    assert moved.text == plain.text
+    assert [word.start - before for word in moved.words] == [word.start for word in plain.words]
+    assert [word.confidence for word in moved.words] == [word.confidence for word in plain.words]
+
+
+def test_times_and_confidence_by_hand() -> None:
+    a, b, space = 1, 2, 0
+    ids = [BLANK, a, a, BLANK, b, space, space, BLANK, a, BLANK]
+    rows = frames(ids, 0.9)
+    rows[4] = frames([b], 0.6)  # two frames of "a" at 0.9 and one of "b" at 0.6
+    first, second = decode_greedy(rows, SMALL, 0.04).words
+    assert first.text == "ab"
+    assert (first.start, first.end) == pytest.approx((0.04, 0.2))
+    assert first.confidence == pytest.approx(0.8)
+    assert second.text == "a"
+    assert (second.start, second.end) == pytest.approx((0.32, 0.36))
+    assert second.confidence == pytest.approx(0.9)
+
+
+def test_confidence_is_at_most_one() -> None:
+    rows = frames([1, 1])
+    rows[:, 1] = 1e-6  # a log-softmax may round to just above zero
+    assert decode_greedy(rows, SMALL, 0.03).words[0].confidence == 1.0
+
+
+def test_no_frame_is_no_word() -> None:
+    transcript = decode_greedy(np.empty((0, ENGLISH.size), np.float32), ENGLISH, 0.03)
+    assert (transcript.text, transcript.words, transcript.duration) == ("", (), 0)
+
+
+@pytest.mark.parametrize("shape", [(5, 28), (5, 30), (29,), (1, 5, 29)])
+def test_another_alphabet_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(PlainspeechError, match=r"the alphabet needs \(frames, 29\)"):
+        decode_greedy(np.zeros(shape, np.float32), ENGLISH, 0.03)

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.errors import PlainspeechError
+from plainspeech.features import FeatureSettings
+from plainspeech.runtime.bundle import Bundle, write_bundle
+from plainspeech.runtime.record import LARGEST_RECORD, Record
+
+MakeBundle = Callable[[Path], Path]
+PARTS = ("alphabet", "features", "frame_seconds", "card", "model")
+
+
+def content(bundle: Bundle) -> list[Any]:
+    return [getattr(bundle, part) for part in PARTS]
+
+
+def zipped(folder: Path, archive: Path, top: str = "") -> Path:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(folder.iterdir()):
+            file.write(path, top + path.name)
+    return archive
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    """Change ``bundle.json`` as somebody who means it would, with a digest that fits."""
+    path = folder / "bundle.json"
+    values = {**json.loads(path.read_bytes()), **changes}
+    values = {key: value for key, value in values.items() if value is not None}
+    path.write_bytes(Record(folder, "bundle.json", values).serialise())
+
+
+def test_what_was_written_is_loaded(tmp_path: Path) -> None:
+    alphabet = Alphabet(("ä", " ", "b"))
+    features = FeatureSettings(bins=40, low_hz=0, high_hz=7_000.5)
+    card = {"name": "München", "results": {"dev-clean": {"wer": 0.25}}, "tiny": 1e-7}
+    write_bundle(tmp_path / "b", b"weights", alphabet, features, 0.04, card)
+    loaded = Bundle.load(tmp_path / "b")
+    assert content(loaded) == [alphabet, features, 0.04, card, b"weights"]
+    assert loaded.origin == tmp_path / "b"
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["bundle.json", "model.onnx"]
+
+
+@pytest.mark.parametrize("top", ["", "english/"])
+def test_a_zip_is_as_good_as_its_folder(tone_bundle: Path, tmp_path: Path, top: str) -> None:
+    archive = zipped(tone_bundle, tmp_path / "b.zip", top)
+    assert content(Bundle.load(archive)) == content(Bundle.load(str(tone_bundle)))
+
+
+def test_other_files_in_the_folder_are_left_alone(
+    make_tone_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    (folder / "README.md").write_text("hello")
+    assert Bundle.load(folder).model
+
+
+def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
+    def write(folder: Path, model: bytes) -> None:
+        write_bundle(folder, model, ENGLISH, FeatureSettings(), 0.03, {})
+
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "b", b"first")
+    write(tmp_path / "b", b"second")
+    assert Bundle.load(tmp_path / "b").model == b"second"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+    (tmp_path / "file").write_bytes(b"dear")
+    for name in ("photos", "file"):
+        with pytest.raises(PlainspeechError, match=f"{name}: exists and is no model bundle"):
+            write(tmp_path / name, b"third")
+    assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"cat"
+    assert (tmp_path / "file").read_bytes() == b"dear"
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])
+def test_a_write_that_fails_leaves_the_old_bundle(
+    make_tone_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Two files, then the old folder's move aside, then the new one's into its place."""
+    folder = make_tone_bundle(tmp_path / "b")
+    before = content(Bundle.load(folder))
+    moves = 0
+
+    def fail(move: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        def counted(self: Path, target: Path) -> Path:
+            nonlocal moves
+            moves += 1
+            if moves == failing:
+                raise OSError(28, "No space left on device")
+            return move(self, target)
+
+        return counted
+
+    monkeypatch.setattr(Path, "replace", fail(Path.replace))
+    monkeypatch.setattr(Path, "rename", fail(Path.rename))
+    with pytest.raises(PlainspeechError, match="b: cannot be written: No space left"):
+        write_bundle(folder, b"new", ENGLISH, FeatureSettings(), 0.03, {})
+    monkeypatch.undo()
+    assert content(Bundle.load(folder)) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_flipped_bit_is_never_loaded_as_something_else(
+    tone_bundle: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("flipped")
+    for path in tone_bundle.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    victim = folder / data.draw(st.sampled_from(["model.onnx", "bundle.json"]))
+    damaged = bytearray(victim.read_bytes())
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    victim.write_bytes(damaged)
+    with pytest.raises(PlainspeechError) as caught:
+        Bundle.load(folder)
+    assert str(caught.value).startswith(f"{folder}: {victim.name}")
+    assert "\n" not in str(caught.value)
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_flipped_bit_of_a_zip_is_an_error_or_harmless(
+    tone_bundle: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    archive = zipped(tone_bundle, tmp_path_factory.mktemp("flipped") / "b.zip")
+    damaged = bytearray(archive.read_bytes())
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    archive.write_bytes(damaged)
+    with suppress(PlainspeechError):
+        # The date of a member, say, is no content.
+        assert content(Bundle.load(archive)) == content(Bundle.load(tone_bundle))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "bundle.json"])
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_a_missing_file_is_named(
+    make_tone_bundle: MakeBundle, tmp_path: Path, name: str, as_zip: bool
+) -> None:
+    path = make_tone_bundle(tmp_path / "b")
+    (path / name).unlink()
+    if as_zip:
+        path = zipped(path, tmp_path / "b.zip")
+    with pytest.raises(PlainspeechError, match=f"{path.name}: is no model bundle: {name} is miss"):
+        Bundle.load(path)
+
+
+def test_what_is_no_bundle_at_all_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(PlainspeechError, match=r"a\.txt: is no model bundle"):
+        Bundle.load(tmp_path / "a.txt")
+    with pytest.raises(PlainspeechError, match="none: no such model bundle"):
+        Bundle.load(tmp_path / "none")
+
+
+def test_another_format_version_is_refused_before_all_else(
+    make_tone_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    (folder / "bundle.json").write_text('{"format": 2, "what": "comes next"}')
+    with pytest.raises(PlainspeechError, match=r"bundle\.json: has the format 2, .* reads 1"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", '{"format": 1', '{"format": NaN}', "[" * 100_000, "9" * 5_000],
+)
+def test_a_record_that_is_no_json_object_is_damaged(text: str) -> None:
+    with pytest.raises(PlainspeechError, match=r"b: bundle\.json is damaged"):
+        Record.parse(Path("b"), "bundle.json", text.encode())
+
+
+def test_a_record_that_is_too_large_is_not_parsed() -> None:
+    with pytest.raises(PlainspeechError, match="larger than"):
+        Record.parse(Path("b"), "bundle.json", b" " * (LARGEST_RECORD + 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"alphabet": None}, "'alphabet' is missing or no str"),
+        ({"alphabet": "abca"}, "bundle.json: alphabet: a symbol is listed twice"),
+        ({"card": []}, "'card' is missing or no dict"),
+        ({"frame_seconds": 0}, "'frame_seconds' must be greater"),
+        ({"frame_seconds": "0.03"}, "'frame_seconds' is missing or no number"),
+        ({"frame_seconds": 10**400}, "'frame_seconds' is 10+, which is not finite"),
+        ({"frame_seconds": True}, "'frame_seconds' is missing or no number"),
+        ({"features": {}}, "features: 'sample_rate' is missing or no int"),
+        ({"files": {}}, "does not list model.onnx"),
+        ({"files": {"model.onnx": {"sha256": "0", "bytes": 1 << 50}}}, "bytes are beyond"),
+        ({"files": {"model.onnx": {"sha256": "0", "bytes": -2}}}, "bytes are beyond"),
+        ({"files": {"model.onnx": 3}}, "files: 'model.onnx' is missing or no dict"),
+        ({"files": {"../secret": {"sha256": "0", "bytes": 1}}}, r"\.\./secret is no name"),
+        ({"files": {"/secret": {"sha256": "0", "bytes": 1}}}, "/secret is no name"),
+        ({"files": {"a/../../b": {"sha256": "0", "bytes": 1}}}, "b is no name"),
+    ],
+)
+def test_values_that_cannot_be_are_named(
+    make_tone_bundle: MakeBundle, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    edit(folder, **changes)
+    with pytest.raises(PlainspeechError, match=says):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in fields(FeatureSettings)])
+def test_every_feature_setting_is_needed_and_checked(
+    make_tone_bundle: MakeBundle, tmp_path: Path, name: str
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    features = json.loads((folder / "bundle.json").read_bytes())["features"]
+    edit(folder, features={**features, name: [1]})
+    with pytest.raises(PlainspeechError, match=f"features: '{name}' is missing or no"):
+        Bundle.load(folder)
+
+
+def test_a_zip_that_unpacks_to_more_than_it_says_is_not_read_to_its_end(
+    make_tone_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    (folder / "model.onnx").write_bytes(bytes(50_000_000))
+    archive = zipped(folder, tmp_path / "b.zip")
+    assert archive.stat().st_size < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(PlainspeechError, match=r"model\.onnx is damaged: its size"):
+            Bundle.load(archive)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_digest_does_not_care_for_spaces_and_line_ends(
+    make_tone_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    path = folder / "bundle.json"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert Bundle.load(folder).alphabet == ENGLISH

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import plainspeech
+from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.errors import PlainspeechError
+from plainspeech.features import FeatureSettings
+from plainspeech.runtime import bundle as bundles
+from plainspeech.runtime import recognizer as recognizers
+from plainspeech.runtime.bundle import Bundle, write_bundle
+from plainspeech.runtime.recognizer import Recognizer, load_model
+
+Array = npt.NDArray[np.float32]
+Speak = Callable[..., Array]
+
+
+@pytest.fixture(scope="module")
+def recognizer(tone_bundle: Path) -> Recognizer:
+    return load_model(tone_bundle, threads=1)
+
+
+def test_a_waveform_becomes_text_with_times(recognizer: Recognizer, spoken: Speak) -> None:
+    transcript = recognizer.transcribe(spoken("feed a cab"))
+    assert transcript.text == "feed a cab"
+    assert [word.text for word in transcript.words] == ["feed", "a", "cab"]
+    assert transcript.duration == pytest.approx(10 * 0.18)
+    for word, first, characters in zip(transcript.words, (0, 5, 7), (4, 1, 3), strict=True):
+        assert word.start == pytest.approx(first * 0.18, abs=0.045)
+        assert word.end == pytest.approx((first + characters) * 0.18 - 0.06, abs=0.045)
+        assert 0.5 < word.confidence <= 1
+
+
+def test_path_name_file_and_array_are_the_same_to_it(
+    recognizer: Recognizer, spoken: Speak, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, spoken("one ear"), 16_000, subtype="FLOAT")
+    expected = recognizer.transcribe(spoken("one ear"))
+    assert expected.text == "one ear"
+    assert recognizer.transcribe(path) == expected
+    assert recognizer.transcribe(str(path)) == expected
+    assert recognizer.transcribe(io.BytesIO(path.read_bytes())) == expected
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_arrays_of_any_rate_and_type(recognizer: Recognizer, spoken: Speak, rate: int) -> None:
+    waveform = spoken("cab", rate)
+    assert recognizer.transcribe(waveform, rate).text == "cab"
+    assert recognizer.transcribe(waveform.astype(np.float64), rate).text == "cab"
+    assert recognizer.transcribe((waveform * 32_767).astype(np.int16), rate).text == "cab"
+
+
+@pytest.mark.parametrize("samples", [0, 1, 79])
+def test_less_than_a_frame_is_an_empty_transcript(recognizer: Recognizer, samples: int) -> None:
+    transcript = recognizer.transcribe(np.zeros(samples, np.float32))
+    assert transcript == plainspeech.Transcript("", (), samples / 16_000)
+
+
+def test_no_recording_is_no_transcript(recognizer: Recognizer) -> None:
+    assert recognizer.transcribe_waveforms([]) == []
+
+
+@given(texts=st.lists(st.text("abc z", max_size=6), max_size=6), budget=st.integers(1, 600))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_batch_gives_what_each_gives_alone(
+    recognizer: Recognizer,
+    spoken: Speak,
+    monkeypatch: pytest.MonkeyPatch,
+    texts: list[str],
+    budget: int,
+) -> None:
+    waveforms = [spoken(text) for text in texts]
+    alone = [recognizer.transcribe(waveform) for waveform in waveforms]
+    with monkeypatch.context() as patch:
+        patch.setattr(recognizers, "_BATCH_FRAMES", budget)
+        assert recognizer.transcribe_waveforms(waveforms) == alone
+    assert [found.text for found in alone] == [" ".join(text.split()) for text in texts]
+
+
+def test_log_probabilities_are_what_the_model_gives(recognizer: Recognizer, spoken: Speak) -> None:
+    short, long = recognizer.log_probabilities([spoken("a"), spoken("abc")])
+    assert short.shape == (6, 29)
+    assert long.shape == (18, 29)
+    assert short.dtype == np.float32
+    np.testing.assert_allclose(np.exp(long).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_words_end_within_the_audio(recognizer: Recognizer, spoken: Speak) -> None:
+    waveform = spoken("a")[: 16_000 * 10 // 100 + 85]  # 11 frames in, 4 out: 120 ms
+    transcript = recognizer.transcribe(waveform)
+    assert transcript.words[-1].end == transcript.duration == len(waveform) / 16_000
+
+
+@pytest.mark.parametrize(
+    ("waveform", "says"),
+    [
+        (np.zeros((16_000, 2), np.float32), "one channel"),
+        (np.array([0, np.nan] * 500), "not numbers"),
+        (np.array([0, np.inf] * 500), "not numbers"),
+        (np.array([0, 1e300] * 500), "not numbers"),
+        (np.zeros(16_000, complex), "floats are needed"),
+    ],
+)
+def test_an_array_that_is_no_waveform_is_refused(
+    recognizer: Recognizer, waveform: npt.NDArray[np.float64], says: str
+) -> None:
+    with pytest.raises(PlainspeechError, match=says):
+        recognizer.transcribe(waveform)
+
+
+def test_a_sample_rate_of_nothing_is_refused(recognizer: Recognizer, spoken: Speak) -> None:
+    with pytest.raises(PlainspeechError, match="sample rate of 0 Hz"):
+        recognizer.transcribe(spoken("a"), 0)
+
+
+def _bundle(tone_bundle: Path, folder: Path, **changes: object) -> Path:
+    bundle = Bundle.load(tone_bundle)
+    parts = {name: getattr(bundle, name) for name in ("model", "alphabet", "features", "card")}
+    write_bundle(folder, frame_seconds=0.03, **{**parts, **changes})
+    return folder
+
+
+def test_a_model_that_is_no_onnx_is_refused(tone_bundle: Path, tmp_path: Path) -> None:
+    folder = _bundle(tone_bundle, tmp_path / "m", model=b"not onnx")
+    with pytest.raises(PlainspeechError, match=r"m: onnxruntime refuses its model: .+") as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"alphabet": Alphabet(ENGLISH.symbols[:-1])}, "log_probabilities .* 28 in the last"),
+        ({"features": FeatureSettings(bins=64)}, "features .* 64 in the last"),
+    ],
+)
+def test_a_model_of_another_shape_than_its_bundle_says_is_refused(
+    tone_bundle: Path, tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    with pytest.raises(PlainspeechError, match=says):
+        load_model(_bundle(tone_bundle, tmp_path / "m", **changes))
+
+
+def test_a_model_with_other_inputs_is_refused(tone_bundle: Path, tmp_path: Path) -> None:
+    model = onnx.load_from_string(Bundle.load(tone_bundle).model)
+    model.graph.node[0].input[0] = model.graph.input[0].name = "samples"
+    folder = _bundle(tone_bundle, tmp_path / "m", model=model.SerializeToString())
+    with pytest.raises(PlainspeechError, match=r"takes \['samples', 'lengths'\]"):
+        load_model(folder)
+
+
+def test_without_a_path_it_is_the_model_of_the_package(
+    tone_bundle: Path, monkeypatch: pytest.MonkeyPatch, spoken: Speak
+) -> None:
+    monkeypatch.setattr(recognizers, "bundled_model_path", lambda: tone_bundle)
+    assert load_model().transcribe(spoken("cab")).text == "cab"
+
+
+def test_a_package_without_a_model_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "MANIFEST", "not-there.json")
+    with pytest.raises(PlainspeechError, match="without a model"):
+        load_model()

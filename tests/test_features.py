@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.features import FeatureSettings, LogMel
+
+Array = npt.NDArray[np.float32]
+PLAIN = FeatureSettings(normalise="none")
+
+
+def noise(samples: int, seed: int = 0) -> Array:
+    return (0.1 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def by_definition(waveform: Array, settings: FeatureSettings) -> npt.NDArray[np.float64]:
+    """Kaldi's log-mel filter banks, written out (its feature-window.cc and mel-computations.cc)."""
+    window = round(settings.sample_rate * settings.window_ms / 1000)
+    hop = round(settings.sample_rate * settings.hop_ms / 1000)
+    starts = np.arange(settings.frames(len(waveform))) * hop + hop // 2 - window // 2
+    places = starts[:, None] + np.arange(window)
+    places = np.where(places < 0, -places - 1, places)  # the edges are mirrored
+    places = np.where(places >= len(waveform), 2 * len(waveform) - 1 - places, places)
+    frames = waveform.astype(np.float64)[places]
+    frames -= frames.mean(axis=1, keepdims=True)
+    frames -= 0.97 * np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
+    povey = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / (window - 1))) ** 0.85
+    fft = 1 << (window - 1).bit_length()
+    power = np.abs(np.fft.rfft(frames * povey, fft))[:, : fft // 2] ** 2
+
+    def mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        return np.asarray(1127 * np.log(1 + np.asarray(hz, np.float64) / 700))
+
+    edges = np.linspace(mel(settings.low_hz), mel(settings.high_hz), settings.bins + 2)[:, None]
+    bins = mel(np.arange(fft // 2) * settings.sample_rate / fft)
+    up = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    down = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    energies = power @ np.maximum(0, np.minimum(up, down)).T
+    return np.asarray(np.log(np.maximum(energies, np.finfo(np.float32).eps)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PLAIN,
+        replace(PLAIN, bins=40, window_ms=20),
+        replace(PLAIN, sample_rate=8_000, bins=40, high_hz=3_800),
+    ],
+)
+def test_features_are_kaldis(settings: FeatureSettings) -> None:
+    waveform = noise(8_000)
+    found = LogMel(settings)(waveform)
+    np.testing.assert_allclose(found, by_definition(waveform, settings), atol=2e-3)
+
+
+@given(samples=st.integers(0, 2_000), hop_ms=st.sampled_from([5.0, 10.0, 12.5]))
+@settings(max_examples=60, deadline=None)
+def test_the_number_of_frames_is_known_beforehand(samples: int, hop_ms: float) -> None:
+    settings = FeatureSettings(hop_ms=hop_ms)
+    features = LogMel(settings)(noise(samples))
+    assert features.shape == (settings.frames(samples), settings.bins)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+
+
+def test_the_same_waveform_gives_the_same_bits() -> None:
+    log_mel, waveform = LogMel(FeatureSettings()), noise(16_000)
+    first = log_mel(waveform)
+    log_mel(noise(5_000, seed=1))  # nothing is left of what came between
+    np.testing.assert_array_equal(log_mel(waveform), first)
+    np.testing.assert_array_equal(LogMel(FeatureSettings())(waveform.astype(np.float64)), first)
+    every_second = np.repeat(waveform, 2)[::2]
+    np.testing.assert_array_equal(log_mel(every_second), first)
+
+
+def test_the_waveform_is_left_as_it_was() -> None:
+    waveform = noise(4_000)
+    LogMel(FeatureSettings())(waveform)
+    np.testing.assert_array_equal(waveform, noise(4_000))
+
+
+def test_normalised_features_have_no_mean_and_unit_deviation() -> None:
+    features = LogMel(FeatureSettings())(noise(32_000))
+    np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-3)
+
+
+@given(st.floats(0.25, 9))
+@settings(max_examples=20, deadline=None)
+def test_normalised_features_do_not_depend_on_loudness(gain: float) -> None:
+    log_mel, waveform = LogMel(FeatureSettings()), noise(8_000)
+    louder = (waveform * np.float32(gain)).astype(np.float32)
+    np.testing.assert_allclose(log_mel(louder), log_mel(waveform), atol=5e-3)
+
+
+@pytest.mark.parametrize("samples", [80, 160, 16_000])
+def test_silence_is_zero_to_a_rounding(samples: int) -> None:
+    features = LogMel(FeatureSettings())(np.zeros(samples, np.float32))
+    np.testing.assert_allclose(features, 0, atol=0.01)
+
+
+def test_a_tone_is_loudest_in_the_filter_around_it() -> None:
+    time = np.arange(16_000) / 16_000
+    features = LogMel(PLAIN)(np.sin(2 * np.pi * 1_000 * time).astype(np.float32))
+    edges = np.linspace(math.log1p(20 / 700), math.log1p(7_600 / 700), 82)
+    nearest = int(np.abs(edges[1:-1] - math.log1p(1_000 / 700)).argmin())
+    assert set(features[5:-5].argmax(axis=1)) == {nearest}
+
+
+def test_the_defaults_have_no_empty_filter_and_the_references_have() -> None:
+    assert FeatureSettings().empty_filters() == []
+    with pytest.raises(PlainspeechError, match="of 128 mel filters hold no frequency"):
+        FeatureSettings(bins=128)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"normalise": "global"}, "features.normalise is 'global'"),
+        ({"high_hz": 8_001}, "low_hz < high_hz <= 8000"),
+        ({"low_hz": -1}, "0 <= low_hz"),
+        ({"low_hz": 7_600}, "low_hz < high_hz"),
+        ({"bins": 200}, "use fewer bins"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(PlainspeechError, match=says):
+        replace(FeatureSettings(), **changes)
