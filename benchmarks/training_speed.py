@@ -150,15 +150,15 @@ def ours(name: str, corpus: Corpus) -> System:
     data = Data(train=(), dev=Path())
     recipe = Recipe(name, name, data, Optimisation(epochs=1))
     trainer = Trainer(recipe, (), (), Path(), {}, torch.device("cpu"))
-    trainer.model.train()
+    trainer.state.model.train()
     # Epoch 1: from the second on, batches are in random order.
     plan = plan_epoch(corpus.durations, data.batch_seconds, recipe.seed, epoch=1)
     features = preset(name).features
     return System(
-        sum(weight.numel() for weight in trainer.model.parameters()),
+        sum(weight.numel() for weight in trainer.state.model.parameters()),
         f"buckets of {data.batch_seconds:g} s, {'bf16' if trainer.mixed else 'fp32'}",
         measured_steps(
-            corpus, plan, features.bins, features.hop_ms, lambda batch: trainer._step(batch, 1e-4)
+            corpus, plan, features.bins, features.hop_ms, lambda batch: trainer.step(batch, 1e-4)
         ),
     )
 

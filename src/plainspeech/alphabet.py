@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from plainspeech.errors import PlainspeechError
 
@@ -63,12 +64,18 @@ class Alphabet:
     def normalise(self, text: str) -> str:
         """Fold ``text`` to the alphabet as LibriSpeech's transcripts are.
 
-        Lower case, accents dropped, every apostrophe the same, any other character outside the
-        alphabet a space, and single spaces between words.
+        Lower case, accents dropped unless the alphabet has the letter with them, every apostrophe
+        the same, any other character outside the alphabet a space, and single spaces between words.
         """
-        decomposed = unicodedata.normalize("NFKD", text.translate(_APOSTROPHES).lower())
+        composed = unicodedata.normalize("NFC", text.translate(_APOSTROPHES).lower())
+        return " ".join("".join(map(self._fold, composed)).split())
+
+    def _fold(self, character: str) -> str:
+        if character in self._ids:
+            return character
+        decomposed = unicodedata.normalize("NFKD", character)
         plain = (c for c in decomposed if not unicodedata.combining(c))
-        return " ".join("".join(c if c in self._ids else " " for c in plain).split())
+        return "".join(c if c in self._ids else " " for c in plain)
 
 
 def ctc_frames_needed(ids: Sequence[int]) -> int:
@@ -76,7 +83,7 @@ def ctc_frames_needed(ids: Sequence[int]) -> int:
 
     One frame a symbol, and a blank between two equal neighbours (Graves et al., ICML 2006).
     """
-    return len(ids) + sum(left == right for left, right in zip(ids, ids[1:], strict=False))
+    return len(ids) + sum(left == right for left, right in pairwise(ids))
 
 
 ENGLISH = Alphabet((" ", *"abcdefghijklmnopqrstuvwxyz", "'"))

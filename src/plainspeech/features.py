@@ -38,6 +38,7 @@ class FeatureSettings:
     normalise: str = "utterance"
 
     def __post_init__(self) -> None:
+        self._check_sizes()
         if self.normalise not in ("utterance", "none"):
             raise PlainspeechError(
                 f"features.normalise is {self.normalise!r}; it can be 'utterance' or 'none'"
@@ -52,6 +53,19 @@ class FeatureSettings:
                 f"features: {len(empty)} of {self.bins} mel filters hold no frequency of the "
                 f"spectrum; use fewer bins or a longer window_ms"
             )
+
+    def _check_sizes(self) -> None:
+        for name in ("sample_rate", "bins", "window_ms", "hop_ms"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise PlainspeechError(f"features.{name} is {value}; it must be above 0")
+        # The ends of Povey's window are two samples.
+        for name, fewest in (("window_ms", 2), ("hop_ms", 1)):
+            value = getattr(self, name)
+            if round(self.sample_rate * value / 1000) < fewest:
+                raise PlainspeechError(
+                    f"features.{name} is {value:g}; it must hold {fewest} samples or more"
+                )
 
     def empty_filters(self) -> list[int]:
         """Return the filters between whose edges no frequency of the spectrum falls."""

@@ -29,8 +29,6 @@ class Augmentation:
     time_mask_seconds: float = 0.3
 
 
-
-
 def perturb_speed(waveform: Array, speed: float) -> Array:
     """Return ``waveform``, ``(samples,)``, played ``speed`` times as fast, pitch and all."""
     if speed == 1.0:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from zlib import crc32
 
@@ -54,6 +55,7 @@ class FeatureSource:
         self._log_mel = LogMel(settings)
         self._cache: dict[tuple[str, float], Array] = {}
         self._free = cache_bytes
+        self._lock = Lock()
 
     def __call__(self, utterance: Utterance, speed: float = 1.0) -> Array:
         """Return the features of ``utterance`` at ``speed``, ``(frames, bins)``.
@@ -62,13 +64,17 @@ class FeatureSource:
             PlainspeechError: the recording cannot be read; the message names the manifest's line.
         """
         key = (utterance.id, speed)
-        if key not in self._cache:
+        features = self._cache.get(key)
+        if features is None:
             features = self._compute(utterance, speed)
-            if features.nbytes > self._free:
-                return features
-            self._free -= features.nbytes
-            self._cache[key] = features
-        return self._cache[key]
+            self._keep(key, features)
+        return features
+
+    def _keep(self, key: tuple[str, float], features: Array) -> None:
+        with self._lock:
+            if key not in self._cache and features.nbytes <= self._free:
+                self._cache[key] = features
+                self._free -= features.nbytes
 
     def _compute(self, utterance: Utterance, speed: float) -> Array:
         try:
@@ -140,9 +146,7 @@ class Loader:
         random = np.random.default_rng((self._seed, epoch, crc32(utterance.id.encode())))
         speed = float(random.choice(self._augmentation.speeds))
         hop_seconds = self._source.settings.hop_ms / 1000
-        return spec_augment(
-            self._source(utterance, speed), self._augmentation, hop_seconds, random
-        )
+        return spec_augment(self._source(utterance, speed), self._augmentation, hop_seconds, random)
 
 
 def _pad(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -41,7 +41,9 @@ class TimeBlock(nn.Module):
 
     def __init__(self, width: int, kernel: int, expansion: int, dropout: float) -> None:
         super().__init__()
-        self.over_time = nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2), groups=width)
+        self.over_time = nn.Conv2d(
+            width, width, (1, kernel), padding=(0, kernel // 2), groups=width
+        )
         self.normalise = nn.LayerNorm(width)
         self.expand = nn.Linear(width, expansion * width)
         self.contract = nn.Linear(expansion * width, width)
@@ -54,7 +56,8 @@ class TimeBlock(nn.Module):
         y = x.masked_fill(~valid[:, :, None], 0.0).transpose(1, 2).unsqueeze(2)
         y = self.normalise(self.over_time(y).squeeze(2).transpose(1, 2))
         y = self.contract(functional.gelu(self.expand(y)))
-        return x + self.dropout(y)
+        out: Tensor = x + self.dropout(y)
+        return out
 
 
 class LockedDropout(nn.Module):

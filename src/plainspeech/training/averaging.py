@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -19,9 +22,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights: dict[str, Tensor] = {
-            name: weight.detach().clone() for name, weight in model.state_dict().items()
-        }
+        self.weights = _copy(model)
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
@@ -31,3 +32,22 @@ class WeightAverage:
         torch._foreach_lerp_(
             list(self.weights.values()), [present[name] for name in self.weights], 1.0 - keep
         )
+
+    @contextmanager
+    def lent_to(self, model: nn.Module) -> Iterator[None]:
+        """Give ``model`` the average for as long as the block lasts; it gets its own back."""
+        own = _copy(model)
+        model.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take up an average that was saved, by the names of the weights."""
+        for name, average in self.weights.items():
+            average.copy_(weights[name])
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}

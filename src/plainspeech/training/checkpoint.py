@@ -43,6 +43,19 @@ class Progress:
     symbols: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Note what the epoch under way gave and begin the next."""
+        self.history.append(row)
+        self.epoch += 1
+        self.batch, self.loss_sum, self.symbols = 0, 0.0, 0
+
+
+@dataclass(frozen=True)
+class _Header:
+    format: int
+    progress: dict[str, Any]
+    run: dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -60,11 +73,18 @@ class Checkpoint:
     run: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            PlainspeechError: it cannot be written; one that is there stays.
+        """
         header = {"format": FORMAT, "progress": asdict(self.progress), "run": self.run}
         tensors = {name: tensor.detach().contiguous() for name, tensor in self.tensors.items()}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, {"plainspeech": json.dumps(header)})
+        try:
+            with replacing(path) as temporary:
+                save_file(tensors, temporary, {"plainspeech": json.dumps(header)})
+        except (OSError, SafetensorError) as error:
+            raise PlainspeechError(f"{path}: cannot write the checkpoint: {error}") from error
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -75,15 +95,18 @@ class Checkpoint:
         """
         try:
             with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {})["plainspeech"])
+                header = _Header(**json.loads((file.metadata() or {})["plainspeech"]))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise PlainspeechError(f"{path}: cannot read the checkpoint: {error}") from error
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise PlainspeechError(f"{path}: not a checkpoint of plainspeech") from error
-        if header.get("format") != FORMAT:
-            raise PlainspeechError(f"{path}: checkpoint format {header.get('format')} is not {FORMAT}")
-        return cls(tensors, Progress(**header["progress"]), header["run"])
+        if header.format != FORMAT:
+            raise PlainspeechError(
+                f"{path}: the checkpoint has the format {header.format}, this plainspeech reads "
+                f"{FORMAT}; use the plainspeech that it was made with"
+            )
+        return cls(tensors, Progress(**header.progress), header.run)
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with ``prefix.``, without it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -22,7 +24,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.files import write_atomically
 from plainspeech.training.curves import Curves
 from plainspeech.training.export import export_bundle
-from plainspeech.training.loop import StepReport, Trainer
+from plainspeech.training.loop import StepReport, Stopped, Trainer
 from plainspeech.training.recipe import read_recipe
 from plainspeech.training.session import prepare
 
@@ -33,27 +35,29 @@ def train_on_console(recipe_path: Path, output: Path | None, device_name: str) -
     Raises:
         PlainspeechError: for all that is wrong with the recipe, its data or the run's folder.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
     recipe = read_recipe(recipe_path)
     folder = output or Path("runs") / recipe.name
     trainer, left_out = prepare(recipe, folder, choose_device(device_name))
     for line in left_out:
-        console.print(line, style="yellow")
-    folder.mkdir(parents=True, exist_ok=True)
-    if trainer.resume():
-        console.print(f"going on with {folder} from epoch {trainer.progress.epoch + 1}")
-    signal.signal(signal.SIGTERM, _interrupt)
+        console.print(line, style="yellow", markup=False)
+    _make(folder)
+    resumed = trainer.resume()
+    progress = trainer.state.progress
+    if resumed:
+        console.print(f"going on with {folder} after {progress.step} steps", markup=False)
     try:
-        _fit(trainer, console)
-    except KeyboardInterrupt:
-        trainer.save()
+        with _stopped_by_signals(trainer):
+            _fit(trainer, console)
+    except Stopped:
         raise PlainspeechError(
-            f"stopped and saved in epoch {trainer.progress.epoch + 1}; "
-            f"the same command goes on from there"
+            f"stopped and saved in epoch {progress.epoch + 1}; the same command goes on from there"
         ) from None
     bundle = folder / "bundle"
     export_bundle(trainer.best_path, bundle)
-    console.print(f"the model is in {bundle}; its curves are in {folder / 'curves.png'}")
+    console.print(
+        f"the model is in {bundle}; its curves are in {folder / 'curves.png'}", markup=False
+    )
 
 
 def choose_device(name: str) -> torch.device:
@@ -69,8 +73,32 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlainspeechError(f"{folder}: cannot be a run's folder: {error.strerror}") from error
+
+
+@contextmanager
+def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end ``trainer`` in good order; a second one ends it at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        restore()
+        trainer.stop()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def _fit(trainer: Trainer, console: Console) -> None:
@@ -83,7 +111,9 @@ def _fit(trainer: Trainer, console: Console) -> None:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    curves = Curves(trainer.folder, trainer.progress.history)
+    progress = trainer.state.progress
+    curves = Curves(trainer.folder, progress.step)
+    _write_history(trainer)
     with Progress(*columns, console=console) as bars, curves:
         bar = bars.add_task("", total=None, loss=0.0, rate=0.0, speed=0.0)
         speed = _Speed()
@@ -101,9 +131,8 @@ def _fit(trainer: Trainer, console: Console) -> None:
             )
 
         def on_epoch(row: dict[str, float]) -> None:
-            curves.epoch(row)
-            lines = "".join(f"{json.dumps(past)}\n" for past in trainer.progress.history)
-            write_atomically(trainer.folder / "history.jsonl", lines.encode())
+            curves.epoch(progress.history)
+            _write_history(trainer)
             console.print(
                 f"epoch {row['epoch']:>3}  train loss {row['train_loss']:.3f}  "
                 f"dev WER {row['dev_wer']:.2%}  CER {row['dev_cer']:.2%}  "
@@ -112,6 +141,11 @@ def _fit(trainer: Trainer, console: Console) -> None:
             bars.reset(bar)
 
         trainer.fit(on_step, on_epoch)
+
+
+def _write_history(trainer: Trainer) -> None:
+    lines = "".join(f"{json.dumps(row)}\n" for row in trainer.state.progress.history)
+    write_atomically(trainer.folder / "history.jsonl", lines.encode())
 
 
 class _Speed:

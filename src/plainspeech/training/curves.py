@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
@@ -18,15 +18,12 @@ class Curves:
 
     Args:
         folder: of the run.
-        history: the finished epochs of a run that goes on.
+        step: the last of a run that goes on. TensorBoard drops those after it: they are done anew.
     """
 
-    def __init__(self, folder: Path, history: list[dict[str, float]]) -> None:
+    def __init__(self, folder: Path, step: int) -> None:
         self._folder = folder
-        self._history = list(history)
-        # Of a resumed run, TensorBoard drops the steps after the checkpoint: they are done anew.
-        last = int(history[-1]["step"]) if history else 0
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=last + 1)
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def __enter__(self) -> Curves:
         return self
@@ -41,21 +38,21 @@ class Curves:
 
     def step(self, report: StepReport) -> None:
         """Note one optimiser step."""
-        self._scalars({"loss": report.loss, "learning rate": report.learning_rate}, report.progress.step)
+        values = {"loss": report.loss, "learning rate": report.learning_rate}
+        self._scalars(values, report.progress.step)
 
-    def epoch(self, row: dict[str, float]) -> None:
-        """Note a finished epoch and draw the PNG anew."""
-        self._history.append(row)
-        rates = {"dev WER": row["dev_wer"], "dev CER": row["dev_cer"]}
-        self._scalars(rates, int(row["step"]))
-        draw_curves(self._history, self._folder / "curves.png")
+    def epoch(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Note the last epoch of ``history`` and draw the PNG anew."""
+        last = history[-1]
+        self._scalars({"dev WER": last["dev_wer"], "dev CER": last["dev_cer"]}, int(last["step"]))
+        draw_curves(history, self._folder / "curves.png")
 
     def _scalars(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
 
-def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
+def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw training loss and dev error rates over the epochs into a PNG."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, rates = figure.subplots(1, 2)

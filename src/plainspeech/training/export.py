@@ -33,10 +33,19 @@ def export_bundle(checkpoint_path: Path, bundle: Path) -> None:
             from the exported model than torch does.
     """
     checkpoint = Checkpoint.load(checkpoint_path)
-    recipe = checkpoint.run["recipe"]
-    chosen = preset(recipe["preset"])
+    if checkpoint.progress.batch or not checkpoint.progress.history:
+        raise PlainspeechError(
+            f"{checkpoint_path}: not exported: it is from the midst of an epoch, and nobody has "
+            f"measured its weights; take best.safetensors"
+        )
+    chosen = preset(checkpoint.run["recipe"]["preset"])
     model = chosen.build(ENGLISH.size)
-    model.load_state_dict(checkpoint.part("average"))
+    try:
+        model.load_state_dict(checkpoint.part("average"))
+    except RuntimeError as error:
+        raise PlainspeechError(
+            f"{checkpoint_path}: its weights are not those of this plainspeech's model"
+        ) from error
     model.eval()
     onnx_model = to_onnx(model, chosen.features.bins)
     difference = largest_difference(model, onnx_model, chosen.features.bins)

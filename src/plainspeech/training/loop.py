@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.data.batches import plan_epoch
@@ -22,13 +21,22 @@ from plainspeech.data.loading import Batch, FeatureSource, Loader
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import preset
-from plainspeech.training.averaging import WeightAverage
 from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.precision import autocast, mixed_precision
 from plainspeech.training.recipe import Recipe
 from plainspeech.training.schedule import learning_rate
-from plainspeech.training.step import TensorBatch, batch_loss, make_optimiser
+from plainspeech.training.state import RunState
+from plainspeech.training.step import (
+    TensorBatch,
+    batch_loss,
+    refuse_infinite_gradient,
+    refuse_infinite_loss,
+)
 from plainspeech.training.validation import validate
+
+
+class Stopped(Exception):  # noqa: N818  # nothing went wrong
+    """A run was asked to stop; it has saved its state."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,10 @@ class StepReport:
     loss: float
     learning_rate: float
     seconds_of_audio: float
+
+
+OnStep = Callable[[StepReport], None]
+OnEpoch = Callable[[dict[str, float]], None]
 
 
 class Trainer:
@@ -78,19 +90,15 @@ class Trainer:
         self.run = run
         self.device = device
         self.alphabet = alphabet
-        chosen = preset(recipe.preset)
-        torch.manual_seed(recipe.seed)
-        self.model = chosen.build(alphabet.size).to(device)
-        self.optimiser = make_optimiser(self.model, recipe.optimisation)
-        self.average = WeightAverage(self.model, recipe.optimisation.average_decay)
-        self.progress = Progress()
+        self.state = RunState.fresh(recipe, alphabet.size, device)
         self.mixed = mixed_precision(recipe.optimisation.precision, device)
         self._durations = [utterance.duration for utterance in train]
-        source = FeatureSource(chosen.features, recipe.data.cache_gb * 1e9)
+        source = FeatureSource(preset(recipe.preset).features, recipe.data.cache_gb * 1e9)
         threads = recipe.data.threads
         self._train = Loader(train, source, alphabet, recipe.augmentation, recipe.seed, threads)
         self._dev = Loader(dev, source, alphabet, threads=threads)
-        self._saved_at = time.monotonic()
+        self._started = self._saved_at = time.monotonic()
+        self._stopping = False
 
     @property
     def checkpoint_path(self) -> Path:
@@ -106,7 +114,7 @@ class Trainer:
         """Take up the run's checkpoint if it has one; return whether it had.
 
         Raises:
-            PlainspeechError: the checkpoint is of another run.
+            PlainspeechError: the checkpoint is damaged or of another run.
         """
         if not self.checkpoint_path.exists():
             return False
@@ -117,134 +125,99 @@ class Trainer:
                     f"{self.checkpoint_path}: the run was begun with another {key}; "
                     f"give another --output or delete the folder"
                 )
-        self.model.load_state_dict(checkpoint.part("model"))
-        for name, tensor in checkpoint.part("average").items():
-            self.average.weights[name].copy_(tensor)
-        _load_moments(self.optimiser, self.model, checkpoint.part("optimiser"))
-        self.progress = checkpoint.progress
+        self.state.restore(checkpoint)
         return True
 
-    def fit(self, on_step: Callable[[StepReport], None], on_epoch: Callable[[dict[str, float]], None]) -> None:
-        """Train to the recipe's last epoch, saving as it asks; callable again after `resume`."""
-        started = time.monotonic() - self.progress.seconds
-        while self.progress.epoch < self.recipe.optimisation.epochs:
-            self._finish_epoch(on_step, started)
-            row = self._validate(started)
-            on_epoch(row)
+    def save(self) -> None:
+        """Write the checkpoint that `resume` takes up."""
+        self.state.checkpoint(self.run).save(self.checkpoint_path)
+        self._saved_at = time.monotonic()
 
-    def _finish_epoch(self, on_step: Callable[[StepReport], None], started: float) -> None:
-        progress = self.progress
-        plan = plan_epoch(
-            self._durations, self.recipe.data.batch_seconds, self.recipe.seed, progress.epoch
-        )
-        self.model.train()
+    def stop(self) -> None:
+        """Make `fit` save and stop after the batch under way; for signal handlers."""
+        self._stopping = True
+
+    def fit(self, on_step: OnStep, on_epoch: OnEpoch) -> None:
+        """Train to the recipe's last epoch, saving as it asks; callable again after `resume`.
+
+        Raises:
+            Stopped: `stop` was called.
+            PlainspeechError: a loss or gradient is not finite, or a file cannot be read or written.
+        """
+        self._started = time.monotonic() - self.state.progress.seconds
+        try:
+            while self.state.progress.epoch < self.recipe.optimisation.epochs:
+                self._train_epoch(on_step)
+                on_epoch(self._end_epoch())
+        except Stopped:
+            # Raised between batches alone, where the state is one that the run goes through.
+            self._stopping = False
+            self.save()
+            raise
+
+    def _train_epoch(self, on_step: OnStep) -> None:
+        """Take the steps of the epoch that are not yet done."""
+        progress, seed = self.state.progress, self.recipe.seed
+        plan = plan_epoch(self._durations, self.recipe.data.batch_seconds, seed, progress.epoch)
+        self.state.model.train()
         for batch in self._train.batches(plan[progress.batch :], progress.epoch):
             rate = self._rate(progress.epoch + (progress.batch + 1) / len(plan))
-            loss = self._step(batch, rate)
-            progress.seconds = time.monotonic() - started
+            loss = self.step(batch, rate)
+            progress.seconds = time.monotonic() - self._started
             seconds = sum(u.duration for u in batch.utterances)
             on_step(StepReport(progress, len(plan), loss, rate, seconds))
+            self._stop_if_asked()
             if time.monotonic() - self._saved_at > 60 * self.recipe.checkpoint_minutes:
                 self.save()
 
     def _rate(self, epoch: float) -> float:
         settings = self.recipe.optimisation
-        return learning_rate(
-            settings.learning_rate, epoch, settings.warmup_epochs, settings.epochs
-        )
+        return learning_rate(settings.learning_rate, epoch, settings.warmup_epochs, settings.epochs)
 
-    def _step(self, batch: Batch, rate: float) -> float:
-        """Take one optimiser step; return the loss of the batch in nats for each symbol."""
-        progress, settings = self.progress, self.recipe.optimisation
+    def _stop_if_asked(self) -> None:
+        if self._stopping:
+            raise Stopped
+
+    def step(self, batch: Batch, rate: float) -> float:
+        """Take one optimiser step; return the loss of the batch in nats for each symbol.
+
+        Raises:
+            PlainspeechError: the loss or its gradient is not finite; the weights stay.
+        """
+        progress, settings = self.state.progress, self.recipe.optimisation
         # One stream of random numbers a step: whoever resumes here draws the same dropout.
         torch.manual_seed(self.recipe.seed * 1_000_003 + progress.step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
         tensors = TensorBatch.of(batch, self.device)
         with autocast(self.mixed, self.device):
-            loss, utterance_losses = batch_loss(self.model, tensors, settings.intermediate_weight)
-        _refuse_infinite(utterance_losses, batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-        self.optimiser.step()
-        progress.step += 1
-        progress.batch += 1
-        self.average.update(self.model, progress.step)
-        total, symbols = float(utterance_losses.sum()), int(batch.target_lengths.sum())
+            loss, losses = batch_loss(self.state.model, tensors, settings.intermediate_weight)
+        refuse_infinite_loss(losses, batch)
+        norm = self.state.descend(loss, settings.clip_norm, rate)
+        refuse_infinite_gradient(norm, batch)
+        total, symbols = float(losses.sum()), int(batch.target_lengths.sum())
         progress.loss_sum += total
         progress.symbols += symbols
         return total / symbols
 
-    def _validate(self, started: float) -> dict[str, float]:
-        """Measure the averaged weights on dev, keep them if they are the best, end the epoch."""
-        progress = self.progress
-        trained = {name: weight.clone() for name, weight in self.model.state_dict().items()}
-        self.model.load_state_dict(self.average.weights)
-        rates = validate(self.model, self._dev, self.alphabet, self.mixed, self.device)
-        self.model.load_state_dict(trained)
+    def _end_epoch(self) -> dict[str, float]:
+        """Measure the averaged weights on dev, keep them if they are the best, and save."""
+        state, progress = self.state, self.state.progress
+        with state.average.lent_to(state.model):
+            rates = validate(
+                state.model, self._dev, self.alphabet, self.mixed, self.device, self._stop_if_asked
+            )
+        progress.seconds = time.monotonic() - self._started
         row = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
-            "seconds": round(time.monotonic() - started, 1),
+            "seconds": round(progress.seconds, 1),
             "train_loss": progress.loss_sum / max(progress.symbols, 1),
             "dev_wer": rates.words.rate,
             "dev_cer": rates.characters.rate,
         }
         best = min((past["dev_wer"] for past in progress.history), default=math.inf)
-        progress.history.append(row)
-        progress.epoch += 1
-        progress.batch, progress.loss_sum, progress.symbols = 0, 0.0, 0
-        progress.seconds = time.monotonic() - started
+        progress.end_epoch(row)
         if row["dev_wer"] <= best:
-            self._save_best()
+            # First: a run that is killed before the checkpoint measures this epoch again.
+            state.averaged(self.run).save(self.best_path)
         self.save()
         return row
-
-    def save(self) -> None:
-        """Write the checkpoint that `resume` takes up."""
-        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        tensors |= {f"average.{name}": t for name, t in self.average.weights.items()}
-        tensors |= _moments(self.optimiser, self.model)
-        Checkpoint(tensors, self.progress, self.run).save(self.checkpoint_path)
-        self._saved_at = time.monotonic()
-
-    def _save_best(self) -> None:
-        tensors = {f"average.{name}": t for name, t in self.average.weights.items()}
-        Checkpoint(tensors, self.progress, self.run).save(self.best_path)
-
-
-def _refuse_infinite(losses: Tensor, batch: Batch) -> None:
-    """Stop at a loss that is not a number, naming the utterances that may be at fault."""
-    if bool(torch.isfinite(losses).all()):
-        return
-    bad = [
-        f"{utterance.id} ({float(loss):g})"
-        for utterance, loss in zip(batch.utterances, losses, strict=True)
-        if not math.isfinite(float(loss))
-    ]
-    others = ", ".join(utterance.id for utterance in batch.utterances)
-    raise PlainspeechError(
-        f"the loss is not finite for {', '.join(bad)}; the batch was {others}; "
-        f"look at these with 'plainspeech data check', or lower optimisation.learning_rate"
-    )
-
-
-def _moments(optimiser: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, Tensor]:
-    """Return the optimiser's state by the names of the weights it belongs to."""
-    return {
-        f"optimiser.{kind}.{name}": value
-        for name, weight in model.named_parameters()
-        for kind, value in optimiser.state.get(weight, {}).items()
-    }
-
-
-def _load_moments(
-    optimiser: torch.optim.Optimizer, model: torch.nn.Module, moments: dict[str, Tensor]
-) -> None:
-    """Put back what `_moments` took out."""
-    weights = dict(model.named_parameters())
-    for key, value in moments.items():
-        kind, name = key.split(".", 1)
-        # AdamW keeps its step counter on the CPU unless it is fused; each goes where its weight is.
-        optimiser.state[weights[name]][kind] = value.to(weights[name].device)

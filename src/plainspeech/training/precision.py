@@ -16,8 +16,8 @@ def mixed_precision(wanted: str, device: torch.device) -> bool:
     if wanted != "auto":
         return wanted == "bf16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def autocast(mixed: bool, device: torch.device) -> torch.autocast:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-import types
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from plainspeech.data.augment import Augmentation
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import PlainspeechError
+from plainspeech.training.sections import section
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,7 +24,8 @@ class Data:
     """What to train on.
 
     Attributes:
-        train: manifests, relative to the recipe.
+        train: manifests, relative to the recipe; one that is listed twice is trained on twice in
+            an epoch.
         dev: the manifest that selects the best weights; never a test set.
         batch_seconds: seconds of audio in a batch, padding included.
         cache_gb: memory for computed features, in GB.
@@ -92,7 +94,7 @@ def read_recipe(path: Path) -> Recipe:
 
     Raises:
         PlainspeechError: the file is not TOML, a key is unknown (the nearest is suggested), is
-            missing, or has a value of the wrong type.
+            missing, or has a value of the wrong type or beyond reason.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -105,60 +107,59 @@ def read_recipe(path: Path) -> Recipe:
 
 def parse_recipe(table: Mapping[str, Any], folder: Path, where: str) -> Recipe:
     """Return the recipe in ``table``; see `read_recipe`."""
-    recipe: Recipe = _section(Recipe, table, folder, where)
+    recipe: Recipe = section(Recipe, table, folder, where)
     _check(recipe, where)
     return recipe
 
 
+_RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
+    "above 0": (
+        lambda value: value > 0,
+        (
+            "data.batch_seconds",
+            "data.threads",
+            "optimisation.epochs",
+            "optimisation.learning_rate",
+            "optimisation.clip_norm",
+        ),
+    ),
+    "0 or more": (
+        lambda value: value >= 0,
+        (
+            "seed",
+            "checkpoint_minutes",
+            "data.cache_gb",
+            "optimisation.warmup_epochs",
+            "optimisation.weight_decay",
+            "augmentation.frequency_masks",
+            "augmentation.frequency_mask_bins",
+            "augmentation.time_masks_per_second",
+            "augmentation.time_mask_seconds",
+        ),
+    ),
+    "0 or more and below 1": (lambda value: 0 <= value < 1, ("optimisation.average_decay",)),
+    "from 0 to 1": (lambda value: 0 <= value <= 1, ("optimisation.intermediate_weight",)),
+}
+
+
 def _check(recipe: Recipe, where: str) -> None:
-    positive = {
-        "data.batch_seconds": recipe.data.batch_seconds,
-        "data.threads": recipe.data.threads,
-        "optimisation.epochs": recipe.optimisation.epochs,
-        "optimisation.learning_rate": recipe.optimisation.learning_rate,
-        "optimisation.clip_norm": recipe.optimisation.clip_norm,
-    }
-    for key, value in positive.items():
-        if value <= 0:
-            raise PlainspeechError(f"{where}: {key} is {value}; it must be above 0")
+    for wanted, (holds, keys) in _RULES.items():
+        for key in keys:
+            value = _get(recipe, key)
+            if value is not None and not (isfinite(value) and holds(value)):
+                raise PlainspeechError(f"{where}: {key} is {value}; it must be {wanted}")
     if recipe.optimisation.precision not in ("auto", "bf16", "fp32"):
         raise PlainspeechError(f"{where}: optimisation.precision can be 'auto', 'bf16' or 'fp32'")
     if not recipe.data.train:
         raise PlainspeechError(f"{where}: data.train names no manifest")
+    speeds = recipe.augmentation.speeds if recipe.augmentation else (1.0,)
+    if not speeds or not all(0.5 <= speed <= 2 for speed in speeds):
+        raise PlainspeechError(f"{where}: augmentation.speeds must be numbers from 0.5 to 2")
 
 
-def _section(kind: type[Any], table: Mapping[str, Any], folder: Path, where: str) -> Any:
-    """Build the dataclass ``kind`` from ``table``, key by key."""
-    known = {f.name: f for f in fields(kind)}
-    types_of = get_type_hints(kind)
-    for key in table:
-        if key not in known:
-            raise PlainspeechError(f"{where}: there is no key {key!r}; {nearest(key, known)}")
-    values = {
-        key: _value(types_of[key], value, folder, f"{where}: {key}") for key, value in table.items()
-    }
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise PlainspeechError(f"{where}: {str(error).split('() ')[-1]}") from error
-
-
-def _value(kind: Any, value: Any, folder: Path, where: str) -> Any:
-    """Return ``value`` as the type ``kind``, or say that it is of another."""
-    if get_origin(kind) in (Union, types.UnionType):
-        # The only such type is "section or None"; TOML has no null, so false stands for it.
-        return None if value is False else _value(get_args(kind)[0], value, folder, where)
-    if is_dataclass(kind) and isinstance(value, Mapping):
-        return _section(kind, value, folder, where)  # type: ignore[arg-type]
-    if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(_value(get_args(kind)[0], item, folder, where) for item in value)
-    if kind is Path and isinstance(value, str):
-        return folder / Path(value).expanduser()
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if get_origin(kind) is dict and isinstance(value, dict):
-        return value
-    if isinstance(kind, type) and isinstance(value, kind) and type(value) is kind:
-        return value
-    name = getattr(kind, "__name__", str(kind))
-    raise PlainspeechError(f"{where} is {value!r}, which is not of type {name}")
+def _get(recipe: Recipe, key: str) -> Any:
+    """Return the value of a dotted key; None where its section was switched off."""
+    part: Any = recipe
+    for name in key.split("."):
+        part = None if part is None else getattr(part, name)
+    return part

@@ -45,6 +45,8 @@ def prepare(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer
         for u in left_out
     ]
     usable = [utterance for utterance in train if utterance.id not in names]
+    if not usable:
+        raise PlainspeechError(f"nothing is left to train on: {lines[0]}")
     run = {"recipe": _plain(asdict(recipe)), "data": _digest([*usable, *dev]), "code": _revision()}
     run["hours"] = sum(u.duration for u in usable) / 3600
     return Trainer(recipe, usable, dev, folder, run, device), lines
@@ -76,8 +78,11 @@ def _plain(value: Any) -> Any:
     """Return ``value`` as JSON would give it back, so that it compares equal after a round trip.
 
     Paths lose their folder: a run may move together with its data, which has a hash of its own.
+    TOML's dates become text.
     """
-    return json.loads(json.dumps(value, default=lambda path: path.name))
+    return json.loads(
+        json.dumps(value, default=lambda v: v.name if isinstance(v, Path) else str(v))
+    )
 
 
 def _digest(utterances: Sequence[Utterance]) -> str:
@@ -90,10 +95,21 @@ def _digest(utterances: Sequence[Utterance]) -> str:
 
 def _revision() -> str:
     """Return the revision of the code where it runs from a git checkout, else nothing."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    # A virtual environment may lie in the checkout of something else.
+    if not _git("ls-files", Path(__file__).name):
+        return ""
+    return _git("describe", "--always", "--dirty", "--abbrev=12")
+
+
+def _git(*arguments: str) -> str:
+    """Return what git prints about the folder of this file; nothing where that fails."""
     try:
         result = subprocess.run(  # noqa: S603
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+            ["git", *arguments],  # noqa: S607
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError:
         return ""

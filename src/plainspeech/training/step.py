@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from plainspeech.data.loading import Batch
+from plainspeech.errors import PlainspeechError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.ctc import ctc_loss
 from plainspeech.training.recipe import Optimisation
@@ -47,6 +50,36 @@ def batch_loss(
         inner_loss = torch.stack(inner_losses).mean(0).sum() / symbols
         loss = torch.lerp(loss, inner_loss, intermediate_weight)
     return loss, utterance_losses.detach()
+
+
+def refuse_infinite_loss(losses: Tensor, batch: Batch) -> None:
+    """Stop at a loss that is not a number, naming the utterances that are at fault.
+
+    Args:
+        losses: ``(batch,)``, of each utterance.
+        batch: that they are of.
+    """
+    if bool(torch.isfinite(losses).all()):
+        return
+    bad = [
+        f"{utterance.id} ({loss:g})"
+        for utterance, loss in zip(batch.utterances, losses.tolist(), strict=True)
+        if not math.isfinite(loss)
+    ]
+    _refuse(f"loss is not finite for {', '.join(bad)}", batch)
+
+
+def refuse_infinite_gradient(norm: Tensor, batch: Batch) -> None:
+    """Stop at a gradient whose ``norm`` is not a number, naming the utterances of its batch."""
+    if not bool(torch.isfinite(norm)):
+        _refuse("gradient is not finite", batch)
+
+
+def _refuse(what: str, batch: Batch) -> NoReturn:
+    raise PlainspeechError(
+        f"the {what}; the batch was {', '.join(u.id for u in batch.utterances)}; "
+        f"look at these with 'plainspeech data check', or lower optimisation.learning_rate"
+    )
 
 
 def make_optimiser(model: nn.Module, settings: Optimisation) -> torch.optim.AdamW:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from plainspeech.alphabet import Alphabet
@@ -13,6 +15,8 @@ from plainspeech.model.base import AcousticModel
 from plainspeech.training.precision import autocast
 from plainspeech.training.step import TensorBatch
 
+_BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in training
+
 
 @torch.no_grad()
 def validate(
@@ -21,13 +25,22 @@ def validate(
     alphabet: Alphabet,
     mixed: bool,
     device: torch.device,
-    batch_seconds: float = 300.0,
+    on_batch: Callable[[], None],
 ) -> ErrorRates:
-    """Return the greedy error rates of ``model`` on the loader's utterances, corpus-level."""
+    """Return the greedy error rates of ``model`` on the loader's utterances, corpus-level.
+
+    Args:
+        model: which is left ready to evaluate, not to train.
+        loader: of the utterances, not augmented.
+        alphabet: of the model's outputs.
+        mixed: whether to compute in mixed precision.
+        device: where the model is.
+        on_batch: called after every batch; what it raises ends the validation.
+    """
     model.eval()
     durations = [utterance.duration for utterance in loader.utterances]
     pairs = []
-    for batch in loader.batches(plan_epoch(durations, batch_seconds, seed=0, epoch=0)):
+    for batch in loader.batches(plan_epoch(durations, _BATCH_SECONDS, seed=0, epoch=0)):
         tensors = TensorBatch.of(batch, device)
         with autocast(mixed, device):
             log_probabilities, lengths = model(tensors.features, tensors.lengths)
@@ -36,4 +49,5 @@ def validate(
         ):
             hypothesis = greedy_text(rows[:length], alphabet)
             pairs.append(Pair(utterance.id, utterance.speaker, utterance.text, hypothesis))
+        on_batch()
     return error_rates(pairs)

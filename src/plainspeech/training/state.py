@@ -1,0 +1,121 @@
+"""What changes in the course of a run, and how it goes into checkpoints and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.model.base import AcousticModel
+from plainspeech.model.presets import preset
+from plainspeech.training.averaging import WeightAverage
+from plainspeech.training.checkpoint import Checkpoint, Progress
+from plainspeech.training.recipe import Recipe
+from plainspeech.training.step import make_optimiser
+
+
+@dataclass
+class RunState:
+    """A run at one moment, between two steps.
+
+    Attributes:
+        model: in training.
+        optimiser: of its weights.
+        average: of its weights over the steps.
+        progress: how far the run is.
+    """
+
+    model: AcousticModel
+    optimiser: torch.optim.Optimizer
+    average: WeightAverage
+    progress: Progress = field(default_factory=Progress)
+
+    @classmethod
+    def fresh(cls, recipe: Recipe, symbols: int, device: torch.device) -> RunState:
+        """Return the start of a run, which the recipe's seed settles.
+
+        Args:
+            recipe: of the run.
+            symbols: outputs of the model, the blank included.
+            device: where to compute.
+        """
+        torch.manual_seed(recipe.seed)
+        model = preset(recipe.preset).build(symbols).to(device)
+        optimiser = make_optimiser(model, recipe.optimisation)
+        return cls(model, optimiser, WeightAverage(model, recipe.optimisation.average_decay))
+
+    def descend(self, loss: Tensor, clip_norm: float, rate: float) -> Tensor:
+        """Take one step down the gradient of ``loss`` unless that is not finite.
+
+        Args:
+            loss: a scalar.
+            clip_norm: the longest gradient; a longer one is shortened to it.
+            rate: of learning.
+
+        Returns:
+            The norm of the gradient before clipping.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
+        if torch.isfinite(norm):
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            self.optimiser.step()
+            self.progress.step += 1
+            self.progress.batch += 1
+            self.average.update(self.model, self.progress.step)
+        return norm
+
+    def checkpoint(self, run: Mapping[str, Any]) -> Checkpoint:
+        """Return all that it takes to go on from here; the tensors are not copied."""
+        weights = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        averaged = self.averaged(run)
+        tensors = weights | averaged.tensors | _moments(self.optimiser, self.model)
+        return Checkpoint(tensors, self.progress, dict(run))
+
+    def averaged(self, run: Mapping[str, Any]) -> Checkpoint:
+        """Return the averaged weights alone, to export; the tensors are not copied."""
+        tensors = {f"average.{name}": t for name, t in self.average.weights.items()}
+        return Checkpoint(tensors, self.progress, dict(run))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up what `checkpoint` returned.
+
+        Raises:
+            PlainspeechError: it is of a model with other weights.
+        """
+        try:
+            self.model.load_state_dict(checkpoint.part("model"))
+            self.average.restore(checkpoint.part("average"))
+            _restore_moments(self.optimiser, self.model, checkpoint.part("optimiser"))
+        except (RuntimeError, KeyError) as error:
+            raise PlainspeechError(
+                "the checkpoint's weights are not those of this model; was it made by another "
+                "version of plainspeech?"
+            ) from error
+        self.progress = checkpoint.progress
+
+
+def _moments(optimiser: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, Tensor]:
+    """Return the optimiser's state by the names of the weights it belongs to."""
+    return {
+        f"optimiser.{kind}.{name}": value
+        for name, weight in model.named_parameters()
+        for kind, value in optimiser.state.get(weight, {}).items()
+    }
+
+
+def _restore_moments(
+    optimiser: torch.optim.Optimizer, model: torch.nn.Module, moments: Mapping[str, Tensor]
+) -> None:
+    """Put back what `_moments` took out."""
+    weights = dict(model.named_parameters())
+    for key, value in moments.items():
+        kind, name = key.split(".", 1)
+        # The fused AdamW keeps even its step counter where its weight is.
+        optimiser.state[weights[name]][kind] = value.to(weights[name].device)
