@@ -129,6 +129,17 @@ def test_the_defaults_have_no_empty_filter_and_the_references_have() -> None:
         ({"low_hz": -1}, "0 <= low_hz"),
         ({"low_hz": 7_600}, "low_hz < high_hz"),
         ({"bins": 200}, "use fewer bins"),
+        ({"bins": 0}, "features.bins is 0; it must be above 0"),
+        ({"bins": -1}, "features.bins is -1"),
+        ({"hop_ms": 0.0}, r"features.hop_ms is 0\.0; it must be above 0"),
+        ({"hop_ms": -10.0}, "features.hop_ms is -10"),
+        ({"hop_ms": math.nan}, "features.hop_ms is nan"),
+        ({"hop_ms": 0.01}, r"features.hop_ms is 0\.01; it must hold 1 samples or more"),
+        ({"window_ms": 0.0}, r"features.window_ms is 0\.0"),
+        ({"window_ms": math.inf}, "features.window_ms is inf"),
+        ({"window_ms": 0.05}, r"features.window_ms is 0\.05; it must hold 2 samples or more"),
+        ({"sample_rate": 0}, "features.sample_rate is 0; it must be above 0"),
+        ({"sample_rate": -16_000}, "features.sample_rate is -16000"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], says: str) -> None:

@@ -73,7 +73,7 @@ class Alphabet:
     def _fold(self, character: str) -> str:
         if character in self._ids:
             return character
-        decomposed = unicodedata.normalize("NFKD", character)
+        decomposed = unicodedata.normalize("NFKD", character).lower()
         plain = (c for c in decomposed if not unicodedata.combining(c))
         return "".join(c if c in self._ids else " " for c in plain)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import replacing
@@ -48,13 +48,6 @@ class Progress:
         self.history.append(row)
         self.epoch += 1
         self.batch, self.loss_sum, self.symbols = 0, 0.0, 0
-
-
-@dataclass(frozen=True)
-class _Header:
-    format: int
-    progress: dict[str, Any]
-    run: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,18 +88,31 @@ class Checkpoint:
         """
         try:
             with safe_open(path, framework="pt") as file:
-                header = _Header(**json.loads((file.metadata() or {})["plainspeech"]))
+                header = json.loads((file.metadata() or {})["plainspeech"])
+                if header["format"] != FORMAT:
+                    raise PlainspeechError(
+                        f"{path}: the checkpoint has the format {header['format']}, this "
+                        f"plainspeech reads {FORMAT}; use the plainspeech that it was made with"
+                    )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return cls(tensors, Progress(**header["progress"]), header["run"])
         except (OSError, SafetensorError) as error:
             raise PlainspeechError(f"{path}: cannot read the checkpoint: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise PlainspeechError(f"{path}: not a checkpoint of plainspeech") from error
-        if header.format != FORMAT:
+
+    def give_average(self, model: nn.Module, origin: Path) -> None:
+        """Give ``model`` the averaged weights.
+
+        Raises:
+            PlainspeechError: they are of another model; the message names ``origin``.
+        """
+        try:
+            model.load_state_dict(self.part("average"))
+        except RuntimeError as error:
             raise PlainspeechError(
-                f"{path}: the checkpoint has the format {header.format}, this plainspeech reads "
-                f"{FORMAT}; use the plainspeech that it was made with"
-            )
-        return cls(tensors, Progress(**header.progress), header.run)
+                f"{origin}: its weights are not those of this plainspeech's model"
+            ) from error
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with ``prefix.``, without it."""

@@ -54,7 +54,7 @@ def train_on_console(recipe_path: Path, output: Path | None, device_name: str) -
             f"stopped and saved in epoch {progress.epoch + 1}; the same command goes on from there"
         ) from None
     bundle = folder / "bundle"
-    export_bundle(trainer.best_path, bundle)
+    export_bundle(trainer.folder.best, bundle)
     console.print(
         f"the model is in {bundle}; its curves are in {folder / 'curves.png'}", markup=False
     )
@@ -112,7 +112,7 @@ def _fit(trainer: Trainer, console: Console) -> None:
         TimeRemainingColumn(),
     )
     progress = trainer.state.progress
-    curves = Curves(trainer.folder, progress.step)
+    curves = Curves(trainer.folder.path, progress.step)
     _write_history(trainer)
     with Progress(*columns, console=console) as bars, curves:
         bar = bars.add_task("", total=None, loss=0.0, rate=0.0, speed=0.0)
@@ -145,7 +145,7 @@ def _fit(trainer: Trainer, console: Console) -> None:
 
 def _write_history(trainer: Trainer) -> None:
     lines = "".join(f"{json.dumps(row)}\n" for row in trainer.state.progress.history)
-    write_atomically(trainer.folder / "history.jsonl", lines.encode())
+    write_atomically(trainer.folder.path / "history.jsonl", lines.encode())
 
 
 class _Speed:

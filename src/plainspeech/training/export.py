@@ -40,12 +40,7 @@ def export_bundle(checkpoint_path: Path, bundle: Path) -> None:
         )
     chosen = preset(checkpoint.run["recipe"]["preset"])
     model = chosen.build(ENGLISH.size)
-    try:
-        model.load_state_dict(checkpoint.part("average"))
-    except RuntimeError as error:
-        raise PlainspeechError(
-            f"{checkpoint_path}: its weights are not those of this plainspeech's model"
-        ) from error
+    checkpoint.give_average(model, checkpoint_path)
     model.eval()
     onnx_model = to_onnx(model, chosen.features.bins)
     difference = largest_difference(model, onnx_model, chosen.features.bins)

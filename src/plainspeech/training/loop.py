@@ -10,8 +10,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,9 +17,9 @@ from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.data.batches import plan_epoch
 from plainspeech.data.loading import Batch, FeatureSource, Loader
 from plainspeech.data.manifest import Utterance
-from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import preset
-from plainspeech.training.checkpoint import Checkpoint, Progress
+from plainspeech.training.checkpoint import Progress
+from plainspeech.training.folder import RunFolder
 from plainspeech.training.precision import autocast, mixed_precision
 from plainspeech.training.recipe import Recipe
 from plainspeech.training.schedule import learning_rate
@@ -69,8 +67,7 @@ class Trainer:
         recipe: what to do.
         train: utterances that the alphabet can write and CTC can align.
         dev: utterances that select the best weights.
-        folder: of the run.
-        run: what identifies the run in its checkpoints; resuming under another identity is refused.
+        folder: where the checkpoints go.
         device: where to compute.
         alphabet: of the targets.
     """
@@ -80,14 +77,12 @@ class Trainer:
         recipe: Recipe,
         train: Sequence[Utterance],
         dev: Sequence[Utterance],
-        folder: Path,
-        run: dict[str, Any],
+        folder: RunFolder,
         device: torch.device,
         alphabet: Alphabet = ENGLISH,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
-        self.run = run
         self.device = device
         self.alphabet = alphabet
         self.state = RunState.fresh(recipe, alphabet.size, device)
@@ -100,37 +95,17 @@ class Trainer:
         self._started = self._saved_at = time.monotonic()
         self._stopping = False
 
-    @property
-    def checkpoint_path(self) -> Path:
-        """Where the run goes on from."""
-        return self.folder / "checkpoint.safetensors"
-
-    @property
-    def best_path(self) -> Path:
-        """The weights that did best on dev."""
-        return self.folder / "best.safetensors"
-
     def resume(self) -> bool:
         """Take up the run's checkpoint if it has one; return whether it had.
 
         Raises:
             PlainspeechError: the checkpoint is damaged or of another run.
         """
-        if not self.checkpoint_path.exists():
-            return False
-        checkpoint = Checkpoint.load(self.checkpoint_path)
-        for key in ("recipe", "data"):
-            if checkpoint.run.get(key) != self.run.get(key):
-                raise PlainspeechError(
-                    f"{self.checkpoint_path}: the run was begun with another {key}; "
-                    f"give another --output or delete the folder"
-                )
-        self.state.restore(checkpoint)
-        return True
+        return self.folder.restore(self.state)
 
     def save(self) -> None:
         """Write the checkpoint that `resume` takes up."""
-        self.state.checkpoint(self.run).save(self.checkpoint_path)
+        self.folder.save(self.state)
         self._saved_at = time.monotonic()
 
     def stop(self) -> None:
@@ -218,6 +193,6 @@ class Trainer:
         progress.end_epoch(row)
         if row["dev_wer"] <= best:
             # First: a run that is killed before the checkpoint measures this epoch again.
-            state.averaged(self.run).save(self.best_path)
+            self.folder.save_best(state)
         self.save()
         return row

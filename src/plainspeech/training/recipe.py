@@ -74,6 +74,8 @@ class Recipe:
         name: of the run and of the bundle it makes.
         preset: of the model.
         seed: of every random draw.
+        initial: a checkpoint whose averaged weights to start from, to go on with other data or
+            settings; random weights without it.
         checkpoint_minutes: at most this much work is lost when a run is killed.
         card: what the bundle says of its model beside what training itself knows: description,
             data, licence.
@@ -85,6 +87,7 @@ class Recipe:
     optimisation: Optimisation
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     seed: int = 1
+    initial: Path | None = None
     checkpoint_minutes: float = 5.0
     card: dict[str, Any] = field(default_factory=dict)
 
@@ -137,7 +140,10 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "augmentation.time_mask_seconds",
         ),
     ),
-    "0 or more and below 1": (lambda value: 0 <= value < 1, ("optimisation.average_decay",)),
+    "0 or more and below 1": (
+        lambda value: 0 <= value < 1,
+        ("optimisation.average_decay", "augmentation.frequency_warp"),
+    ),
     "from 0 to 1": (lambda value: 0 <= value <= 1, ("optimisation.intermediate_weight",)),
 }
 

@@ -16,6 +16,7 @@ from plainspeech.alphabet import ENGLISH, ctc_frames_needed
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import Preset, preset
+from plainspeech.training.folder import RunFolder
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import Recipe
 
@@ -49,7 +50,7 @@ def prepare(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer
         raise PlainspeechError(f"nothing is left to train on: {lines[0]}")
     run = {"recipe": _plain(asdict(recipe)), "data": _digest([*usable, *dev]), "code": _revision()}
     run["hours"] = sum(u.duration for u in usable) / 3600
-    return Trainer(recipe, usable, dev, folder, run, device), lines
+    return Trainer(recipe, usable, dev, RunFolder(folder, run), device), lines
 
 
 def _refuse_unusable(utterances: Sequence[Utterance]) -> None:

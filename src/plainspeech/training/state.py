@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plainspeech.errors import PlainspeechError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import preset
 from plainspeech.training.averaging import WeightAverage
@@ -36,15 +35,20 @@ class RunState:
 
     @classmethod
     def fresh(cls, recipe: Recipe, symbols: int, device: torch.device) -> RunState:
-        """Return the start of a run, which the recipe's seed settles.
+        """Return the start of a run, which the recipe's seed and initial weights settle.
 
         Args:
             recipe: of the run.
             symbols: outputs of the model, the blank included.
             device: where to compute.
+
+        Raises:
+            PlainspeechError: the initial weights cannot be read or are of another model.
         """
         torch.manual_seed(recipe.seed)
         model = preset(recipe.preset).build(symbols).to(device)
+        if recipe.initial:
+            Checkpoint.load(recipe.initial).give_average(model, recipe.initial)
         optimiser = make_optimiser(model, recipe.optimisation)
         return cls(model, optimiser, WeightAverage(model, recipe.optimisation.average_decay))
 
@@ -87,17 +91,11 @@ class RunState:
         """Take up what `checkpoint` returned.
 
         Raises:
-            PlainspeechError: it is of a model with other weights.
+            RuntimeError, KeyError: it is of a model with other weights.
         """
-        try:
-            self.model.load_state_dict(checkpoint.part("model"))
-            self.average.restore(checkpoint.part("average"))
-            _restore_moments(self.optimiser, self.model, checkpoint.part("optimiser"))
-        except (RuntimeError, KeyError) as error:
-            raise PlainspeechError(
-                "the checkpoint's weights are not those of this model; was it made by another "
-                "version of plainspeech?"
-            ) from error
+        self.model.load_state_dict(checkpoint.part("model"))
+        self.average.restore(checkpoint.part("average"))
+        _restore_moments(self.optimiser, self.model, checkpoint.part("optimiser"))
         self.progress = checkpoint.progress
 
 

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plainspeech.alphabet import ENGLISH
+from plainspeech.model.presets import PRESETS, preset
+from plainspeech.model.small import LockedDropout, Small
+
+SMALL = Small(8, 5, channels=2, width=8, blocks=1, hidden=4).eval()
+
+
+def test_it_has_two_to_six_million_parameters() -> None:
+    model = preset("small").build(ENGLISH.size)
+    assert 2e6 < sum(weight.numel() for weight in model.parameters()) < 6e6
+
+
+def test_its_frames_are_30_ms_apart() -> None:
+    assert PRESETS["small"].frame_seconds == pytest.approx(0.03)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_lengths_are_thirds_rounded_up(lengths: list[int]) -> None:
+    features = torch.zeros(len(lengths), max(lengths), 8)
+    with torch.no_grad():
+        output, output_lengths = SMALL(features, torch.tensor(lengths))
+    assert output_lengths.tolist() == [-(-length // 3) for length in lengths]
+    assert output.shape == (len(lengths), -(-max(lengths) // 3), 5)
+
+
+@pytest.mark.parametrize("bins", [1, 7, 8, 20, 81])
+def test_any_number_of_bins_will_do(bins: int) -> None:
+    model = Small(bins, 5, channels=2, width=8, blocks=1, hidden=4)
+    assert model(torch.zeros(1, 6, bins), torch.tensor([6]))[0].shape == (1, 2, 5)
+
+
+def test_both_heads_give_distributions_and_the_last_is_the_output() -> None:
+    features, lengths = torch.randn(2, 20, 8), torch.tensor([20, 11])
+    with torch.no_grad():
+        intermediate, output = SMALL.heads(features, lengths)
+        assert torch.equal(SMALL(features, lengths)[0], output)
+    for head in (intermediate, output):
+        assert head.dtype is torch.float32
+        torch.testing.assert_close(head.exp().sum(-1), torch.ones(2, 7))
+    assert not torch.equal(intermediate, output)
+
+
+def test_dropout_takes_channels_for_the_whole_utterance() -> None:
+    dropout = LockedDropout(0.5)
+    torch.manual_seed(0)
+    dropped = dropout(torch.ones(4, 9, 64))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    assert len({tuple(row[0].tolist()) for row in dropped}) == 4  # another draw an utterance
+    assert torch.equal(dropout.eval()(torch.ones(1, 2, 3)), torch.ones(1, 2, 3))

@@ -1,0 +1,166 @@
+"""Which part may import which, read from the source: the arrows run one way."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import plainspeech
+
+SOURCE = Path(plainspeech.__file__).parent
+BASE = {"alphabet", "audio", "containers", "errors", "features", "files", "transcript"}
+TRANSCRIBES = BASE | {"decoding", "runtime", "serving"}
+TRAINS = {"torch", "plainspeech.training", "plainspeech.model", "plainspeech.data"}
+
+ALLOWED = {
+    "alphabet": {"errors"},
+    "audio": {"containers", "errors"},
+    "containers": {"errors"},
+    "errors": set(),
+    "features": {"errors"},
+    "files": set(),
+    "transcript": set(),
+    "decoding": BASE,
+    "lm": BASE,
+    "runtime": BASE | {"decoding"},
+    "serving": BASE | {"decoding", "runtime"},
+    "data": BASE,
+    "model": BASE,
+    # Evaluation reads manifests and runs a recognizer.
+    "evaluation": BASE | {"data", "decoding", "runtime"},
+    # Training validates greedily by the error rates of evaluation, and ends with a bundle.
+    "training": BASE | {"data", "decoding", "evaluation", "model", "runtime"},
+}
+"""What each part may import of the others; ``cli`` is below, for it imports within functions."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement.
+
+    Attributes:
+        name: the module, in full.
+        lazy: whether it stands within a function, or is for the type checker alone.
+        typing: whether it is for the type checker alone.
+    """
+
+    name: str
+    lazy: bool
+    typing: bool
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(file): file for file in sorted(SOURCE.rglob("*.py"))}
+
+
+@cache
+def imports_of(module: str) -> frozenset[Import]:
+    tree = ast.parse(MODULES[module].read_text())
+    return frozenset(_imports(tree, lazy=False, typing=False))
+
+
+def _imports(node: ast.AST, lazy: bool, typing: bool) -> Iterator[Import]:
+    lazy = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    typing = typing or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    if isinstance(node, ast.Import):
+        yield from (Import(alias.name, lazy, typing) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute"
+        assert node.module is not None
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            yield Import(inner if inner in MODULES else node.module, lazy, typing)
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, lazy, typing)
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def within(module: str, packages: set[str]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def reached_from(module: str) -> set[str]:
+    """Return every module that using ``module`` may import, also from within functions."""
+    seen, waiting = set[str](), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += [i.name for i in imports_of(name) if not i.typing] if name in MODULES else []
+    return seen
+
+
+def test_the_reader_of_imports_reads_imports() -> None:
+    assert Import("plainspeech.decoding.greedy", False, False) in imports_of(
+        "plainspeech.runtime.recognizer"
+    )
+    assert Import("onnxruntime", True, False) in imports_of("plainspeech.runtime.recognizer")
+    assert Import("onnxruntime", False, True) in imports_of("plainspeech.runtime.recognizer")
+    assert "torch" in reached_from("plainspeech.cli.train")
+    assert "plainspeech.audio" in reached_from("plainspeech.runtime.recognizer")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) not in ("cli", "__init__")])
+def test_parts_import_what_lies_below_them(module: str) -> None:
+    part = part_of(module)
+    found = {part_of(i.name) for i in imports_of(module) if within(i.name, {"plainspeech"})}
+    assert found <= ALLOWED[part] | {part}
+
+
+def test_the_arrows_run_one_way() -> None:
+    done: set[str] = set()
+    while ready := {part for part, below in ALLOWED.items() if below <= done} - done:
+        done |= ready
+    assert done == ALLOWED.keys()
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["plainspeech", "plainspeech.cli.transcribe"]
+    + [m for m in MODULES if part_of(m) in TRANSCRIBES],
+)
+def test_nothing_that_transcribes_imports_what_trains(module: str) -> None:
+    assert [name for name in sorted(reached_from(module)) if within(name, TRAINS)] == []
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) in ("data", "evaluation")])
+def test_data_and_evaluation_need_no_torch(module: str) -> None:
+    assert not within("torch", reached_from(module))
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) == "cli"])
+def test_the_command_line_imports_within_functions(module: str) -> None:
+    at_once = {i.name for i in imports_of(module) if not i.lazy and not i.typing}
+    allowed = {"typer", "rich", "plainspeech.errors", "plainspeech.cli"} | sys.stdlib_module_names
+    assert [name for name in sorted(at_once) if not within(name, allowed)] == []
+
+
+@pytest.mark.parametrize(
+    "code", ["import plainspeech; plainspeech.load_model", "import plainspeech.cli"]
+)
+def test_torch_stays_out_of_memory(code: str) -> None:
+    heavy = "torch", "onnx", "onnxruntime", "matplotlib", "jiwer", "lhotse"
+    command = f"{code}; import sys; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**os.environ, "PYTHONPATH": str(SOURCE.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "[]\n"

@@ -1,0 +1,193 @@
+"""``plainspeech train`` and ``export`` as their users meet them."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from tiny import without_times, write_corpus, write_recipe
+
+from plainspeech import cli
+from plainspeech.data.loading import Batch
+from plainspeech.errors import PlainspeechError
+from plainspeech.model.presets import PRESETS
+from plainspeech.runtime.recognizer import load_model
+from plainspeech.training.checkpoint import Checkpoint
+from plainspeech.training.console import choose_device, train_on_console
+from plainspeech.training.loop import Trainer
+
+Plainspeech = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(autouse=True)
+def _tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", tiny.PRESET)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    write_corpus(tmp_path)
+    return write_recipe(tmp_path, epochs="2")
+
+
+@pytest.fixture
+def plainspeech(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plainspeech:
+    """Run the command line; return its exit status and what it wrote to stderr."""
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["plainspeech", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return int(caught.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+def test_a_run_from_recipe_to_bundle(plainspeech: Plainspeech, recipe: Path) -> None:
+    run = recipe.parent / "out [1]"  # rich would take the brackets for markup
+    status, told = plainspeech("train", recipe, "--output", run, "--device", "cpu")
+    assert status == 0
+    assert "epoch   1  train loss " in told
+    assert "epoch   2  train loss " in told
+    assert f"the model is in {run / 'bundle'}; its curves are in {run / 'curves.png'}" in told
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert rows == Checkpoint.load(run / "checkpoint.safetensors").progress.history
+    assert {path.name for path in run.iterdir()} == {
+        "best.safetensors",
+        "bundle",
+        "checkpoint.safetensors",
+        "curves.png",
+        "history.jsonl",
+        "tensorboard",
+    }
+    assert load_model(run / "bundle").bundle.card["name"] == "tiny"
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(
+    plainspeech: Plainspeech, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert plainspeech("train", recipe, "-o", recipe.parent / "whole", "--device", "cpu")[0] == 0
+    step, run = Trainer.step, recipe.parent / "parts"
+
+    def interrupted(trainer: Trainer, batch: Batch, rate: float) -> float:
+        loss = step(trainer, batch, rate)
+        if trainer.state.progress.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted)
+        status, told = plainspeech("train", recipe, "-o", run, "--device", "cpu")
+    assert status == 1
+    assert "error: stopped and saved in epoch 1; the same command goes on from there" in told
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert Checkpoint.load(run / "checkpoint.safetensors").progress.step == 2
+    assert not (run / "bundle").exists()
+    status, told = plainspeech("train", recipe, "-o", run, "--device", "cpu")
+    assert (status, f"going on with {run} after 2 steps" in told) == (0, True)
+    name = "checkpoint.safetensors"
+    assert without_times(run / name) == without_times(recipe.parent / "whole" / name)
+
+
+def test_a_second_ctrl_c_stops_at_once(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice(trainer: Trainer, batch: Batch, rate: float) -> float:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("the second had no effect")
+
+    monkeypatch.setattr(Trainer, "step", twice)
+    with pytest.raises(KeyboardInterrupt):
+        train_on_console(recipe, recipe.parent / "run", "cpu")
+    assert not (recipe.parent / "run" / "checkpoint.safetensors").exists()
+
+
+def test_a_run_without_output_is_named_after_its_recipe(
+    plainspeech: Plainspeech, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(recipe.parent)
+    monkeypatch.setattr(Trainer, "fit", lambda *_: sys.exit(7))
+    assert plainspeech("train", "recipe.toml")[0] == 7
+    assert (recipe.parent / "runs" / "tiny").is_dir()
+
+
+def test_a_bad_recipe_is_one_line(plainspeech: Plainspeech, recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace("epochs", "epoch", 1))
+    status, told = plainspeech("train", recipe)
+    assert status == 1
+    assert told == (
+        f"error: {recipe}: optimisation: there is no key 'epoch'; did you mean 'epochs'?\n"
+    )
+    assert not (recipe.parent / "runs").exists()
+
+
+def test_an_output_that_is_a_file_is_refused(plainspeech: Plainspeech, recipe: Path) -> None:
+    status, told = plainspeech("train", recipe, "-o", recipe, "--device", "cpu")
+    assert (status, told) == (1, f"error: {recipe}: cannot be a run's folder: File exists\n")
+
+
+def test_what_is_left_out_is_told(plainspeech: Plainspeech, recipe: Path) -> None:
+    manifest = recipe.parent / "corpus.jsonl"
+    manifest.write_text(manifest.read_text().replace('"dead"', '"' + "dead" * 50 + '"'))
+    status, told = plainspeech("train", recipe, "-o", recipe.parent / "run", "--device", "cpu")
+    assert status == 0
+    assert told.startswith(f"{manifest}, line 2: u1 is left out: 200 characters in 0.8 s are more")
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "nonsense", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(PlainspeechError, match=f"--device {name} cannot be used: .+") as caught:
+        choose_device(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_devices_by_name(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has)
+    assert choose_device("auto").type == ("cuda" if has else "cpu")
+
+
+@pytest.mark.parametrize("verb", [("train", "r.toml"), ("export", "a.safetensors", "bundle")])
+def test_without_torch_the_extra_is_recommended(
+    plainspeech: Plainspeech, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    load = builtins.__import__
+
+    def no_torch(name: str, *rest: Any, **options: Any) -> Any:
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+        return load(name, *rest, **options)
+
+    for module in [m for m in sys.modules if m.startswith("plainspeech.training")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(builtins, "__import__", no_torch)
+    status, told = plainspeech(*verb)
+    assert status == 1
+    assert told == (
+        "error: torch is not installed; this needs the train extra: "
+        "pip install 'plainspeech[train]'\n"
+    )
+
+
+def test_export_writes_a_bundle(plainspeech: Plainspeech, recipe: Path) -> None:
+    run = recipe.parent / "run"
+    assert plainspeech("train", recipe, "-o", run, "--device", "cpu")[0] == 0
+    status, _ = plainspeech("export", run / "best.safetensors", recipe.parent / "again")
+    assert status == 0
+    again, first = (
+        load_model(folder).bundle for folder in (recipe.parent / "again", run / "bundle")
+    )
+    assert again.model == first.model
+    status, told = plainspeech("export", recipe, recipe.parent / "no")
+    assert status == 1
+    assert told.startswith(f"error: {recipe}: cannot read the checkpoint: ")

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import tiny
+import torch
+from tiny import ignore, trainer_of, write_corpus, write_recipe
+
+from plainspeech import audio
+from plainspeech.alphabet import ENGLISH
+from plainspeech.decoding.greedy import greedy_text
+from plainspeech.errors import PlainspeechError
+from plainspeech.features import LogMel
+from plainspeech.model.base import AcousticModel
+from plainspeech.model.presets import PRESETS
+from plainspeech.model.reference import Reference
+from plainspeech.runtime.recognizer import load_model
+from plainspeech.training import export
+from plainspeech.training.checkpoint import Checkpoint
+from plainspeech.training.export import export_bundle, largest_difference, to_onnx
+
+BINS = 20
+MODELS: dict[str, Callable[[], AcousticModel]] = {
+    "small": lambda: tiny.Tiny(BINS, ENGLISH.size),
+    "reference": lambda: Reference(BINS, ENGLISH.size, channels=3, blocks=1, layers=2, hidden=8),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tiny_preset() -> Iterator[None]:
+    PRESETS["tiny"] = tiny.PRESET
+    yield
+    del PRESETS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    write_corpus(folder)
+    recipe = write_recipe(folder)
+    card = '[card]\nname = "Tones"\nlicence = "CC0"\ndata = "tones"'
+    recipe.write_text(f"{recipe.read_text()}\n{card}")
+    trainer_of(recipe, folder).fit(ignore, ignore)
+    return folder
+
+
+def averaged(checkpoint: Checkpoint) -> AcousticModel:
+    model = tiny.PRESET.build(ENGLISH.size)
+    model.load_state_dict(checkpoint.part("average"))
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_onnx_is_torch_for_batches_of_any_lengths(name: str) -> None:
+    torch.manual_seed(5)
+    model = MODELS[name]().eval()
+    exported = to_onnx(model, BINS)
+    assert largest_difference(model, exported, BINS) < 1e-5
+    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(9)
+    for lengths in ([1], [2], [3, 1], [301, 7, 150, 1], [64, 64]):
+        features = random.standard_normal((len(lengths), max(lengths), BINS), np.float32)
+        inputs = {"features": features, "lengths": np.array(lengths, np.int64)}
+        found, found_lengths = session.run(None, inputs)
+        with torch.no_grad():
+            wanted, wanted_lengths = model(*map(torch.from_numpy, inputs.values()))
+        assert found_lengths.tolist() == wanted_lengths.tolist()
+        for row, expected, length in zip(found, wanted.numpy(), found_lengths, strict=True):
+            np.testing.assert_allclose(row[:length], expected[:length], atol=1e-5)
+
+
+def test_the_difference_sees_another_model() -> None:
+    exported = to_onnx(MODELS["small"]().eval(), BINS)
+    assert largest_difference(MODELS["small"]().eval(), exported, BINS) > 0.01
+
+
+def test_the_bundle_transcribes_as_the_model_does(run: Path, tmp_path: Path) -> None:
+    export_bundle(run / "best.safetensors", tmp_path / "bundle")
+    model = averaged(Checkpoint.load(run / "best.safetensors"))
+    recognizer = load_model(tmp_path / "bundle", threads=1)
+    for clip in sorted(run.glob("*.wav")):
+        waveform = audio.read(clip)
+        features = LogMel(tiny.PRESET.features)(waveform)
+        with torch.no_grad():
+            wanted = model(torch.from_numpy(features)[None], torch.tensor([len(features)]))[0][0]
+        (found,) = recognizer.log_probabilities([waveform])
+        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+        assert recognizer.transcribe(clip).text == greedy_text(wanted.numpy(), ENGLISH)
+
+
+def test_the_card_says_what_was_promised(run: Path, tmp_path: Path) -> None:
+    export_bundle(run / "best.safetensors", tmp_path / "bundle")
+    bundle = load_model(tmp_path / "bundle").bundle
+    best = Checkpoint.load(run / "best.safetensors").progress.history[-1]
+    card = dict(bundle.card)
+    assert card.pop("onnx")["largest_difference_to_torch"] < 1e-5
+    assert len(card.pop("exported")) == len("2015-04-19")
+    card.pop("code")  # of the checkout, if there is one
+    assert card == {
+        "name": "Tones",
+        "licence": "CC0",
+        "data": "tones",
+        "preset": "tiny",
+        "hours_of_training_data": 0.0,
+        "epochs": best["epoch"],
+        "hours_of_training": 0.0,
+        "dev": {"manifest": "corpus.jsonl", "wer": best["dev_wer"], "cer": best["dev_cer"]},
+    }
+    assert (bundle.features, bundle.frame_seconds) == (tiny.PRESET.features, 0.03)
+    assert json.dumps(dict(bundle.card))
+
+
+def test_a_bundle_that_computes_something_else_is_not_written(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "largest_difference", lambda *_: 0.5)
+    with pytest.raises(PlainspeechError, match=r"not exported: ONNX and torch differ by 0.5"):
+        export_bundle(run / "best.safetensors", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("changes", [{"batch": 2}, {"history": []}])
+def test_weights_that_nobody_has_measured_are_not_exported(
+    run: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    checkpoint = Checkpoint.load(run / "checkpoint.safetensors")
+    progress = replace(checkpoint.progress, **changes)  # type: ignore[arg-type]
+    replace(checkpoint, progress=progress).save(tmp_path / "midst.safetensors")
+    with pytest.raises(PlainspeechError, match=r"from the midst of an epoch.* best.safetensors"):
+        export_bundle(tmp_path / "midst.safetensors", tmp_path / "bundle")
+
+
+def test_weights_of_another_model_are_not_exported(run: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(run / "best.safetensors")
+    tensors = dict(list(checkpoint.tensors.items())[1:])
+    replace(checkpoint, tensors=tensors).save(tmp_path / "other.safetensors")
+    with pytest.raises(PlainspeechError, match="weights are not those of this plainspeech's model"):
+        export_bundle(tmp_path / "other.safetensors", tmp_path / "bundle")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plainspeech.data.augment import Augmentation
+from plainspeech.errors import PlainspeechError
+from plainspeech.training.recipe import Optimisation, Recipe, read_recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+LEAST = """\
+name = "least"
+preset = "small"
+data = { train = ["train.jsonl"], dev = "dev.jsonl" }
+optimisation = { epochs = 2 }
+"""
+
+
+def read(folder: Path, text: str) -> Recipe:
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return read_recipe(path)
+
+
+def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
+    recipe = read(tmp_path, LEAST)
+    assert (recipe.name, recipe.preset, recipe.seed, recipe.card) == ("least", "small", 1, {})
+    assert recipe.optimisation == Optimisation(epochs=2)
+    assert recipe.augmentation == Augmentation()
+
+
+def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "dev.jsonl"
+    recipe = read(tmp_path, LEAST.replace('"dev.jsonl"', f'"{elsewhere}"'))
+    assert recipe.data.train == (tmp_path / "train.jsonl",)
+    assert recipe.data.dev == elsewhere
+
+
+def test_initial_weights_are_relative_too(tmp_path: Path) -> None:
+    recipe = read(tmp_path, f'initial = "runs/best.safetensors"\n{LEAST}')
+    assert recipe.initial == tmp_path / "runs" / "best.safetensors"
+    assert read(tmp_path, LEAST).initial is None
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    recipe = read(tmp_path, LEAST.replace('"dev.jsonl"', '"~/dev.jsonl"'))
+    assert recipe.data.dev == tmp_path / "home" / "dev.jsonl"
+
+
+def test_augmentation_can_be_switched_off_or_changed(tmp_path: Path) -> None:
+    assert read(tmp_path, f"augmentation = false\n{LEAST}").augmentation is None
+    recipe = read(tmp_path, f"augmentation = {{ speeds = [1, 1.1] }}\n{LEAST}")
+    assert recipe.augmentation == Augmentation(speeds=(1.0, 1.1))
+
+
+def test_whole_numbers_do_for_numbers_and_cards_hold_anything(tmp_path: Path) -> None:
+    recipe = read(tmp_path, f"{LEAST}checkpoint_minutes = 3\n[card]\nyears = [2015, 'now']")
+    assert recipe.checkpoint_minutes == 3.0
+    assert isinstance(recipe.checkpoint_minutes, float)
+    assert recipe.card == {"years": [2015, "now"]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("preset", "perset", r"there is no key 'perset'; did you mean 'preset'\?"),
+        ("epochs", "epoch", r"optimisation: there is no key 'epoch'; did you mean 'epochs'\?"),
+        ("dev =", "zzz =", "data: there is no key 'zzz'; there are: batch_seconds, cache_gb, dev"),
+        ('name = "least"', "", "the key 'name' is missing"),
+        (', dev = "dev.jsonl"', "", "data: the key 'dev' is missing"),
+        ('"small"', "7", "preset is 7, which is not of type string"),
+        ("epochs = 2", "epochs = 2.5", r"optimisation: epochs is 2\.5, .* of type whole number"),
+        ("epochs = 2", "epochs = true", "epochs is True, which is not of type whole number"),
+        ("epochs = 2", 'epochs = "2"', "epochs is '2', which is not of type whole number"),
+        ("{ epochs = 2 }", "2", "optimisation is 2, which is not of type table"),
+        ('["train.jsonl"]', '"train.jsonl"', "train is 'train.jsonl', .* type list of path"),
+        ('["train.jsonl"]', "[1]", "data: train is 1, which is not of type path"),
+        ('["train.jsonl"]', "[]", r"data\.train names no manifest"),
+        ("epochs = 2", "epochs = 0", r"optimisation\.epochs is 0; it must be above 0"),
+        ("epochs = 2", "epochs = 2, clip_norm = nan", "clip_norm is nan; it must be above 0"),
+        ("epochs = 2", "epochs = 2, learning_rate = inf", "learning_rate is inf"),
+        ("epochs = 2", "epochs = 2, average_decay = 1", "average_decay is 1.0; .* below 1"),
+        ("epochs = 2", "epochs = 2, intermediate_weight = 1.1", "must be from 0 to 1"),
+        ("epochs = 2", "epochs = 2, warmup_epochs = -1", "warmup_epochs is -1.0; .* 0 or more"),
+        (
+            "epochs = 2",
+            'epochs = 2, precision = "fp16"',
+            "precision can be 'auto', 'bf16' or 'fp32'",
+        ),
+        ('name = "least"', 'name = "a"\nseed = -1', "seed is -1; it must be 0 or more"),
+        ("least", 'a"\naugmentation = { speeds = [] }\n#', "augmentation.speeds must be numbers"),
+        ("least", 'a"\naugmentation = { speeds = [0] }\n#', "augmentation.speeds must be numbers"),
+        ("least", 'a"\naugmentation = true\n#', "augmentation is True, which is not of type table"),
+        ("{ epochs = 2 }", "{ epochs = 2", r"not TOML: .*line 4"),
+    ],
+)
+def test_a_fault_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in LEAST
+    with pytest.raises(PlainspeechError, match=says) as caught:
+        read(tmp_path, LEAST.replace(old, new, 1))
+    assert str(caught.value).startswith(f"{tmp_path / 'recipe.toml'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PlainspeechError, match=r"gone.toml: cannot read the recipe"):
+        read_recipe(tmp_path / "gone.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xfc"')
+    with pytest.raises(PlainspeechError, match=r"latin.toml: cannot read the recipe"):
+        read_recipe(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_recipes_that_come_with_the_package_are_sound(path: Path) -> None:
+    assert read_recipe(path).name == path.stem

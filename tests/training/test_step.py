@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from plainspeech.alphabet import ctc_frames_needed
+from plainspeech.data.loading import Batch
+from plainspeech.data.manifest import Utterance
+from plainspeech.errors import PlainspeechError
+from plainspeech.model.base import AcousticModel
+from plainspeech.training.recipe import Optimisation
+from plainspeech.training.step import (
+    TensorBatch,
+    batch_loss,
+    make_optimiser,
+    refuse_infinite_gradient,
+    refuse_infinite_loss,
+)
+
+SYMBOLS, BLANK = 3, 2
+
+
+class Given(AcousticModel):
+    """Gives the log-probabilities it was given, whatever it hears."""
+
+    subsampling = 1
+
+    def __init__(self, *heads: Tensor) -> None:
+        super().__init__()
+        self._heads = list(heads)
+
+    def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
+        return self._heads
+
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        return []
+
+
+def enumerated(log_probabilities: Tensor, target: Sequence[int]) -> float:
+    """Return the CTC loss by adding up every path that writes ``target``."""
+    total = 0.0
+    for path in itertools.product(range(SYMBOLS), repeat=len(log_probabilities)):
+        written = [symbol for symbol, _ in itertools.groupby(path) if symbol != BLANK]
+        if written == list(target):
+            total += math.exp(sum(float(log_probabilities[t, s]) for t, s in enumerate(path)))
+    return -math.log(total)
+
+
+def batch_of(frames: Sequence[int], targets: Sequence[Sequence[int]]) -> TensorBatch:
+    padded = [[*target, *[0] * (9 - len(target))] for target in targets]
+    return TensorBatch(
+        torch.zeros(len(frames), max(frames), 1),
+        torch.tensor(frames),
+        torch.tensor(padded),
+        torch.tensor([len(target) for target in targets]),
+    )
+
+
+def random_head(size: int, frames: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(size, frames, SYMBOLS, generator=generator).mul(2).log_softmax(-1)
+
+
+utterances = st.tuples(st.integers(1, 5), st.lists(st.integers(0, 1), min_size=1, max_size=3))
+alignable = utterances.filter(lambda pair: ctc_frames_needed(pair[1]) <= pair[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(alignable, min_size=1, max_size=3), st.integers(0, 1000), st.floats(0, 1))
+def test_the_loss_is_every_path_added_up(
+    pairs: list[tuple[int, list[int]]], seed: int, weight: float
+) -> None:
+    frames, targets = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    inner, output = (random_head(len(pairs), max(frames), seed + head) for head in (0, 1))
+    batch = batch_of(frames, targets)
+    loss, losses = batch_loss(Given(inner, output), batch, weight)
+    expected = {
+        name: [enumerated(h[i, :n], t) for i, (n, t) in enumerate(pairs)]
+        for name, h in (("inner", inner), ("output", output))
+    }
+    assert losses.tolist() == pytest.approx(expected["output"], rel=1e-4)
+    symbols = sum(map(len, targets))
+    both = weight * sum(expected["inner"]) + (1 - weight) * sum(expected["output"])
+    assert float(loss) == pytest.approx(both / symbols, rel=1e-4)
+
+
+def test_without_an_inner_head_the_weight_has_no_part() -> None:
+    output = random_head(2, 4, seed=0)
+    batch = batch_of([4, 3], [[0, 1], [1]])
+    loss, losses = batch_loss(Given(output), batch, 0.9)
+    assert float(loss) == pytest.approx(float(losses.sum()) / 3)
+
+
+def test_several_inner_heads_count_as_their_mean() -> None:
+    heads = [random_head(1, 4, seed) for seed in range(3)]
+    batch = batch_of([4], [[0, 1]])
+    first, second, output = (enumerated(head[0], [0, 1]) for head in heads)
+    loss, _ = batch_loss(Given(*heads), batch, 0.5)
+    assert float(loss) == pytest.approx((0.5 * output + 0.25 * (first + second)) / 2, rel=1e-4)
+
+
+def test_the_losses_to_report_hold_no_graph() -> None:
+    output = random_head(1, 3, seed=0).requires_grad_()
+    loss, losses = batch_loss(Given(output), batch_of([3], [[0]]), 0.3)
+    assert loss.requires_grad
+    assert not losses.requires_grad
+
+
+def numpy_batch(ids: Sequence[str]) -> Batch:
+    utterances = tuple(Utterance(name, Path(name), "a", 1.0) for name in ids)
+    ones = np.ones(len(ids), np.int64)
+    return Batch(utterances, np.ones((len(ids), 1, 2), np.float32), ones, ones[:, None], ones)
+
+
+def test_a_batch_becomes_tensors_of_the_types_that_ctc_wants() -> None:
+    batch = TensorBatch.of(numpy_batch(["a", "b"]), torch.device("cpu"))
+    assert batch.features.dtype is torch.float32
+    for tensor in (batch.lengths, batch.targets, batch.target_lengths):
+        assert tensor.dtype is torch.int64
+
+
+def test_what_is_not_finite_is_named() -> None:
+    batch = numpy_batch(["one", "two", "three"])
+    refuse_infinite_loss(torch.tensor([1.0, 2.0, 3e30]), batch)
+    says = r"^the loss is not finite for one \(nan\), three \(inf\); the batch was one, two, three;"
+    with pytest.raises(PlainspeechError, match=says):
+        refuse_infinite_loss(torch.tensor([math.nan, 2.0, math.inf]), batch)
+    refuse_infinite_gradient(torch.tensor(1e30), batch)
+    with pytest.raises(
+        PlainspeechError, match=r"^the gradient is not finite; the batch was one, two"
+    ):
+        refuse_infinite_gradient(torch.tensor(math.nan), batch)
+
+
+def test_matrices_and_kernels_alone_decay() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 3, 5), nn.LayerNorm(4), nn.GRU(4, 4), nn.Linear(4, 4))
+    optimiser = make_optimiser(model, Optimisation(epochs=1, weight_decay=0.25))
+    decay = {id(w): g["weight_decay"] for g in optimiser.param_groups for w in g["params"]}
+    assert len(decay) == sum(len(g["params"]) for g in optimiser.param_groups)
+    expected = {id(w): 0.25 if w.ndim > 1 else 0.0 for w in model.parameters()}
+    assert decay == expected
+    assert set(decay.values()) == {0.25, 0.0}
