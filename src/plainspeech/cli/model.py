@@ -1,7 +1,9 @@
-"""``plainspeech model``: what the models are made of."""
+"""``plainspeech model``: what models are made of and what is known of them."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,9 +15,31 @@ from plainspeech.cli.extras import needs
 app = typer.Typer(help="Look at models.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Keep ``summary`` a verb of its own while it is the only one."""
+@app.command()
+def card(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="A model bundle; the English model by default.", show_default=False),
+    ] = None,
+) -> None:
+    """Print what is known of a model: data, training, licence, measured error rates."""
+    from plainspeech.runtime.bundle import Bundle, bundled_model_path
+
+    known = Bundle.load(bundle or bundled_model_path()).card
+    typer.echo(json.dumps(known, ensure_ascii=False, indent=2))
+
+
+@app.command()
+def record(
+    bundle: Annotated[Path, typer.Argument(help="A model bundle, a folder.")],
+    results: Annotated[Path, typer.Argument(help="What evaluate --json wrote of that model.")],
+    data: Annotated[str, typer.Option(help="What was evaluated on, in words.")],
+) -> None:
+    """Put measured error rates on a model's card."""
+    with needs("evaluate"):
+        from plainspeech.evaluation.card import record_result
+    result = record_result(bundle, results, data)
+    typer.echo(f"{bundle}: {data}, {result['decoder']}: WER {result['wer']:.2%}")
 
 
 @app.command()
