@@ -117,6 +117,15 @@ def test_the_card_says_what_was_promised(run: Path, tmp_path: Path) -> None:
     assert json.dumps(dict(bundle.card))
 
 
+def test_the_card_names_the_run_that_the_weights_started_from(run: Path, tmp_path: Path) -> None:
+    best = Checkpoint.load(run / "best.safetensors")
+    replace(best, run={**best.run, "started_from": best.pedigree()}).save(tmp_path / "next")
+    export_bundle(tmp_path / "next", tmp_path / "bundle")
+    card = load_model(tmp_path / "bundle").bundle.card
+    assert card["started_from"] == best.pedigree()
+    assert card["started_from"]["epochs"] == best.progress.history[-1]["epoch"]
+
+
 def test_a_bundle_that_computes_something_else_is_not_written(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

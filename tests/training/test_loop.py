@@ -208,7 +208,10 @@ def test_a_run_can_start_from_the_average_of_another(
 ) -> None:
     shutil.copytree(corpus, tmp_path / "c")
     recipe = write_recipe(tmp_path / "c", seed='5\ninitial = "unstopped/best.safetensors"')
-    state = trainer_of(recipe, tmp_path).state
+    trainer = trainer_of(recipe, tmp_path)
+    assert trainer.folder.run["started_from"]["name"] == "tiny"
+    assert trainer.folder.run["started_from"]["epochs"] > 0
+    state = trainer.state
     wanted = Checkpoint.load(unstopped / "best.safetensors").part("average")
     for name, weight in state.model.state_dict().items():
         assert torch.equal(weight, wanted[name])

@@ -114,6 +114,16 @@ class Checkpoint:
                 f"{origin}: its weights are not those of this plainspeech's model"
             ) from error
 
+    def pedigree(self) -> dict[str, Any]:
+        """Return how the weights came about: for how long, by which code, and from which others."""
+        began = self.run.get("started_from")
+        return {
+            "epochs": self.progress.epoch,
+            "hours_of_training": round(self.progress.seconds / 3600, 2),
+            "code": self.run["code"],
+            **({"started_from": began} if began else {}),
+        }
+
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with ``prefix.``, without it."""
         start = f"{prefix}."

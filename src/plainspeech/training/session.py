@@ -16,6 +16,7 @@ from plainspeech.alphabet import ENGLISH, ctc_frames_needed
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import Preset, preset
+from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.folder import RunFolder
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import Recipe
@@ -50,6 +51,9 @@ def prepare(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer
         raise PlainspeechError(f"nothing is left to train on: {lines[0]}")
     run = {"recipe": _plain(asdict(recipe)), "data": _digest([*usable, *dev]), "code": _revision()}
     run["hours"] = sum(u.duration for u in usable) / 3600
+    if recipe.initial:
+        initial = Checkpoint.load(recipe.initial)
+        run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.pedigree()}
     return Trainer(recipe, usable, dev, RunFolder(folder, run), device), lines
 
 
