@@ -16,6 +16,8 @@ class Augmentation:
 
     Attributes:
         speeds: factors of speed perturbation (Ko et al., Interspeech 2015), drawn evenly.
+        frequency_warp: the axis of the mel bins is stretched by up to this share, up or down:
+            vocal tract length perturbation (Jaitly and Hinton, 2013).
         frequency_masks: bands of mel bins blanked in an utterance.
         frequency_mask_bins: the widest such band.
         time_masks_per_second: spans of time blanked, on average over a second.
@@ -23,9 +25,10 @@ class Augmentation:
     """
 
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    frequency_warp: float = 0.08
     frequency_masks: int = 2
-    frequency_mask_bins: int = 16
-    time_masks_per_second: float = 0.4
+    frequency_mask_bins: int = 20
+    time_masks_per_second: float = 0.5
     time_mask_seconds: float = 0.3
 
 
@@ -37,6 +40,19 @@ def perturb_speed(waveform: Array, speed: float) -> Array:
         return waveform
     # Speech read at a rate ``speed`` times its own lasts 1 / speed as long.
     return np.asarray(soxr.resample(waveform, speed, 1.0, quality="LQ"), np.float32)
+
+
+def warp_frequency(features: Array, factor: float) -> Array:
+    """Return ``features``, ``(frames, bins)``, with bin ``b`` taken from bin ``b * factor``.
+
+    Between two bins, their values are interpolated; beyond the last, it is repeated. On the mel
+    scale this moves the formants as another length of the vocal tract does, and leaves the tempo.
+    """
+    bins = features.shape[1]
+    places = np.minimum(np.arange(bins) * factor, bins - 1)
+    lower = np.minimum(places.astype(np.int64), bins - 2)
+    share = (places - lower).astype(np.float32)
+    return features[:, lower] * (1 - share) + features[:, lower + 1] * share
 
 
 def spec_augment(

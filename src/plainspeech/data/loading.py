@@ -14,7 +14,12 @@ import numpy.typing as npt
 
 from plainspeech import audio
 from plainspeech.alphabet import Alphabet
-from plainspeech.data.augment import Augmentation, perturb_speed, spec_augment
+from plainspeech.data.augment import (
+    Augmentation,
+    perturb_speed,
+    spec_augment,
+    warp_frequency,
+)
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import Array, FeatureSettings, LogMel
@@ -139,10 +144,11 @@ class Loader:
             return self._source(utterance)
         random = np.random.default_rng((self._seed, epoch, crc32(utterance.id.encode())))
         speed = float(random.choice(self._augmentation.speeds))
+        warp = self._augmentation.frequency_warp
+        features = self._source(utterance, speed)
+        features = warp_frequency(features, float(random.uniform(1 - warp, 1 + warp)))
         hop_seconds = self._source.settings.hop_ms / 1000
-        return spec_augment(
-            self._source(utterance, speed), self._augmentation, hop_seconds, random
-        )
+        return spec_augment(features, self._augmentation, hop_seconds, random)
 
 
 def _pad(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -94,7 +94,7 @@ class Small(AcousticModel):
         kernel: int = 11,
         expansion: int = 3,
         hidden: int = 256,
-        dropout: float = 0.1,
+        dropout: float = 0.25,
     ) -> None:
         super().__init__()
         self.frontend = Frontend(bins, channels, width)

@@ -81,6 +81,8 @@ class Trainer:
         chosen = preset(recipe.preset)
         torch.manual_seed(recipe.seed)
         self.model = chosen.build(alphabet.size).to(device)
+        if recipe.initial:
+            self.model.load_state_dict(Checkpoint.load(recipe.initial).part("average"))
         self.optimiser = make_optimiser(self.model, recipe.optimisation)
         self.average = WeightAverage(self.model, recipe.optimisation.average_decay)
         self.progress = Progress()

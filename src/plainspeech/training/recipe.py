@@ -72,6 +72,8 @@ class Recipe:
         name: of the run and of the bundle it makes.
         preset: of the model.
         seed: of every random draw.
+        initial: a checkpoint whose averaged weights to start from, to go on with other data or
+            settings; random weights without it.
         checkpoint_minutes: at most this much work is lost when a run is killed.
         card: what the bundle says of its model beside what training itself knows: description,
             data, licence.
@@ -84,6 +86,7 @@ class Recipe:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     seed: int = 1
     checkpoint_minutes: float = 5.0
+    initial: Path | None = None
     card: dict[str, Any] = field(default_factory=dict)
 
 
