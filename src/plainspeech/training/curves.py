@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch.utils.tensorboard import SummaryWriter
 
 from plainspeech.files import replacing
@@ -64,6 +65,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     rates.set(xlabel="epoch", ylabel="%", title="Dev, greedy, averaged weights", ylim=(0, 100))
     rates.legend()
     for axes in (loss, rates):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
