@@ -1,9 +1,9 @@
 """N-gram models flattened into arrays, and their queries as compiled code.
 
 A *state* stands for the words that are left of the next one, as far as the model has use for
-them. State 0 is the empty context; every n-gram that can be a context is one more state. The
-table of n-grams is a hash table with open addressing, keyed by state and word: a query is one
-place in memory for an n-gram that is there, and one more for every word that it backs off by.
+them. State 0 is the empty context; every n-gram that can be a context is one more state. The words
+that a state knows lie in a small hash table of its own (open addressing, linear probing), so a
+query looks at two places in memory, and at two more for every word that it backs off by.
 
 All probabilities are natural logarithms.
 """
@@ -11,6 +11,7 @@ All probabilities are natural logarithms.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +27,8 @@ EOS_ID = 2
 SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
 """The first words of every vocabulary; a word's id is its place."""
 
-_SLOTS_PER_NGRAM = 1.6
-_STATE, _WORD, _PROBABILITY, _NEXT = range(4)  # columns of a slot
+_FIRST, _SIZE, _SHORTER, _BACKOFF = range(4)  # columns of a state
+_WORD, _PROBABILITY, _NEXT = range(3)  # columns of a slot
 
 
 class Level(NamedTuple):
@@ -53,20 +54,21 @@ class NGramTables(NamedTuple):
     Attributes:
         unigrams: ``(vocabulary,)``, ln p(word).
         unigram_states: ``(vocabulary,)``, the state after the word alone.
-        slots: ``(slots, 4)`` int32: state (-1 in an empty slot), word, bits of the probability,
-            next state.
-        values: the same memory as float32, for the probabilities.
-        backoffs: ``(states,)``, what is added to the probability of a word that the state lacks.
-        shorter: ``(states,)``, the state with fewer words to go on with then.
+        states: ``(states, 4)`` int32: first slot, number of slots, the shorter state to go on with
+            for a word that no slot has, and the bits of what is added to its probability then.
+        backoffs: the same memory as float32.
+        slots: ``(slots, 3)`` int32: word (-1 in an empty slot), bits of ln p(word | state), and the
+            state after it.
+        probabilities: the same memory as float32.
         bos_state: the state after ``<s>``.
     """
 
     unigrams: Floats
     unigram_states: Ints
-    slots: Ints
-    values: Floats
+    states: Ints
     backoffs: Floats
-    shorter: Ints
+    slots: Ints
+    probabilities: Floats
     bos_state: np.int32
 
 
@@ -75,26 +77,35 @@ def score(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
     """Return ln p(word | state) and the next state."""
     penalty = np.float32(0.0)
     while state != 0:
-        slot = find(tables.slots, state, word)
-        if tables.slots[slot, _STATE] >= 0:
-            return penalty + tables.values[slot, _PROBABILITY], tables.slots[slot, _NEXT]
-        penalty += tables.backoffs[state]
-        state = tables.shorter[state]
+        slot = _find(tables, state, word)
+        if slot >= 0:
+            return penalty + tables.probabilities[slot, _PROBABILITY], tables.slots[slot, _NEXT]
+        penalty += tables.backoffs[state, _BACKOFF]
+        state = tables.states[state, _SHORTER]
     return penalty + tables.unigrams[word], tables.unigram_states[word]
 
 
 @njit(nogil=True, cache=True)
-def find(slots: Ints, state: int, word: int) -> int:
-    """Return the slot of ``word`` after ``state``, or the empty one where it would be."""
-    key = (np.uint64(state) << np.uint64(32)) | np.uint64(word)
-    mixed = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+def _find(tables: NGramTables, state: int, word: int) -> int:
+    """Return the slot of ``word`` after ``state``, -1 where there is none."""
+    first, size = tables.states[state, _FIRST], tables.states[state, _SIZE]
+    place = _home(word, size)
+    for _ in range(size):
+        there = tables.slots[first + place, _WORD]
+        if there == word:
+            return int(first + place)
+        if there < 0:
+            return -1
+        place = place + 1 if place + 1 < size else 0
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def _home(word: int, size: int) -> int:
+    """Return the place, of ``size``, where ``word`` is looked for first."""
+    mixed = (np.uint64(word) * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)
     # A multiplication in place of a division (D. Lemire, ACM TOMACS 29 (1), 2019).
-    slot = int(np.int64((mixed * np.uint64(len(slots))) >> np.uint64(32)))
-    while slots[slot, _STATE] >= 0 and (slots[slot, _STATE] != state or slots[slot, _WORD] != word):
-        slot += 1
-        if slot == len(slots):
-            slot = 0
-    return slot
+    return int(np.int64((mixed * np.uint64(size)) >> np.uint64(32)))
 
 
 def build_tables(levels: Sequence[Level]) -> NGramTables:
@@ -105,12 +116,9 @@ def build_tables(levels: Sequence[Level]) -> NGramTables:
     """
     # The n-gram in row r is the state r plus what this tells for its order; 0 is no n-gram.
     firsts = np.cumsum([1, *(len(level.words) for level in levels)])
-    tables = _room(levels[0], _extended(levels, 1), states=firsts[-2], ngrams=firsts[-1])
+    tables = _room(levels)
     for order, level in enumerate(levels[1:], start=2):
-        below, first = firsts[order - 2], firsts[order - 1]
-        if order < len(levels):
-            tables.backoffs[first : first + len(level.words)] = level.backoffs
-        _insert(tables, level, _extended(levels, order), below, first)
+        _insert(tables, level, _extended(levels, order), firsts[order - 2], firsts[order - 1])
     return tables
 
 
@@ -123,21 +131,31 @@ def _extended(levels: Sequence[Level], order: int) -> npt.NDArray[np.bool_]:
     return extended
 
 
-def _room(
-    unigrams: Level, extended: npt.NDArray[np.bool_], states: int, ngrams: int
-) -> NGramTables:
-    """Return tables of ``unigrams`` alone, with room for the rest."""
-    unigram_states = np.where(extended, unigrams.words + 1, 0).astype(np.int32)
-    slots = np.full((int(_SLOTS_PER_NGRAM * ngrams), 4), -1, np.int32)
-    backoffs = np.zeros(max(states, 1 + len(extended)), np.float32)
-    backoffs[1 : 1 + len(extended)] = unigrams.backoffs
+def _room(levels: Sequence[Level]) -> NGramTables:
+    """Return tables of the unigrams alone, with room for the rest."""
+    unigrams = levels[0]
+    children = [
+        np.bincount(longer.contexts, minlength=len(level.words))
+        for level, longer in pairwise(levels)
+    ]
+    # Every second slot more than words: short ways to a word and to the news that it is not there.
+    sizes = np.concatenate([[0], *children]) * 3 // 2
+    states = np.zeros((len(sizes), 4), np.int32)
+    states[:, _FIRST] = np.cumsum(sizes) - sizes
+    states[:, _SIZE] = sizes
+    backoffs = states.view(np.float32)
+    backoffs[:, _BACKOFF] = np.concatenate(
+        [np.zeros(1, np.float32), *(level.backoffs for level in levels[:-1])]
+    )
+    slots = np.full((sizes.sum(), 3), -1, np.int32)
+    unigram_states = np.where(_extended(levels, 1), unigrams.words + 1, 0).astype(np.int32)
     return NGramTables(
         unigrams=unigrams.probabilities,
         unigram_states=unigram_states,
-        slots=slots,
-        values=slots.view(np.float32),
+        states=states,
         backoffs=backoffs,
-        shorter=np.zeros_like(backoffs, np.int32),
+        slots=slots,
+        probabilities=slots.view(np.float32),
         bos_state=unigram_states[BOS_ID],
     )
 
@@ -150,12 +168,20 @@ def _insert(
     for row in range(len(level.words)):
         context, word = below + level.contexts[row], level.words[row]
         # All that is shorter is in the tables already.
-        _, following = score(tables, tables.shorter[context], word)
+        _, following = score(tables, tables.states[context, _SHORTER], word)
         if extended[row]:
-            tables.shorter[first + row] = following
+            tables.states[first + row, _SHORTER] = following
             following = first + row
-        slot = find(tables.slots, context, word)
-        tables.slots[slot, _STATE] = context
+        slot = _free_slot(tables, context, word)
         tables.slots[slot, _WORD] = word
-        tables.values[slot, _PROBABILITY] = level.probabilities[row]
+        tables.probabilities[slot, _PROBABILITY] = level.probabilities[row]
         tables.slots[slot, _NEXT] = following
+
+
+@njit(nogil=True, cache=True)
+def _free_slot(tables: NGramTables, state: int, word: int) -> int:
+    first, size = tables.states[state, _FIRST], tables.states[state, _SIZE]
+    place = _home(word, size)
+    while tables.slots[first + place, _WORD] >= 0:
+        place = place + 1 if place + 1 < size else 0
+    return int(first + place)
