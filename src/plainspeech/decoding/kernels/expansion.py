@@ -1,0 +1,105 @@
+"""What the hypotheses become in a frame: as they are, or with one more symbol."""
+
+from __future__ import annotations
+
+import math
+
+from plainspeech.decoding.kernels.jit import kernel
+from plainspeech.decoding.kernels.records import (
+    CHARACTERS,
+    DEAD,
+    WORDS,
+    Doubles,
+    Record,
+    Setup,
+    State,
+    Trie,
+    integer,
+)
+from plainspeech.decoding.kernels.selection import merge, weight_of
+from plainspeech.decoding.kernels.spelling import end_word, extend
+from plainspeech.lm.tables import NGramTables
+
+_ANYTHING = 1e300
+
+
+@kernel
+def expand(
+    candidates: int,
+    blank: float,
+    setup: Setup,
+    lexicon: Trie,
+    tables: NGramTables,
+    phrases: Trie,
+    state: State,
+) -> int:
+    """Write what the hypotheses become to the other half of ``state.beams``.
+
+    Args:
+        candidates: how many of ``state.symbols`` are considered.
+        blank: probability of the blank.
+        setup: of the search.
+        lexicon: whose words have their ids in ``tables``.
+        tables: the language model.
+        phrases: hot words.
+        state: of the search.
+
+    Returns:
+        How many hypotheses there are now.
+    """
+    head = state.head[0]
+    olds, news, alive = state.beams[head.side], state.beams[1 - head.side], head.beams
+    head.stamp += 1
+    slots = 4
+    while slots < 2 * alive * (candidates + 1):
+        slots *= 2
+    count, best = 0, 0.0
+    for place in range(alive):
+        news[place] = olds[place]
+        _stay(news[place], blank, setup.space, state.probabilities)
+        best = max(best, weight_of(news[place]))
+        count = merge(news, count, head.stamp, slots, state)
+    for place in range(alive):
+        for candidate in range(candidates):
+            symbol = integer(state.symbols[candidate])
+            arriving = _arriving(olds[place], symbol, setup.space, state.probabilities)
+            if arriving * _lift(olds[place], symbol, setup) <= best * setup.ratio:
+                continue
+            if symbol == setup.space and setup.mode == WORDS:
+                end_word(olds[place], setup, lexicon, tables, phrases)
+                news[place].word_context = olds[place].word_context
+                news[place].word_gain = olds[place].word_gain
+            new = news[count]
+            gain = extend(olds[place], symbol, new, setup, lexicon, tables, phrases)
+            new.blank, new.symbol = 0.0, arriving * math.exp(gain)
+            if new.symbol > best * setup.ratio:
+                best = max(best, new.symbol)
+                count = merge(news, count, head.stamp, slots, state)
+    return count
+
+
+@kernel
+def _stay(beam: Record, blank: float, space: int, probabilities: Doubles) -> None:
+    """Let ``beam`` write nothing: the blank, its last symbol again, or another space."""
+    weight = weight_of(beam)
+    repeated = weight if beam.last == space else beam.symbol
+    beam.symbol = repeated * probabilities[beam.last]
+    beam.blank = weight * blank
+
+
+@kernel
+def _arriving(beam: Record, symbol: int, space: int, probabilities: Doubles) -> float:
+    """Return the weight of the alignments of ``beam`` that go on with ``symbol``."""
+    if symbol != beam.last:
+        return weight_of(beam) * probabilities[symbol]  # type: ignore[no-any-return]
+    # A space after a space, and one before the first word, write nothing.
+    return 0.0 if symbol == space else beam.blank * probabilities[symbol]
+
+
+@kernel
+def _lift(beam: Record, symbol: int, setup: Setup) -> float:
+    """Return the most that `extend` can multiply the weight by."""
+    if beam.hot_node != DEAD:
+        return _ANYTHING
+    scored = setup.mode == CHARACTERS or (setup.mode == WORDS and symbol == setup.space)
+    return math.exp(max(setup.beta, 0.0)) if scored else 1.0

@@ -1,0 +1,144 @@
+"""Which hypotheses are one, and which go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plainspeech.decoding.kernels.jit import kernel
+from plainspeech.decoding.kernels.records import NONE, Doubles, Record, Records, State, integer
+
+_TINIEST = 5e-324  # above zero
+
+
+@kernel
+def weight_of(beam: Record) -> float:
+    """Return the weight of all alignments of ``beam``."""
+    return beam.blank + beam.symbol  # type: ignore[no-any-return]
+
+
+@kernel
+def merge(beams: Records, count: int, stamp: int, slots: int, state: State) -> int:
+    """Add ``beams[count]`` to those before it, or to the one of the same key among them.
+
+    Alignments of one text are summed; of two texts that nothing to come can tell apart, the
+    better stays.
+
+    Args:
+        beams: the hypotheses of this frame so far.
+        count: how many they are.
+        stamp: of this frame.
+        slots: of the hash table to be used, a power of two.
+        state: has the hash table.
+
+    Returns:
+        How many they are now.
+    """
+    new = beams[count]
+    slot = integer(new.key & np.uint64(slots - 1))
+    while state.stamps[slot] == stamp:
+        place = state.places[slot]
+        old = beams[place]
+        if old.key == new.key:
+            if old.text == new.text:
+                old.symbol += new.symbol
+            elif weight_of(new) > weight_of(old):
+                beams[place] = new
+            return count
+        slot = (slot + 1) & (slots - 1)
+    state.stamps[slot] = stamp
+    state.places[slot] = count
+    return count + 1
+
+
+@kernel
+def select(beams: Records, count: int, width: int, ratio: float, weights: Doubles) -> int:
+    """Move the best hypotheses to the front, the very best first.
+
+    Args:
+        beams: of which one beyond ``count`` is free.
+        count: of hypotheses.
+        width: most that stay.
+        ratio: least weight of those that stay, relative to the best.
+        weights: scratch for ``count`` numbers.
+
+    Returns:
+        How many stay; none where all weights are zero.
+    """
+    best = 0.0
+    for place in range(count):
+        best = max(best, weight_of(beams[place]))
+    floor = max(best * ratio, _TINIEST)
+    alive = 0
+    for place in range(count):
+        weight = weight_of(beams[place])
+        if weight >= floor:
+            weights[alive] = weight
+            alive += 1
+    ties = count
+    if alive > width:
+        floor = _largest(weights, alive, width)
+        ties = width
+        for place in range(alive):
+            ties -= weights[place] > floor
+    return _compact(beams, count, floor, ties, best)
+
+
+@kernel
+def _compact(beams: Records, count: int, floor: float, ties: int, best: float) -> int:
+    kept, first = 0, 0
+    for place in range(count):
+        weight = weight_of(beams[place])
+        if weight < floor or (weight == floor and ties == 0):
+            continue
+        ties -= weight == floor
+        if weight == best:
+            first = kept
+        if kept != place:
+            beams[kept] = beams[place]
+        kept += 1
+    if first > 0:
+        beams[count] = beams[0]
+        beams[0] = beams[first]
+        beams[first] = beams[count]
+    return kept
+
+
+@kernel
+def _largest(values: Doubles, count: int, rank: int) -> float:
+    """Return the ``rank``-th largest of ``values``, which change places (Hoare's find, 1961)."""
+    low, high, target = 0, count - 1, rank - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while values[left] > pivot:
+                left += 1
+            while values[right] < pivot:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left += 1
+                right -= 1
+        if target <= right:
+            high = right
+        elif target >= left:
+            low = left
+        else:
+            break
+    return values[target]  # type: ignore[no-any-return]
+
+
+@kernel
+def settle(beams: Records, count: int, factor: float, head: Any, prefixes: Records) -> None:
+    """Give each new prefix its place, and multiply all weights by ``factor``."""
+    for place in range(count):
+        beam = beams[place]
+        if beam.added != NONE:
+            prefix = prefixes[head.prefixes]
+            prefix.parent, prefix.symbol, prefix.frame = beam.node, beam.added, head.frame
+            beam.node, beam.added = head.prefixes, NONE
+            head.prefixes += 1
+        beam.blank *= factor
+        beam.symbol *= factor
