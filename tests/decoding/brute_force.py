@@ -91,6 +91,7 @@ def acoustic_scores(rows: Array, alphabet: Alphabet) -> dict[str, float]:
 
 def best_alignment(rows: Array, text: str, alphabet: Alphabet) -> tuple[int, ...]:
     """Return the most probable of the paths that write ``text``."""
+
     def writes(path: tuple[int, ...]) -> bool:
         collapsed = [symbol for symbol, _ in itertools.groupby(path)]
         return " ".join(alphabet.decode(collapsed).split()) == text

@@ -20,8 +20,8 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
+    from plainspeech.decoding.knowledge import Knowledge, LanguageModel
     from plainspeech.decoding.stream import BeamStream
-    from plainspeech.lm.scorer import Scorer
 
 HotWords = Mapping[str, float]
 """Words and phrases, each with the nats that an occurrence adds; negative ones are unwanted."""
@@ -47,7 +47,7 @@ class BeamSearchDecoder:
     def __init__(
         self,
         alphabet: Alphabet,
-        scorer: Scorer | None = None,
+        scorer: LanguageModel | None = None,
         *,
         frame_seconds: float = 0.02,
         alpha: float | None = None,
@@ -99,7 +99,7 @@ class BeamSearchDecoder:
             merge=merge or ("state" if scorer else "prefix"),
         )
         self._known = prepare(alphabet, scorer, frame_seconds, self.settings)
-        self._latest: tuple[dict[str, float], Any] = ({}, self._known)
+        self._latest: tuple[dict[str, float], Knowledge] = ({}, self._known)
 
     def with_settings(self, **changes: Any) -> BeamSearchDecoder:
         """Return a decoder with other `BeamSettings`, which shares lexicon and scorer.
@@ -170,7 +170,7 @@ class BeamSearchDecoder:
         stream.feed_checked(rows)
         return stream
 
-    def _with_hot_words(self, hot_words: dict[str, float]) -> Any:
+    def _with_hot_words(self, hot_words: dict[str, float]) -> Knowledge:
         """Return what is known with ``hot_words``; those of the latest call are at hand."""
         if not hot_words:
             return self._known

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -21,11 +21,28 @@ from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.lm.tables import SPECIAL_WORDS, UNKNOWN_ID, Level, NGramTables, build_tables
 
-if TYPE_CHECKING:
-    from plainspeech.lm.scorer import Scorer
-
 _SPACE_NAME = "|"  # a space in the vocabulary of a language model over characters
 _PATIENCE = 1.0  # seconds after which a compilation is worth a word
+
+
+class LanguageModel(Protocol):
+    """What a decoder asks of a scorer."""
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """Words, the special ones first; a word's id is its place."""
+
+    @property
+    def tables(self) -> NGramTables:
+        """N-grams over the ids."""
+
+    @property
+    def alpha(self) -> float:
+        """Weight in the search, where no other is given."""
+
+    @property
+    def beta(self) -> float:
+        """Nats a word in the search, where no others are given."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,7 @@ class Knowledge:
     phrases: Trie
 
     def with_settings(
-        self, settings: BeamSettings, alphabet: Alphabet, scorer: Scorer | None
+        self, settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None
     ) -> Knowledge:
         """Return the same with other settings and no hot words."""
         phrases = build_hot_words({}, alphabet)
@@ -57,7 +74,7 @@ class Knowledge:
 
 
 def prepare(
-    alphabet: Alphabet, scorer: Scorer | None, frame_seconds: float, settings: BeamSettings
+    alphabet: Alphabet, scorer: LanguageModel | None, frame_seconds: float, settings: BeamSettings
 ) -> Knowledge:
     """Return what a search without hot words goes by; compile the search if need be.
 
@@ -65,7 +82,7 @@ def prepare(
         PlainspeechError: alphabet, scorer and settings do not fit.
     """
     setup = _setup(settings, alphabet, scorer)
-    words = scorer.vocabulary[len(SPECIAL_WORDS) :] if scorer and setup.mode == WORDS else []
+    words = _words(scorer) if scorer and setup.mode == WORDS else []
     known = Knowledge(
         alphabet=alphabet,
         frame_seconds=frame_seconds,
@@ -78,7 +95,7 @@ def prepare(
     return known
 
 
-def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: Scorer | None) -> Setup:
+def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None) -> Setup:
     mode = _mode(alphabet, scorer)
     if mode == PLAIN and settings.merge == "state":
         raise PlainspeechError("merge is 'state', which needs a scorer; use 'prefix'")
@@ -103,17 +120,21 @@ def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: Scorer | None) ->
     )
 
 
-def _mode(alphabet: Alphabet, scorer: Scorer | None) -> int:
+def _mode(alphabet: Alphabet, scorer: LanguageModel | None) -> int:
     if scorer is None:
         return PLAIN
-    if all(len(word) == 1 for word in scorer.vocabulary[len(SPECIAL_WORDS) :]):
+    if all(len(word) == 1 for word in _words(scorer)):
         return CHARACTERS
     if " " not in alphabet.symbols:
         raise PlainspeechError("scorer: is one of words, and the alphabet has no space")
     return WORDS
 
 
-def _tokens(alphabet: Alphabet, scorer: Scorer) -> Ints:
+def _words(scorer: LanguageModel) -> Sequence[str]:
+    return scorer.vocabulary[len(SPECIAL_WORDS) :]
+
+
+def _tokens(alphabet: Alphabet, scorer: LanguageModel) -> Ints:
     """Return the id of each symbol in the vocabulary of a language model over characters."""
     ids = {word: index for index, word in enumerate(scorer.vocabulary) if len(word) == 1}
     names = [_SPACE_NAME if symbol == " " else symbol for symbol in alphabet.symbols]
