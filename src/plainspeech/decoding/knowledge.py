@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from plainspeech.decoding.kernels.records import CHARACTERS, NONE, PLAIN, WORDS,
 from plainspeech.decoding.lexicon import build_lexicon
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.tables import SPECIAL_WORDS, UNKNOWN_ID, Level, NGramTables, build_tables
+from plainspeech.lm.kenlm import KenLMTables
+from plainspeech.lm.tables import SPECIAL_WORDS, UNKNOWN_ID, Level, NGramTables, build_tables, score
+
+Tables: TypeAlias = NGramTables | KenLMTables
 
 _SPACE_NAME = "|"  # a space in the vocabulary of a language model over characters
 _PATIENCE = 1.0  # seconds after which a compilation is worth a word
@@ -33,7 +36,7 @@ class LanguageModel(Protocol):
         """Words, the special ones first; a word's id is its place."""
 
     @property
-    def tables(self) -> NGramTables:
+    def tables(self) -> Tables:
         """N-grams over the ids."""
 
     @property
@@ -62,7 +65,7 @@ class Knowledge:
     frame_seconds: float
     setup: Setup
     lexicon: Trie
-    tables: NGramTables
+    tables: Tables
     phrases: Trie
 
     def with_settings(
@@ -82,13 +85,14 @@ def prepare(
         PlainspeechError: alphabet, scorer and settings do not fit.
     """
     setup = _setup(settings, alphabet, scorer)
+    tables = scorer.tables if scorer else _no_model()
     words = _words(scorer) if scorer and setup.mode == WORDS else []
     known = Knowledge(
         alphabet=alphabet,
         frame_seconds=frame_seconds,
         setup=setup,
-        lexicon=build_lexicon(words, len(SPECIAL_WORDS), alphabet),
-        tables=scorer.tables if scorer else _no_model(),
+        lexicon=build_lexicon(words, len(SPECIAL_WORDS), alphabet, tables),
+        tables=tables,
         phrases=build_hot_words({}, alphabet),
     )
     _compile_once()
@@ -115,6 +119,7 @@ def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | N
         alpha=float(settings.alpha),
         beta=float(settings.beta),
         penalty=float(settings.unknown_word_penalty),
+        unknown=settings.alpha * _unknown(scorer.tables) if scorer else 0.0,
         by_state=settings.merge == "state",
         tokens=_tokens(alphabet, scorer) if scorer else np.zeros(0, np.int32),
     )
@@ -128,6 +133,11 @@ def _mode(alphabet: Alphabet, scorer: LanguageModel | None) -> int:
     if " " not in alphabet.symbols:
         raise PlainspeechError("scorer: is one of words, and the alphabet has no space")
     return WORDS
+
+
+def _unknown(tables: Tables) -> float:
+    """Return ln p of a word outside the vocabulary."""
+    return float(score(tables, 0, UNKNOWN_ID)[0])
 
 
 def _words(scorer: LanguageModel) -> Sequence[str]:
@@ -154,7 +164,7 @@ def _compile_once() -> None:
 
     alphabet = Alphabet((" ", "a"))
     setup = _setup(BeamSettings(merge="prefix"), alphabet, None)
-    trie = build_lexicon([], 0, alphabet)
+    trie = build_lexicon([], 0, alphabet, _no_model())
     phrases = build_hot_words({"a": 1.0}, alphabet)
     known = Knowledge(alphabet, 1.0, setup, trie, _no_model(), phrases)
     with _announced():

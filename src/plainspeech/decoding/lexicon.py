@@ -14,6 +14,7 @@ from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
+    from plainspeech.decoding.knowledge import Tables
 
 Ints = npt.NDArray[np.int32]
 
@@ -50,13 +51,14 @@ class Layout:
         return self.symbols if alphabet.size > _MASK_BITS else np.empty(0, np.int32)
 
 
-def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet) -> Trie:
-    """Return the trie of ``words``; each has its place plus ``first_id`` as its id.
+def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, tables: Tables) -> Trie:
+    """Return the trie of ``words``; each has its place plus ``first_id`` as its id in ``tables``.
 
     Raises:
         PlainspeechError: a word is empty, or has a character outside the alphabet or a space.
     """
     from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
+    from plainspeech.decoding.kernels.spelling import look_ahead
 
     layout = lay_out(words, alphabet, "lexicon")
     nodes = np.zeros(len(layout.parents) + 1, TRIE_NODE)
@@ -64,7 +66,9 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet) -> Tr
     nodes["word"] = NONE
     # Of a word that is there twice, the first id counts.
     nodes["word"][layout.ends[::-1]] = np.arange(first_id, first_id + len(words))[::-1]
-    return Trie(nodes, layout.listed_symbols(alphabet))
+    lexicon = Trie(nodes, layout.listed_symbols(alphabet))
+    look_ahead(lexicon, layout.parents, tables)
+    return lexicon
 
 
 def lay_out(strings: Sequence[str], alphabet: Alphabet, name: str) -> Layout:

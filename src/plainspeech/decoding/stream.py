@@ -12,7 +12,7 @@ from plainspeech.decoding.inputs import Array, checked, no_probability
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import align
 from plainspeech.decoding.kernels.prefixes import collect, shared, trace
-from plainspeech.decoding.kernels.search import advance, close
+from plainspeech.decoding.kernels.search import advance
 from plainspeech.decoding.knowledge import Knowledge
 from plainspeech.decoding.results import Alignment, Hypothesis, Partial, text_of
 from plainspeech.errors import PlainspeechError
@@ -55,19 +55,10 @@ class BeamStream:
         """Do what `feed` does with ``rows`` that are checked and will not be changed."""
         if self._finished:
             raise PlainspeechError("the stream is finished; begin another for more audio")
-        known = self._known
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
-            self._make_room((len(part) + 1) * known.setup.width)
-            advance(
-                part,
-                known.setup,
-                known.lexicon,
-                known.tables,
-                known.phrases,
-                self._state,
-                self._prefixes,
-            )
+            self._make_room((len(part) + 1) * self._known.setup.width)
+            self._advance(part, ends=False)
         dead = int(self._state.head[0]["dead"])
         if dead != records.NONE:
             raise no_probability(dead)
@@ -130,9 +121,21 @@ class BeamStream:
         if self._finished:
             raise PlainspeechError("the stream is finished; begin another for more audio")
         self._finished = True
+        self._make_room(self._known.setup.width)
+        self._advance(np.empty((0, self._known.alphabet.size), np.float32), ends=True)
+
+    def _advance(self, rows: Array, ends: bool) -> None:
         known = self._known
-        self._make_room(known.setup.width)
-        close(known.setup, known.lexicon, known.tables, known.phrases, self._state, self._prefixes)
+        advance(
+            rows,
+            ends,
+            known.setup,
+            known.lexicon,
+            known.tables,
+            known.phrases,
+            self._state,
+            self._prefixes,
+        )
 
     def _make_room(self, needed: int) -> None:
         """Have room for ``needed`` more prefixes; those without a future go first."""
@@ -181,10 +184,8 @@ def _begin(known: Knowledge) -> records.State:
     return records.State(
         head=head,
         beams=beams,
-        stamps=np.zeros(slots, np.int64),
-        places=np.zeros(slots, np.int32),
-        weights=np.empty(capacity),
-        symbols=np.empty(size, np.int32),
-        logs=np.empty(size),
+        slots=np.zeros(slots, records.SLOT),
+        candidates=np.empty(size, records.CANDIDATE),
         probabilities=np.zeros(size),
+        weights=np.empty(capacity),
     )

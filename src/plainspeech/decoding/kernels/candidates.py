@@ -12,38 +12,40 @@ from plainspeech.decoding.kernels.records import Floats, Setup, State
 def consider(row: Floats, setup: Setup, state: State) -> int:
     """Choose symbols of the frame ``row``; return how many.
 
-    They are in ``state.symbols``, and ``state.probabilities`` holds their probabilities, until
+    They are in ``state.candidates``, and ``state.probabilities`` holds their probabilities, until
     `forget` is called. The blank takes part in the ranking, but is always considered.
     """
-    symbols, logs = state.symbols, state.logs
+    candidates = state.candidates
     ranked = setup.mass < 1.0 or setup.top < len(row)
     count = 0
     for symbol in range(len(row)):
         if row[symbol] >= setup.floor and (ranked or symbol != setup.blank):
             place = count
-            while ranked and place > 0 and logs[place - 1] < row[symbol]:
-                symbols[place], logs[place] = symbols[place - 1], logs[place - 1]
+            while ranked and place > 0 and candidates[place - 1].log_probability < row[symbol]:
+                candidates[place] = candidates[place - 1]
                 place -= 1
-            symbols[place], logs[place] = symbol, row[symbol]
+            candidates[place].symbol = symbol
+            candidates[place].log_probability = row[symbol]
             count += 1
     if ranked:
         count = _cut(count, setup, state)
     for place in range(count):
-        state.probabilities[symbols[place]] = math.exp(logs[place])
+        candidate = candidates[place]
+        state.probabilities[candidate.symbol] = math.exp(candidate.log_probability)
     return count
 
 
 @kernel
 def _cut(count: int, setup: Setup, state: State) -> int:
     """Keep the most probable symbols that have the mass asked for, without the blank."""
-    symbols, logs = state.symbols, state.logs
+    candidates = state.candidates
     kept, mass = 0, 0.0
     for place in range(min(count, setup.top)):
         if mass >= setup.mass:
             break
-        mass += math.exp(logs[place])
-        if symbols[place] != setup.blank:
-            symbols[kept], logs[kept] = symbols[place], logs[place]
+        mass += math.exp(candidates[place].log_probability)
+        if candidates[place].symbol != setup.blank:
+            candidates[kept] = candidates[place]
             kept += 1
     return kept
 
@@ -52,4 +54,4 @@ def _cut(count: int, setup: Setup, state: State) -> int:
 def forget(count: int, state: State) -> None:
     """Undo `consider`."""
     for place in range(count):
-        state.probabilities[state.symbols[place]] = 0.0
+        state.probabilities[state.candidates[place].symbol] = 0.0

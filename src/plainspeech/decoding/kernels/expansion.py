@@ -8,15 +8,15 @@ from plainspeech.decoding.kernels.jit import kernel
 from plainspeech.decoding.kernels.records import (
     CHARACTERS,
     DEAD,
+    UNSCORED,
     WORDS,
     Doubles,
     Record,
     Setup,
     State,
     Trie,
-    integer,
 )
-from plainspeech.decoding.kernels.selection import merge, weight_of
+from plainspeech.decoding.kernels.selection import merge, open_table, weight_of
 from plainspeech.decoding.kernels.spelling import end_word, extend
 from plainspeech.lm.tables import NGramTables
 
@@ -36,10 +36,10 @@ def expand(
     """Write what the hypotheses become to the other half of ``state.beams``.
 
     Args:
-        candidates: how many of ``state.symbols`` are considered.
+        candidates: how many of ``state.candidates`` there are.
         blank: probability of the blank.
         setup: of the search.
-        lexicon: whose words have their ids in ``tables``.
+        lexicon: words.
         tables: the language model.
         phrases: hot words.
         state: of the search.
@@ -49,32 +49,29 @@ def expand(
     """
     head = state.head[0]
     olds, news, alive = state.beams[head.side], state.beams[1 - head.side], head.beams
-    head.stamp += 1
-    slots = 4
-    while slots < 2 * alive * (candidates + 1):
-        slots *= 2
+    slots = open_table(2 * alive * (candidates + 1), state)
     count, best = 0, 0.0
     for place in range(alive):
         news[place] = olds[place]
         _stay(news[place], blank, setup.space, state.probabilities)
         best = max(best, weight_of(news[place]))
-        count = merge(news, count, head.stamp, slots, state)
+        count = merge(news, count, slots, state)
     for place in range(alive):
+        old = olds[place]
         for candidate in range(candidates):
-            symbol = integer(state.symbols[candidate])
-            arriving = _arriving(olds[place], symbol, setup.space, state.probabilities)
-            if arriving * _lift(olds[place], symbol, setup) <= best * setup.ratio:
+            symbol = state.candidates[candidate].symbol
+            arriving = _arriving(old, symbol, setup.space, state.probabilities)
+            floor = best * setup.ratio
+            if arriving * _lift(old, symbol, setup) <= floor:
                 continue
             if symbol == setup.space and setup.mode == WORDS:
-                end_word(olds[place], setup, lexicon, tables, phrases)
-                news[place].word_context = olds[place].word_context
-                news[place].word_gain = olds[place].word_gain
+                if old.word_context == UNSCORED:
+                    end_word(old, setup, lexicon, tables, phrases)
+                news[place].word_context, news[place].word_gain = old.word_context, old.word_gain
             new = news[count]
-            gain = extend(olds[place], symbol, new, setup, lexicon, tables, phrases)
-            new.blank, new.symbol = 0.0, arriving * math.exp(gain)
-            if new.symbol > best * setup.ratio:
+            if extend(old, symbol, arriving, floor, new, setup, lexicon, tables, phrases):
                 best = max(best, new.symbol)
-                count = merge(news, count, head.stamp, slots, state)
+                count = merge(news, count, slots, state)
     return count
 
 
@@ -101,5 +98,6 @@ def _lift(beam: Record, symbol: int, setup: Setup) -> float:
     """Return the most that `extend` can multiply the weight by."""
     if beam.hot_node != DEAD:
         return _ANYTHING
-    scored = setup.mode == CHARACTERS or (setup.mode == WORDS and symbol == setup.space)
-    return math.exp(max(setup.beta, 0.0)) if scored else 1.0
+    if setup.mode == CHARACTERS or (setup.mode == WORDS and symbol == setup.space):
+        return math.exp(setup.beta - beam.ahead)
+    return 1.0

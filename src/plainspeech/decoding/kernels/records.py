@@ -45,9 +45,9 @@ FORBIDDEN = -2
 PLAIN, WORDS, CHARACTERS = 0, 1, 2
 """Without a language model; one over words; one over characters."""
 
-TRIE_NODE = np.dtype([("mask", "u8"), ("first", "i4"), ("word", "i4")], align=True)
+TRIE_NODE = np.dtype([("mask", "u8"), ("first", "i4"), ("word", "i4"), ("ahead", "f8")], align=True)
 """Bit ``symbol % 64`` for each child; the first of the children, which are neighbours; the word
-that ends here."""
+that ends here; ln p of the most frequent word that begins so."""
 
 HOT_NODE = np.dtype(
     [
@@ -71,6 +71,7 @@ BEAM = np.dtype(
         ("symbol", "f8"),  # weight of those that end in the last symbol
         ("lm", "f8"),  # what the language model has added, nats
         ("hot", "f8"),  # what hot words have added, nats
+        ("ahead", "f8"),  # what of the next word's score is in the weights already, nats
         ("word_gain", "f8"),  # what ending the word here adds, nats
         ("text", "u8"),  # hash of the prefix
         ("key", "u8"),  # hypotheses with the same are one
@@ -85,6 +86,12 @@ BEAM = np.dtype(
     align=True,
 )
 
+CANDIDATE = np.dtype([("log_probability", "f8"), ("symbol", "i8")], align=True)
+"""A symbol that is considered in a frame."""
+
+SLOT = np.dtype([("stamp", "i8"), ("place", "i8")], align=True)
+"""A slot of the hash table of keys: the frame that it is of, and the place of the hypothesis."""
+
 HEAD = np.dtype(
     [
         ("log_factor", "f8"),  # logarithm of the factor common to all weights
@@ -93,7 +100,7 @@ HEAD = np.dtype(
         ("prefixes", "i8"),  # how many there are
         ("frame", "i8"),  # how many were decoded
         ("blanked", "i8"),  # 1 while the last frame passed as blank
-        ("stamp", "i8"),  # of the present frame in `State.stamps`
+        ("stamp", "i8"),  # of the present frame in `State.slots`
         ("dead", "i8"),  # a frame without any probability, NONE if there is none
     ],
     align=True,
@@ -129,6 +136,7 @@ class Setup(NamedTuple):
         alpha: weight of the language model.
         beta: added for each word, nats.
         penalty: subtracted for a word outside the lexicon, nats; 0 forbids such words.
+        unknown: what of the score of a word outside the lexicon is in the weights before it ends.
         by_state: hypotheses are one when nothing to come can tell them apart.
         tokens: id of each symbol in the vocabulary, for `CHARACTERS`.
     """
@@ -145,6 +153,7 @@ class Setup(NamedTuple):
     alpha: float
     beta: float
     penalty: float
+    unknown: float
     by_state: bool
     tokens: Ints
 
@@ -155,19 +164,15 @@ class State(NamedTuple):
     Attributes:
         head: one record `HEAD`.
         beams: ``(2, capacity)``: the hypotheses, and room for the next.
-        stamps: hash table of keys: the frame that a slot is of.
-        places: hash table of keys: the hypothesis in a slot.
+        slots: hash table of keys, of records `SLOT`.
+        candidates: the symbols considered in a frame, of records `CANDIDATE`.
+        probabilities: of all symbols in the frame, 0 for those not considered.
         weights: scratch.
-        symbols: scratch: the symbols considered in a frame.
-        logs: scratch: their log-probabilities.
-        probabilities: scratch: of all symbols, 0 for those not considered.
     """
 
     head: Records
     beams: Records
-    stamps: npt.NDArray[np.int64]
-    places: Ints
-    weights: Doubles
-    symbols: Ints
-    logs: Doubles
+    slots: Records
+    candidates: Records
     probabilities: Doubles
+    weights: Doubles

@@ -32,6 +32,7 @@ _SMALL, _LARGE = 1e-100, 1e100  # weights beyond are brought back to one
 @kernel
 def advance(
     rows: Floats,
+    ends: bool,
     setup: Setup,
     lexicon: Trie,
     tables: NGramTables,
@@ -43,64 +44,64 @@ def advance(
 
     Args:
         rows: ``(frames, symbols)`` log-probabilities.
+        ends: whether the utterance ends with them.
         setup: of the search.
         lexicon: whose words have their ids in ``tables``.
         tables: the language model.
         phrases: hot words.
         state: goes on from where it stands.
-        prefixes: has room for ``setup.width`` more a frame, and as many for `close`.
+        prefixes: has room for ``setup.width`` more a frame, and as many for the end.
     """
     head = state.head[0]
-    for frame in range(len(rows)):
-        row = rows[frame]
-        if row[setup.blank] >= setup.skip:
-            _pass_blank(row[setup.blank], head, state)
+    for frame in range(len(rows) + ends):
+        if frame == len(rows):
+            count = _surely_a_space(setup, state)
+            blank = 1.0 - count
+        elif rows[frame, setup.blank] >= setup.skip:
+            _pass_blank(rows[frame, setup.blank], head, state)
+            continue
         else:
-            count = consider(row, setup, state)
-            blank = math.exp(row[setup.blank])
+            count, blank = consider(rows[frame], setup, state), math.exp(rows[frame, setup.blank])
             if blank == 0.0 and count == 0 and head.dead == NONE:
                 head.dead = head.frame
-            new = expand(count, blank, setup, lexicon, tables, phrases, state)
-            if not _go_on(new, setup, state, prefixes):
-                # Nothing that may be has a probability: as if the frame were not there.
-                _end_in_blank(state.beams[head.side], head.beams)
-            forget(count, state)
-            head.blanked = 0
-        head.frame += 1
-
-
-@kernel
-def close(
-    setup: Setup,
-    lexicon: Trie,
-    tables: NGramTables,
-    phrases: Trie,
-    state: State,
-    prefixes: Records,
-) -> None:
-    """End the utterance: its last word, and the sentence."""
-    head = state.head[0]
-    if setup.space != NONE and setup.mode != CHARACTERS:
-        # As a frame that is surely a space does.
-        state.symbols[0], state.probabilities[setup.space] = setup.space, 1.0
-        count = expand(1, 0.0, setup, lexicon, tables, phrases, state)
-        state.probabilities[setup.space] = 0.0
-        if not _go_on(count, setup, state, prefixes):
-            _drop_unfinished_words(state.beams[head.side], head.beams, prefixes, setup.space)
-    beams = state.beams[head.side]
-    for place in range(head.beams):
-        factor = math.exp(finish_sentence(beams[place], setup, tables, phrases))
-        beams[place].blank *= factor
-        beams[place].symbol *= factor
+        new = expand(count, blank, setup, lexicon, tables, phrases, state)
+        if not _go_on(new, setup, state, prefixes):
+            # Nothing that may be has a probability: as if the frame were not there.
+            _end_in_blank(state.beams[head.side], head.beams)
+            if frame == len(rows):
+                _drop_unfinished_words(state.beams[head.side], head.beams, prefixes, setup.space)
+        forget(count, state)
+        head.frame += frame < len(rows)
+        head.blanked = 0
+    if ends:
+        _finish(setup, tables, phrases, state)
 
 
 @kernel
 def _pass_blank(log_probability: float, head: Record, state: State) -> None:
     """Pass a frame in which only the blank is considered."""
     head.log_factor += log_probability
+    head.frame += 1
     if head.blanked == 0:
         _end_in_blank(state.beams[head.side], head.beams)
         head.blanked = 1
+
+
+@kernel
+def _surely_a_space(setup: Setup, state: State) -> int:
+    """Make the end of the utterance a frame that ends the last word, as far as there are words."""
+    if setup.space == NONE or setup.mode == CHARACTERS:
+        return 0
+    state.candidates[0].symbol = setup.space
+    state.probabilities[setup.space] = 1.0
+    return 1
+
+
+@kernel
+def _finish(setup: Setup, tables: NGramTables, phrases: Trie, state: State) -> None:
+    head = state.head[0]
+    for place in range(head.beams):
+        finish_sentence(state.beams[head.side, place], setup, tables, phrases)
 
 
 @kernel

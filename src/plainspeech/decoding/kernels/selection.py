@@ -19,7 +19,22 @@ def weight_of(beam: Record) -> float:
 
 
 @kernel
-def merge(beams: Records, count: int, stamp: int, slots: int, state: State) -> int:
+def open_table(entries: int, state: State) -> int:
+    """Begin another frame in the hash table; return how many slots it has there.
+
+    Args:
+        entries: half of them may be used.
+        state: has the table.
+    """
+    state.head[0].stamp += 1
+    slots = 4
+    while slots < entries:
+        slots *= 2
+    return slots
+
+
+@kernel
+def merge(beams: Records, count: int, slots: int, state: State) -> int:
     """Add ``beams[count]`` to those before it, or to the one of the same key among them.
 
     Alignments of one text are summed; of two texts that nothing to come can tell apart, the
@@ -28,27 +43,25 @@ def merge(beams: Records, count: int, stamp: int, slots: int, state: State) -> i
     Args:
         beams: the hypotheses of this frame so far.
         count: how many they are.
-        stamp: of this frame.
-        slots: of the hash table to be used, a power of two.
+        slots: what `open_table` returned.
         state: has the hash table.
 
     Returns:
         How many they are now.
     """
-    new = beams[count]
-    slot = integer(new.key & np.uint64(slots - 1))
-    while state.stamps[slot] == stamp:
-        place = state.places[slot]
-        old = beams[place]
+    new, stamp = beams[count], state.head[0].stamp
+    place = integer(new.key & np.uint64(slots - 1))
+    while state.slots[place].stamp == stamp:
+        rival = state.slots[place].place
+        old = beams[rival]
         if old.key == new.key:
             if old.text == new.text:
                 old.symbol += new.symbol
             elif weight_of(new) > weight_of(old):
-                beams[place] = new
+                beams[rival] = new
             return count
-        slot = (slot + 1) & (slots - 1)
-    state.stamps[slot] = stamp
-    state.places[slot] = count
+        place = (place + 1) & (slots - 1)
+    state.slots[place].stamp, state.slots[place].place = stamp, count
     return count + 1
 
 
