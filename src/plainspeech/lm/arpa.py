@@ -1,4 +1,4 @@
-"""N-gram models in the ARPA format, plain or compressed by gzip.
+"""Reading of n-gram models in the ARPA format, plain or compressed by gzip.
 
 The format is that of SRILM's manual page ngram-format(5). Its logarithms are to base 10; they are
 called ``log10`` here, and whatever is not is natural.
@@ -18,8 +18,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.files import replacing
-from plainspeech.lm.levels import context_rows, keys, sorted_level, spelled
+from plainspeech.lm.levels import context_rows, keys, sorted_level
 from plainspeech.lm.tables import BOS_ID, EOS_ID, SPECIAL_WORDS, Floats, Ints, Level
 
 LN10 = math.log(10)
@@ -33,7 +32,7 @@ class ArpaModel(NamedTuple):
     """What an ARPA file holds.
 
     Attributes:
-        vocabulary: ``<unk>``, ``<s>``, ``</s>``, and the words in the order of the file.
+        vocabulary: ``<unk>``, ``<s>``, ``</s>``, and the other words.
         levels: unigrams, bigrams and so on.
     """
 
@@ -89,16 +88,21 @@ class _Section(NamedTuple):
     backoffs: Floats
 
 
-def read_arpa(path: Path) -> ArpaModel:
+def read_arpa(path: Path, vocabulary: Sequence[str] = SPECIAL_WORDS) -> ArpaModel:
     """Read an ARPA file.
+
+    Args:
+        path: the file; it may be compressed by gzip.
+        vocabulary: words whose ids are given, the special ones first; others come after them.
 
     Raises:
         PlainspeechError: the file cannot be read, is cut or is no ARPA; the message names the line.
     """
     lines = _Lines(path)
     counts = _read_counts(lines)
-    ids = {word.encode(): index for index, word in enumerate(SPECIAL_WORDS)}
-    levels = [_unigrams(lines, len(ids), _read_section(lines, 1, counts[0], ids))]
+    ids = {word.encode(): index for index, word in enumerate(vocabulary)}
+    unigrams = _read_section(lines, 1, counts[0], ids)
+    levels = [_unigrams(lines, len(ids), unigrams)]
     vocabulary = _decoded(lines, ids)
     for order, count in enumerate(counts[1:], start=2):
         section = _read_section(lines, order, count, ids)
@@ -202,31 +206,3 @@ def _decoded(lines: _Lines, ids: dict[bytes, int]) -> list[str]:
         return [word.decode() for word in ids]
     except UnicodeDecodeError as error:
         lines.fail(f"one of the words before this line is not UTF-8 ({error})")
-
-
-def write_arpa(path: Path, vocabulary: Sequence[str], levels: Sequence[Level]) -> None:
-    """Write an ARPA file.
-
-    Raises:
-        PlainspeechError: it cannot be written.
-    """
-    try:
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(_arpa_lines(vocabulary, levels))
-    except OSError as error:
-        raise PlainspeechError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _arpa_lines(vocabulary: Sequence[str], levels: Sequence[Level]) -> Iterator[str]:
-    yield "\\data\\\n"
-    for order, level in enumerate(levels, start=1):
-        yield f"ngram {order}={len(level.words)}\n"
-    for order, (level, ngrams) in enumerate(zip(levels, spelled(levels), strict=True), start=1):
-        yield f"\n\\{order}-grams:\n"
-        log10s = (level.probabilities.astype(float) / LN10).tolist()
-        backoff_log10s = (level.backoffs.astype(float) / LN10).tolist()
-        for log10, ids, backoff in zip(log10s, ngrams.tolist(), backoff_log10s, strict=True):
-            text = " ".join([vocabulary[word] for word in ids])
-            end = "\n" if order == len(levels) else f"\t{backoff:.7g}\n"
-            yield f"{log10:.7g}\t{text}{end}"
-    yield "\n\\end\\\n"

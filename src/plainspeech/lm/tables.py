@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+from numba.extending import overload
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -73,8 +74,34 @@ class NGramTables(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def score(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
-    """Return ln p(word | state) and the next state."""
+def score(tables: Any, state: int, word: int) -> tuple[float, int]:
+    """Return ln p(word | state) and the next state.
+
+    Args:
+        tables: `NGramTables`, or `plainspeech.lm.kenlm.KenLMTables`.
+        state: ``tables.bos_state``, 0, or what was returned.
+        word: its id.
+    """
+    return query(tables, state, word)
+
+
+def query(tables: Any, state: int, word: int) -> tuple[float, int]:
+    """Do what `score` does; each type of tables has an implementation of its own."""
+    raise NotImplementedError
+
+
+@overload(query)
+def _query_flat(tables: Any, state: Any, word: Any) -> Any:
+    del state, word
+    return _query_tables if getattr(tables, "instance_class", None) is NGramTables else None
+
+
+def _query_tables(tables: Any, state: Any, word: Any) -> Any:
+    return _look_up(tables, state, word)
+
+
+@njit(nogil=True, cache=True)
+def _look_up(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
     penalty = np.float32(0.0)
     while state != 0:
         slot = _find(tables, state, word)
@@ -168,7 +195,7 @@ def _insert(
     for row in range(len(level.words)):
         context, word = below + level.contexts[row], level.words[row]
         # All that is shorter is in the tables already.
-        _, following = score(tables, tables.states[context, _SHORTER], word)
+        _, following = _look_up(tables, tables.states[context, _SHORTER], word)
         if extended[row]:
             tables.states[first + row, _SHORTER] = following
             following = first + row
