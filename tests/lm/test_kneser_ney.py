@@ -16,7 +16,7 @@ from plainspeech.lm.lmplz import find_lmplz
 from plainspeech.lm.scorer import Scorer
 from plainspeech.lm.tables import build_tables, score
 
-PRUNINGS = [(0,), (0, 0), (0, 0, 0), (0, 0, 1), (0, 1, 1), (1, 1, 2), (0, 0, 1, 2)]
+PRUNINGS = [(0,), (0, 0), (0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 2, 2), (0, 0, 1, 2)]
 
 needs_lmplz = pytest.mark.skipif(
     find_lmplz() is None, reason="KenLM's lmplz is not on the PATH (docs/language-models.md)"
@@ -124,8 +124,9 @@ def test_lmplz_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"order": 7}, "order: 7 is not"),
         ({"order": 2, "prune": (0, 0, 1)}, "prune: takes 1 to 2 counts"),
         ({"prune": ()}, "prune: takes 1 to 4 counts"),
-        ({"prune": (0, 2, 1)}, "prune: counts must not be negative, and must not fall"),
-        ({"prune": (-1, 0)}, "prune: counts must not be negative"),
+        ({"prune": (0, 2, 1)}, "prune: counts must not fall"),
+        ({"prune": (1, 1)}, "prune: the first count must be 0"),
+        ({"prune": (-1, 0)}, "prune: the first count must be 0"),
         ({"words": 0}, "words: the vocabulary needs at least one"),
         ({"estimator": "lmpls"}, "estimator: 'lmpls' is none; did you mean 'lmplz'"),
     ],

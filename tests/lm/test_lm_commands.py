@@ -47,6 +47,16 @@ def test_build_info_and_score(text: Path, tmp_path: Path) -> None:
     assert run("score", "--summary", tmp_path / "s", tmp_path / "held").stdout == ""
 
 
+def test_models_of_others_can_be_packaged(text: Path, tmp_path: Path) -> None:
+    arpa, words = tmp_path / "m.arpa", tmp_path / "words"
+    run("build", text, "-o", tmp_path / "s", "--arpa", arpa)
+    words.write_text("<s> the cat\ncat elephant")
+    assert "11 words" in run("package", arpa, "-o", tmp_path / "flat").stderr
+    assert "3 words" in run("package", arpa, "-o", tmp_path / "asking", "--words", words).stderr
+    scores = [Scorer.load(tmp_path / name).score(["the"]) for name in ("s", "flat", "asking")]
+    assert scores[0] == scores[1] == pytest.approx(scores[2], abs=0.2)
+
+
 def test_the_vocabulary_and_the_alphabet_can_be_chosen(text: Path, tmp_path: Path) -> None:
     run("build", text, "-o", tmp_path / "s", "--order", 2, "--words", 2, "--alphabet", "aco th")
     assert set(Scorer.load(tmp_path / "s").words) == {"th", "o"}  # of the, on and dog

@@ -13,7 +13,7 @@ from lm_models import TEXT, estimated
 from plainspeech.alphabet import ENGLISH
 from plainspeech.errors import PlainspeechError
 from plainspeech.lm.arpa_writer import write_arpa
-from plainspeech.lm.package import set_weights, write_scorer
+from plainspeech.lm.package import set_weights, write_kenlm_scorer, write_scorer
 from plainspeech.lm.packing import QUANTUM
 from plainspeech.lm.perplexity import predict
 from plainspeech.lm.scorer import Scorer
@@ -84,6 +84,37 @@ def test_another_format_and_things_that_are_no_scorer(folder: Path, tmp_path: Pa
     (tmp_path / "other" / "f").write_text("x")
     with pytest.raises(PlainspeechError, match="other: exists and is no scorer"):
         write_scorer(tmp_path / "other", [], [], {})
+
+
+@pytest.fixture
+def asking(folder: Path) -> Path:
+    """A scorer that asks KenLM."""
+    path, model = folder.parent / "asking", folder.parent / "m.arpa"
+    write_kenlm_scorer(path, Scorer.load(model).vocabulary, model, 3, {"model": "m.arpa"})
+    return path
+
+
+def test_a_scorer_may_ask_kenlm(asking: Path) -> None:
+    scorer, flat = Scorer.load(asking), Scorer.load(asking.parent / "m.arpa")
+    assert (scorer.order, scorer.source) == (3, {"model": "m.arpa"})
+    assert scorer.score(SENTENCE) == pytest.approx(flat.score(SENTENCE), rel=1e-5)
+    assert scorer.score(["elephant"]) == pytest.approx(flat.score(["elephant"]), rel=1e-5)
+
+
+def test_a_changed_or_missing_model_of_kenlm_is_found(asking: Path) -> None:
+    with (asking / "model.kenlm").open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(PlainspeechError, match=r"asking: model\.kenlm is damaged"):
+        Scorer.load(asking)
+    (asking / "model.kenlm").unlink()
+    with pytest.raises(PlainspeechError, match=r"model\.kenlm: cannot be read: No such file"):
+        Scorer.load(asking)
+
+
+def test_kenlm_reads_no_zip(asking: Path) -> None:
+    archive = shutil.make_archive(str(asking), "zip", asking)
+    with pytest.raises(PlainspeechError, match=r"asking\.zip: KenLM reads from a folder only"):
+        Scorer.load(archive)
 
 
 def test_weights_can_be_changed(folder: Path) -> None:

@@ -84,6 +84,34 @@ def build(
 
 
 @app.command()
+def package(
+    model: Annotated[Path, typer.Argument(help="An ARPA file, or a binary of KenLM's.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the scorer.")],
+    words: Annotated[
+        Path | None,
+        typer.Option(help="Words that the decoder may write; the model stays KenLM's then."),
+    ] = None,
+) -> None:
+    """Make a scorer of a model: flattened, or, given the words, as it is for KenLM to answer."""
+    from plainspeech.lm.arpa import read_arpa
+    from plainspeech.lm.package import write_kenlm_scorer, write_scorer
+    from plainspeech.lm.scorer import Scorer
+
+    source = {"model": model.name}
+    if words is None:
+        flat = read_arpa(model)
+        write_scorer(output, flat.vocabulary, flat.levels, source)
+    else:
+        try:
+            listed = words.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlainspeechError(f"{words}: cannot be read: {error}") from error
+        asking = Scorer.from_kenlm(model, listed)
+        write_kenlm_scorer(output, asking.vocabulary, model, asking.order, source)
+    _stderr().print(_summary(output, Scorer.load(output)))
+
+
+@app.command()
 def info(scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)]) -> None:
     """Show what a scorer is and what it was made of."""
     from plainspeech.lm.scorer import Scorer

@@ -48,8 +48,10 @@ class BuildSettings:
             raise PlainspeechError(f"order: {self.order} is not in 1 to {_LARGEST_ORDER}")
         if not 1 <= len(self.prune) <= self.order:
             raise PlainspeechError(f"prune: takes 1 to {self.order} counts, one for each order")
-        if self.prune[0] < 0 or list(self.prune) != sorted(self.prune):
-            raise PlainspeechError("prune: counts must not be negative, and must not fall")
+        if self.prune[0] != 0:
+            raise PlainspeechError("prune: the first count must be 0; words limits the vocabulary")
+        if list(self.prune) != sorted(self.prune):
+            raise PlainspeechError("prune: counts must not fall from one order to the next")
         if self.words is not None and self.words < 1:
             raise PlainspeechError("words: the vocabulary needs at least one")
         if self.estimator not in ESTIMATORS:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from plainspeech.lm.counts import Counts
 from plainspeech.lm.levels import Rows, find_rows, keys
-from plainspeech.lm.tables import BOS_ID, SPECIAL_WORDS, Level
+from plainspeech.lm.tables import BOS_ID, Level
 
 Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -45,8 +45,9 @@ def estimate(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list
 
     Args:
         counts: see `plainspeech.lm.counts.count_ngrams`.
-        words: how many of the vocabulary to keep; n-grams with others are pruned.
-        prune: for each order the count up to which n-grams are pruned, not falling.
+        words: how many of the vocabulary to keep, special words included; n-grams with others
+            are pruned.
+        prune: for each order the count up to which n-grams are pruned, not falling; 0 for words.
 
     Returns:
         The levels up to the last one that is not empty.
@@ -94,9 +95,7 @@ def _adjusted(counts: Sequence[Counts], suffixes: Sequence[Rows]) -> list[Rows]:
 
 
 def _kept(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list[Mask]:
-    vocabulary = counts[0]
-    known = vocabulary.words < max(words, len(SPECIAL_WORDS))
-    known[len(SPECIAL_WORDS) :] &= vocabulary.counts[len(SPECIAL_WORDS) :] > prune[0]
+    known = counts[0].words < words
     kept = [known]
     for level, threshold in zip(counts[1:], prune[1:], strict=True):
         kept.append(kept[-1][level.contexts] & known[level.words] & (level.counts > threshold))

@@ -5,23 +5,26 @@ A scorer is a folder, or one zip of it:
 - ``scorer.json``: format version, order, size of the vocabulary, alpha, beta, where the model
   came from, size and SHA-256 of every file, and a SHA-256 of all that.
 - ``words.txt``: the vocabulary without the special words, one word a line.
-- ``ngrams.npz``: the model, see `plainspeech.lm.packing`.
+- ``ngrams.npz``: the model, see `plainspeech.lm.packing`. Or, in a folder only, ``model.kenlm``:
+  an ARPA file or a binary of KenLM's, for models that are too large to flatten.
 
 Loading checks every hash and runs nothing.
 """
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import write_atomically
 from plainspeech.lm.packing import pack, unpack
 from plainspeech.lm.tables import SPECIAL_WORDS, Level
-from plainspeech.runtime.contents import listing, read_listed
+from plainspeech.runtime.contents import describe, listing, read_listed
 from plainspeech.runtime.record import LARGEST_RECORD, Record
 from plainspeech.runtime.storage import Kind, Read, reading, write_folder
 
@@ -33,7 +36,7 @@ SCORER = Kind("scorer", "scorer.json")
 ALPHA, BETA = 0.75, 1.85
 """Weights where none were tuned: those of DeepSpeech."""
 
-_WORDS, _NGRAMS = "words.txt", "ngrams.npz"
+_WORDS, _NGRAMS, _KENLM = "words.txt", "ngrams.npz", "model.kenlm"
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class Package:
 
     Attributes:
         vocabulary: the special words and the others.
-        levels: of the model.
+        model: its levels, or a file for KenLM.
         alpha: weight of the model.
         beta: weight of a word.
         source: what is known of where the model came from.
     """
 
     vocabulary: list[str]
-    levels: list[Level]
+    model: list[Level] | Path
     alpha: float
     beta: float
     source: Mapping[str, Any]
@@ -76,19 +79,45 @@ def write_scorer(
     Raises:
         PlainspeechError: ``folder`` is something else than a scorer, or cannot be written.
     """
+    source = {**source, "ngrams": [len(level.words) for level in levels]}
+    values = {"order": len(levels), "alpha": alpha, "beta": beta, "source": source}
+    _write(folder, vocabulary, values, {_NGRAMS: pack(levels)})
+
+
+def write_kenlm_scorer(
+    folder: Path, vocabulary: Sequence[str], model: Path, order: int, source: Mapping[str, Any]
+) -> None:
+    """Write a scorer that asks KenLM as ``folder``; one that is there is replaced.
+
+    Args:
+        folder: which the scorer becomes.
+        vocabulary: the special words, then the others that the decoder may write.
+        model: an ARPA file, or a binary of KenLM's; it is copied.
+        order: of the model.
+        source: JSON: what is known of where the model came from.
+
+    Raises:
+        PlainspeechError: ``folder`` is something else than a scorer, or cannot be written.
+    """
+    values = {"order": order, "alpha": ALPHA, "beta": BETA, "source": dict(source)}
+    values["kenlm"] = describe(model)
+    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        # Written as bytes are, without being read into memory as a whole.
+        _write(folder, vocabulary, values, {}, {_KENLM: cast(bytes, content)})
+
+
+def _write(
+    folder: Path,
+    vocabulary: Sequence[str],
+    values: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    unlisted: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
     words = "".join(f"{word}\n" for word in vocabulary[len(SPECIAL_WORDS) :])
-    files = {_WORDS: words.encode(), _NGRAMS: pack(levels)}
-    values = {
-        "format": FORMAT,
-        "order": len(levels),
-        "vocabulary": len(vocabulary),
-        "alpha": alpha,
-        "beta": beta,
-        "source": {**source, "ngrams": [len(level.words) for level in levels]},
-        "files": listing(files),
-    }
-    record = Record(folder, SCORER.manifest, values)
-    write_folder(folder, {**files, SCORER.manifest: record.serialise()}, SCORER)
+    files = {_WORDS: words.encode(), **files}
+    whole = {"format": FORMAT, "vocabulary": len(vocabulary), **values, "files": listing(files)}
+    record = Record(folder, SCORER.manifest, whole).serialise()
+    write_folder(folder, {**files, **unlisted, SCORER.manifest: record}, SCORER)
 
 
 def set_weights(folder: Path, alpha: float, beta: float) -> None:
@@ -117,17 +146,30 @@ def read_package(origin: Path, read: Read) -> Package:
     record = _read_record(origin, read)
     files = read_listed(read, record)
     vocabulary = _vocabulary(record, files)
-    if _NGRAMS not in files:
-        raise PlainspeechError(f"{record.where} does not list {_NGRAMS}")
-    with record.named():
-        levels = unpack(files[_NGRAMS], len(vocabulary), record.take("order", int))
     return Package(
         vocabulary=vocabulary,
-        levels=levels,
+        model=_model(record, files, len(vocabulary)),
         alpha=record.number("alpha"),
         beta=record.number("beta"),
         source=record.take("source", dict),
     )
+
+
+def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> list[Level] | Path:
+    if _NGRAMS in files:
+        with record.named():
+            return unpack(files[_NGRAMS], vocabulary, record.take("order", int))
+    if "kenlm" not in record.values:
+        raise PlainspeechError(f"{record.where} lists neither {_NGRAMS} nor {_KENLM}")
+    path = record.origin / _KENLM
+    if not record.origin.is_dir():
+        raise PlainspeechError(f"{record.origin}: KenLM reads from a folder only; unpack this zip")
+    if describe(path) != record.part("kenlm").values:
+        raise PlainspeechError(
+            f"{record.origin}: {_KENLM} is damaged: its size or SHA-256 is not that in "
+            f"{SCORER.manifest}"
+        )
+    return path
 
 
 def _read_record(origin: Path, read: Read) -> Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,11 @@ class Scorer:
     def read(cls, origin: Path, read: Read) -> Scorer:
         """Load the scorer whose files ``read`` reads; ``origin`` is its name in messages."""
         package = read_package(origin, read)
-        return cls(
-            vocabulary=package.vocabulary,
-            tables=build_tables(package.levels),
-            order=len(package.levels),
-            alpha=package.alpha,
-            beta=package.beta,
-            source=package.source,
-        )
+        if isinstance(package.model, Path):
+            scorer = cls.from_kenlm(package.model, package.vocabulary[len(SPECIAL_WORDS) :])
+        else:
+            scorer = cls(package.vocabulary, build_tables(package.model), len(package.model))
+        return replace(scorer, alpha=package.alpha, beta=package.beta, source=package.source)
 
     @classmethod
     def from_arpa(cls, path: str | Path) -> Scorer:
@@ -95,7 +92,7 @@ class Scorer:
         Raises:
             PlainspeechError: KenLM cannot read the file.
         """
-        vocabulary = [*SPECIAL_WORDS, *words]
+        vocabulary = list(dict.fromkeys((*SPECIAL_WORDS, *words)))
         model = KenLMModel(Path(path), vocabulary)
         return cls(vocabulary, model.tables(), model.order)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from plainspeech.errors import PlainspeechError
@@ -12,6 +13,7 @@ from plainspeech.runtime.record import Record
 from plainspeech.runtime.storage import Read
 
 _LARGEST_FILE = 1 << 31  # bytes; what an ONNX file can hold
+_BLOCK = 1 << 20  # bytes
 
 # Listed files lie beside the record: no "..", no absolute path.
 _SAFE_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
@@ -33,6 +35,23 @@ def read_listed(read: Read, record: Record) -> dict[str, bytes]:
     """
     listed = record.part("files")
     return {name: _read_file(read, name, listed.part(name), record.name) for name in listed.values}
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what a record says of the file ``path``, which may be larger than memory.
+
+    Raises:
+        PlainspeechError: it cannot be read.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            for block in iter(lambda: file.read(_BLOCK), b""):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        raise PlainspeechError(f"{path}: cannot be read: {error.strerror}") from error
+    return {"bytes": size, "sha256": digest.hexdigest()}
 
 
 def _read_file(read: Read, name: str, record: Record, manifest: str) -> bytes:
