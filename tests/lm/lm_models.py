@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from hypothesis import strategies as st
 
 from plainspeech.lm.arpa import ArpaModel
 from plainspeech.lm.corpus import encode
 from plainspeech.lm.counts import count_ngrams
 from plainspeech.lm.kneser_ney import estimate
-from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID, Level
+from plainspeech.lm.tables import (
+    BOS_ID,
+    EOS_ID,
+    SPECIAL_WORDS,
+    UNKNOWN_ID,
+    Level,
+    NGramTables,
+    score,
+)
 
 TEXT = """\
 the cat sat on the mat
@@ -40,6 +49,20 @@ def estimated(
     corpus = encode(text, folder)
     levels = estimate(count_ngrams(corpus, len(prune), folder), words, prune)
     return ArpaModel(corpus.vocabulary[: len(levels[0].words)], levels)
+
+
+def after_everything(tables: NGramTables) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the probabilities of all words but <s> after everything that the model tells apart."""
+    states = {0, int(tables.bos_state)}
+    for _ in range(4):
+        states |= {
+            score(tables, state, word)[1]
+            for state in states
+            for word in range(EOS_ID, len(tables.unigrams))
+        }
+    for state in states:
+        logs = [score(tables, state, word)[0] for word in range(len(tables.unigrams))]
+        yield np.exp(np.delete(logs, BOS_ID))
 
 
 def arbitrary(rng: np.random.Generator, words: int, sizes: Sequence[int]) -> ArpaModel:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lm_models import TEXT, estimated, texts
+from lm_models import TEXT, after_everything, estimated, texts
 
 from plainspeech.errors import PlainspeechError
 from plainspeech.lm.build import BuildSettings, build
 from plainspeech.lm.lmplz import find_lmplz
 from plainspeech.lm.scorer import Scorer
-from plainspeech.lm.tables import build_tables, score
+from plainspeech.lm.tables import build_tables
 
 PRUNINGS = [(0,), (0, 0), (0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 2, 2), (0, 0, 1, 2)]
 
@@ -35,14 +35,8 @@ def test_probabilities_sum_to_one_after_everything(
     # Words outside the vocabulary share what <unk> has: one part for each of them.
     different = len({word for sentence in text for word in sentence})
     outside = different - (len(model.vocabulary) - 3)
-    tables = build_tables(model.levels)
-    states = {0, int(tables.bos_state)}
-    for _ in range(4):
-        states |= {score(tables, s, w)[1] for s in states for w in range(2, len(model.vocabulary))}
-    for state in states:
-        logs = [score(tables, state, word)[0] for word in range(len(model.vocabulary))]
-        after = np.exp(np.delete(logs, 1))  # nothing is followed by <s>
-        assert after.sum() + outside * after[0] == pytest.approx(1, abs=1e-5)
+    for probabilities in after_everything(build_tables(model.levels)):
+        assert probabilities.sum() + outside * probabilities[0] == pytest.approx(1, abs=1e-5)
 
 
 def test_an_example_computed_by_hand(tmp_path: Path) -> None:
@@ -88,7 +82,7 @@ def test_lmplz_gives_the_same(tmp_path: Path, prune: tuple[int, ...], words: int
     )
     (tmp_path / "text").write_text("\n".join(lines))
     ours, theirs = (
-        build([tmp_path / "text"], BuildSettings(len(prune), prune, words, estimator))[0]
+        build([tmp_path / "text"], BuildSettings(len(prune), prune, 0.0, words, estimator))[0]
         for estimator in ("builtin", "lmplz")
     )
     assert ours.vocabulary == theirs.vocabulary
@@ -127,6 +121,8 @@ def test_lmplz_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"prune": (0, 2, 1)}, "prune: counts must not fall"),
         ({"prune": (1, 1)}, "prune: the first count must be 0"),
         ({"prune": (-1, 0)}, "prune: the first count must be 0"),
+        ({"entropy": -1e-9}, "entropy: -1e-09 is negative"),
+        ({"entropy": float("nan")}, "entropy: nan is negative or not finite"),
         ({"words": 0}, "words: the vocabulary needs at least one"),
         ({"estimator": "lmpls"}, "estimator: 'lmpls' is none; did you mean 'lmplz'"),
     ],

@@ -38,6 +38,12 @@ def build(
             "is for the orders after it, too. 0,0,1, if not given.",
         ),
     ] = None,
+    entropy: Annotated[
+        float,
+        typer.Option(
+            help="Leave out n-grams without which the cross entropy rises by less (nats a word)."
+        ),
+    ] = 0.0,
     words: Annotated[
         int | None, typer.Option(help="The most words to know; all, if not given.")
     ] = None,
@@ -66,7 +72,7 @@ def build(
     from plainspeech.lm.text import read_sentences
 
     symbols = Alphabet((" ", *alphabet.replace(" ", ""))) if alphabet else ENGLISH
-    settings = BuildSettings(order, _counts(prune, order), words, estimator, symbols)
+    settings = BuildSettings(order, _counts(prune, order), entropy, words, estimator, symbols)
     for text in [*texts, *([held_out] if held_out else [])]:
         if not text.is_file():
             raise PlainspeechError(f"{text}: no such file")

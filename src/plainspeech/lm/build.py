@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from plainspeech.lm.corpus import Corpus, encode
 from plainspeech.lm.counts import count_ngrams
 from plainspeech.lm.kneser_ney import estimate
 from plainspeech.lm.lmplz import estimate_with_lmplz, find_lmplz
+from plainspeech.lm.pruning import prune_by_entropy
 from plainspeech.lm.tables import SPECIAL_WORDS
 from plainspeech.lm.text import read_sentences
 
@@ -32,6 +34,7 @@ class BuildSettings:
         order: the most words to look at at a time.
         prune: for each order the count up to which n-grams are left out; the last one holds for
             the orders after it, too.
+        entropy: leave out n-grams without which the cross entropy rises by less, nats a word.
         words: the most words of the vocabulary, of which the most frequent are taken; None for all.
         estimator: auto takes lmplz where it is on the PATH, builtin otherwise.
         alphabet: to which the text is normalised.
@@ -39,6 +42,7 @@ class BuildSettings:
 
     order: int = 4
     prune: tuple[int, ...] = (0, 0, 1)
+    entropy: float = 0.0
     words: int | None = None
     estimator: str = "auto"
     alphabet: Alphabet = ENGLISH
@@ -52,6 +56,8 @@ class BuildSettings:
             raise PlainspeechError("prune: the first count must be 0; words limits the vocabulary")
         if list(self.prune) != sorted(self.prune):
             raise PlainspeechError("prune: counts must not fall from one order to the next")
+        if not 0 <= self.entropy < math.inf:
+            raise PlainspeechError(f"entropy: {self.entropy} is negative or not finite")
         if self.words is not None and self.words < 1:
             raise PlainspeechError("words: the vocabulary needs at least one")
         if self.estimator not in ESTIMATORS:
@@ -86,6 +92,9 @@ def build(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaModel, di
         folder = Path(name)
         corpus = encode(read_sentences(texts, settings.alphabet), folder)
         model = _estimate(corpus, settings, program, folder)
+        if settings.entropy:
+            levels = prune_by_entropy(model.levels, corpus, settings.entropy, folder)
+            model = model._replace(levels=levels)
         source = {
             "texts": [{"name": text.name, "sha256": _sha256(text)} for text in texts],
             "sentences": corpus.sentences,
@@ -93,6 +102,7 @@ def build(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaModel, di
             "different_words": len(corpus.vocabulary) - len(SPECIAL_WORDS),
             "estimator": "lmplz" if program else "builtin",
             "prune": list(settings.thresholds),
+            "entropy": settings.entropy,
         }
     return model, source
 

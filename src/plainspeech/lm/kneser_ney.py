@@ -10,14 +10,13 @@ pruned adds its count to the weight of the order below.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from plainspeech.lm.counts import Counts
-from plainspeech.lm.levels import Rows, find_rows, keys
+from plainspeech.lm.levels import Rows, select, suffix_rows
 from plainspeech.lm.tables import BOS_ID, Level
 
 Doubles = npt.NDArray[np.float64]
@@ -52,7 +51,7 @@ def estimate(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list
     Returns:
         The levels up to the last one that is not empty.
     """
-    suffixes = _suffixes(counts)
+    suffixes = suffix_rows([level.contexts for level in counts], [level.words for level in counts])
     kept = _kept(counts, words, prune)
     contexts = [1, *(len(level.keys) for level in counts[:-1])]
     weights = list(map(_weigh, counts, contexts, _adjusted(counts, suffixes), kept))
@@ -63,17 +62,16 @@ def estimate(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list
         probabilities.append(weights[order].discounted + context_weights * lower)
     ones = np.ones(len(counts[-1].keys))
     backoffs = [*(weight.context_weights for weight in weights[1:]), ones]
-    return _levels(counts, kept, probabilities, backoffs)
+    return select(list(map(_level, counts, probabilities, backoffs)), kept)
 
 
-def _suffixes(counts: Sequence[Counts]) -> list[Rows]:
-    """Return for every n-gram the row of all but its first word in the order below."""
-    suffixes = [np.zeros(len(counts[0].keys), np.int64)]
-    vocabulary = len(counts[0].keys)
-    for below, level in pairwise(counts):
-        wanted = keys(suffixes[-1][level.contexts], level.words, vocabulary)
-        suffixes.append(find_rows(wanted, below.keys))
-    return suffixes
+def _level(counts: Counts, probabilities: Doubles, backoffs: Doubles) -> Level:
+    return Level(
+        contexts=counts.contexts.astype(np.int32),
+        words=counts.words,
+        probabilities=np.log(probabilities).astype(np.float32),
+        backoffs=np.log(backoffs).astype(np.float32),
+    )
 
 
 def _adjusted(counts: Sequence[Counts], suffixes: Sequence[Rows]) -> list[Rows]:
@@ -131,28 +129,3 @@ def _unigrams(weights: _Weights) -> Doubles:
     probabilities: Doubles = weights.discounted + weight
     probabilities[BOS_ID] = 1.0  # as lmplz has it, for those who score <s> too
     return probabilities
-
-
-def _levels(
-    counts: Sequence[Counts],
-    kept: Sequence[Mask],
-    probabilities: Sequence[Doubles],
-    backoffs: Sequence[Doubles],
-) -> list[Level]:
-    levels = []
-    rows = np.zeros(1, np.int32)
-    for level, keep, probability, backoff in zip(
-        counts, kept, probabilities, backoffs, strict=True
-    ):
-        if not keep.any():
-            break
-        levels.append(
-            Level(
-                contexts=rows[level.contexts[keep]],
-                words=level.words[keep],
-                probabilities=np.log(probability[keep]).astype(np.float32),
-                backoffs=np.log(backoff[keep]).astype(np.float32),
-            )
-        )
-        rows = np.cumsum(keep, dtype=np.int32) - 1
-    return levels

@@ -52,6 +52,49 @@ def sorted_level(contexts: Rows, words: Ints, probabilities: Floats, backoffs: F
     )
 
 
+def suffix_rows(contexts: Sequence[Rows | Ints], words: Sequence[Ints]) -> list[Rows]:
+    """Return for every n-gram the row of all but its first word in the order below.
+
+    Args:
+        contexts: of the n-grams of each order, the row of all but the last word.
+        words: of the n-grams of each order, the last one.
+
+    Returns:
+        For each order; -1 where a row is not there, zeros for unigrams.
+    """
+    vocabulary = len(words[0])
+    rows = [np.zeros(vocabulary, np.int64)]
+    for order in range(1, len(words)):
+        wanted = keys(rows[-1][contexts[order]], words[order], vocabulary)
+        known = keys(contexts[order - 1], words[order - 1], vocabulary)
+        rows.append(find_rows(wanted, known))
+    return rows
+
+
+def select(levels: Sequence[Level], kept: Sequence[npt.NDArray[np.bool_]]) -> list[Level]:
+    """Return the n-grams that are kept, up to the last order that has any.
+
+    Args:
+        levels: unigrams, bigrams and so on.
+        kept: which of them; contexts of those that are kept must be kept, too.
+    """
+    selected = []
+    rows = np.zeros(1, np.int32)
+    for level, keep in zip(levels, kept, strict=True):
+        if not keep.any():
+            break
+        selected.append(
+            Level(
+                contexts=rows[level.contexts[keep]],
+                words=level.words[keep],
+                probabilities=level.probabilities[keep],
+                backoffs=level.backoffs[keep],
+            )
+        )
+        rows = np.cumsum(keep, dtype=np.int32) - 1
+    return selected
+
+
 def spelled(levels: Sequence[Level]) -> list[Ints]:
     """Return the words of every n-gram, ``(n-grams, order)`` for each of ``levels``."""
     words = [levels[0].words[:, np.newaxis]]
