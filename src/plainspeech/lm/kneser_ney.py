@@ -55,7 +55,7 @@ def estimate(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list
     kept = _kept(counts, words, prune)
     contexts = [1, *(len(level.keys) for level in counts[:-1])]
     weights = list(map(_weigh, counts, contexts, _adjusted(counts, suffixes), kept))
-    probabilities = [_unigrams(weights[0])]
+    probabilities = [_unigrams(weights[0], int(kept[0].sum()))]
     for order in range(1, len(counts)):
         context_weights = weights[order].context_weights[counts[order].contexts]
         lower = probabilities[-1][suffixes[order]]
@@ -123,9 +123,9 @@ def _discounts(adjusted: Rows) -> Doubles:
     return np.array([0.0, *discounts])
 
 
-def _unigrams(weights: _Weights) -> Doubles:
+def _unigrams(weights: _Weights, vocabulary: int) -> Doubles:
     """Interpolate with the uniform distribution over all that may follow, the unknown included."""
-    weight = weights.context_weights[0] / (len(weights.discounted) - 1)
+    weight = weights.context_weights[0] / (vocabulary - 1)
     probabilities: Doubles = weights.discounted + weight
     probabilities[BOS_ID] = 1.0  # as lmplz has it, for those who score <s> too
     return probabilities
