@@ -160,6 +160,8 @@ class BeamSearchDecoder:
         """
         from plainspeech.decoding.stream import BeamStream
 
+        if not isinstance(hot_words, Mapping | None):
+            raise PlainspeechError("hot_words must map each word or phrase to its weight")
         return BeamStream(self._with_hot_words(dict(hot_words or {})))
 
     def _checked(self, log_probabilities: npt.ArrayLike) -> Array:
@@ -167,7 +169,7 @@ class BeamSearchDecoder:
 
     def _fed(self, rows: Array, hot_words: HotWords | None) -> BeamStream:
         stream = self.stream(hot_words)
-        stream.feed_checked(rows)
+        stream.feed_checked(rows, ends=True)
         return stream
 
     def _with_hot_words(self, hot_words: dict[str, float]) -> Knowledge:

@@ -50,10 +50,10 @@ def build_hot_words(weights: Mapping[str, float], alphabet: Alphabet) -> Trie:
     if phrases:
         from plainspeech.decoding.kernels.tries import link_phrases
 
-        own = np.zeros(len(layout.parents))
+        own, slopes = np.zeros((2, len(layout.parents)))
         own[layout.ends] = list(phrases.values())
         space = alphabet.encode(" ")[0]
-        link_phrases(trie, layout.parents, layout.symbols, layout.depths, own, space)
+        link_phrases(trie, layout.parents, layout.symbols, layout.depths, own, slopes, space)
     return trie
 
 

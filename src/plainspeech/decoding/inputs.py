@@ -60,9 +60,10 @@ def _check_values(rows: Array) -> None:
         frame = int(np.flatnonzero(~(rows < np.inf).all(axis=1))[0])
         raise PlainspeechError(f"{_NAME}: frame {frame} has NaN or +inf")
     samples = rows[:: max(1, len(rows) // _SAMPLES)]
-    sums = np.exp(samples, dtype=np.float64).sum(axis=1)
-    wrong = (np.abs(sums - 1) > _ROUNDING) & (sums > 0)
-    if highest < _ROUNDING and not wrong.any():
+    with np.errstate(over="ignore"):
+        sums = np.exp(samples, dtype=np.float64).sum(axis=1)
+    wrong = np.abs(sums - 1) > _ROUNDING
+    if highest < _ROUNDING and not wrong.any(where=sums > 0):
         return
     if samples.min() >= 0 and np.allclose(samples.sum(axis=1), 1, atol=_ROUNDING):
         raise PlainspeechError(f"{_NAME} are probabilities; pass their logarithm")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.code import Code, compile_search
 from plainspeech.decoding.hot_words import build_hot_words
 from plainspeech.decoding.kernels.records import CHARACTERS, NONE, PLAIN, WORDS, Ints, Setup, Trie
 from plainspeech.decoding.lexicon import build_lexicon
@@ -25,7 +22,6 @@ from plainspeech.lm.tables import SPECIAL_WORDS, UNKNOWN_ID, Level, NGramTables,
 Tables: TypeAlias = NGramTables | KenLMTables
 
 _SPACE_NAME = "|"  # a space in the vocabulary of a language model over characters
-_PATIENCE = 1.0  # seconds after which a compilation is worth a word
 
 
 class LanguageModel(Protocol):
@@ -59,6 +55,7 @@ class Knowledge:
         lexicon: words.
         tables: the language model.
         phrases: hot words.
+        code: the search itself.
     """
 
     alphabet: Alphabet
@@ -67,6 +64,7 @@ class Knowledge:
     lexicon: Trie
     tables: Tables
     phrases: Trie
+    code: Code
 
     def with_settings(
         self, settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None
@@ -87,16 +85,10 @@ def prepare(
     setup = _setup(settings, alphabet, scorer)
     tables = scorer.tables if scorer else _no_model()
     words = _words(scorer) if scorer and setup.mode == WORDS else []
-    known = Knowledge(
-        alphabet=alphabet,
-        frame_seconds=frame_seconds,
-        setup=setup,
-        lexicon=build_lexicon(words, len(SPECIAL_WORDS), alphabet, tables),
-        tables=tables,
-        phrases=build_hot_words({}, alphabet),
-    )
-    _compile_once()
-    return known
+    lexicon = build_lexicon(words, len(SPECIAL_WORDS), alphabet, tables)
+    phrases = build_hot_words({}, alphabet)
+    code = compile_search(setup, lexicon, tables, phrases)
+    return Knowledge(alphabet, frame_seconds, setup, lexicon, tables, phrases, code)
 
 
 def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None) -> Setup:
@@ -155,34 +147,3 @@ def _no_model() -> NGramTables:
     count = len(SPECIAL_WORDS)
     zeros, none = np.zeros(count, np.float32), np.zeros(count, np.int32)
     return build_tables([Level(none, np.arange(count, dtype=np.int32), zeros, zeros)])
-
-
-@cache
-def _compile_once() -> None:
-    """Run every kernel once; the first time on a machine takes seconds, later ones do not."""
-    from plainspeech.decoding.stream import BeamStream
-
-    alphabet = Alphabet((" ", "a"))
-    setup = _setup(BeamSettings(merge="prefix"), alphabet, None)
-    trie = build_lexicon([], 0, alphabet, _no_model())
-    phrases = build_hot_words({"a": 1.0}, alphabet)
-    known = Knowledge(alphabet, 1.0, setup, trie, _no_model(), phrases)
-    with _announced():
-        stream = BeamStream(known)
-        stream.feed(np.log(np.full((1, 3), 1 / 3)))
-        stream.partial()
-        stream.finish()
-
-
-@contextmanager
-def _announced() -> Iterator[None]:
-    logger = logging.getLogger("plainspeech")
-    timer = threading.Timer(
-        _PATIENCE, logger.warning, ["compiling the decoder for this machine, this once"]
-    )
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

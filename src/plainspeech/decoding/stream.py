@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from plainspeech.decoding.inputs import Array, checked, no_probability
 from plainspeech.decoding.kernels import records
-from plainspeech.decoding.kernels.alignment import align
-from plainspeech.decoding.kernels.prefixes import collect, shared, trace
-from plainspeech.decoding.kernels.search import advance
+from plainspeech.decoding.kernels.alignment import Times, new_lattice
+from plainspeech.decoding.kernels.prefixes import collect, shared
 from plainspeech.decoding.knowledge import Knowledge
 from plainspeech.decoding.results import Alignment, Hypothesis, Partial, text_of
+from plainspeech.decoding.state import begin
 from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript
+
+Ints = npt.NDArray[np.int32]
 
 _AT_ONCE = 1024  # frames: room for prefixes is made for so many
 
@@ -33,11 +35,13 @@ class BeamStream:
     _state: records.State = field(init=False, repr=False)
     _prefixes: records.Records = field(init=False, repr=False)
     _rows: list[Array] = field(init=False, default_factory=list, repr=False)
+    _ended: bool = field(init=False, default=False)
     _finished: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self._state = _begin(self._known)
-        self._prefixes = np.empty(2 + self._known.setup.width, records.PREFIX)
+        known = self._known
+        self._state = begin(known.setup, known.alphabet, known.tables, known.phrases)
+        self._prefixes = np.empty(1, records.PREFIX)
 
     def feed(self, log_probabilities: npt.ArrayLike) -> None:
         """Decode the next frames, any number of them.
@@ -51,14 +55,19 @@ class BeamStream:
         """
         self.feed_checked(checked(log_probabilities, self._known.alphabet.size).copy())
 
-    def feed_checked(self, rows: Array) -> None:
-        """Do what `feed` does with ``rows`` that are checked and will not be changed."""
+    def feed_checked(self, rows: Array, ends: bool = False) -> None:
+        """Do what `feed` does with ``rows`` that are checked and will not be changed.
+
+        Args:
+            rows: the next frames.
+            ends: no more will follow.
+        """
         if self._finished:
             raise PlainspeechError("the stream is finished; begin another for more audio")
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
             self._make_room((len(part) + 1) * self._known.setup.width)
-            self._advance(part, ends=False)
+            self._advance(part, ends and start + len(part) == len(rows))
         dead = int(self._state.head[0]["dead"])
         if dead != records.NONE:
             raise no_probability(dead)
@@ -68,12 +77,12 @@ class BeamStream:
         """Return the best hypothesis so far, and what of it is certain."""
         beams = self._beams()
         best = beams[int(np.argmax(beams["blank"] + beams["symbol"]))]
-        certain = self._symbols(shared(self._prefixes, beams, len(beams)))
+        certain = self._traced(shared(self._prefixes, beams, len(beams)))[0]
         # The end of the audio can still undo a word that has begun.
         whole = np.flatnonzero(certain == self._known.setup.space)
         if self._known.setup.space != records.NONE:
             certain = certain[: whole[-1] if len(whole) else 0]
-        best_symbols = self._symbols(int(best["node"]))
+        best_symbols = self._traced(int(best["node"]))[0]
         alphabet = self._known.alphabet
         return Partial(text_of(best_symbols, alphabet), text_of(certain, alphabet))
 
@@ -109,24 +118,32 @@ class BeamStream:
         beams, seen = self._beams(), set[str]()
         weights = beams["blank"] + beams["symbol"]
         for place in np.argsort(-weights, kind="stable")[: np.count_nonzero(weights)].tolist():
-            symbols, frames = trace(self._prefixes, int(beams[place]["node"]))
+            symbols, frames = self._traced(int(beams[place]["node"]))
             text = text_of(symbols, self._known.alphabet)
             if text not in seen:
                 seen.add(text)
-                symbols, frames = symbols[: len(text)], frames[: len(text)]
-                aligned = align(rows, symbols, frames, self._known.setup)
-                yield place, Alignment(text, *aligned, self._known.frame_seconds)
+                times = self._aligned(rows, symbols[: len(text)], frames[: len(text)])
+                yield place, Alignment(text, *times, self._known.frame_seconds)
+
+    def _aligned(self, rows: Array, symbols: Ints, frames: Ints) -> Times:
+        """Return the times of the best alignment; ``frames`` stand in for one without any."""
+        times = Times(frames.copy(), frames + np.int32(1), np.zeros(len(symbols)))
+        lattice = new_lattice(len(rows), len(symbols))
+        self._known.code.align(rows, symbols, self._known.setup, lattice, times)
+        return times
 
     def _close(self) -> None:
         if self._finished:
             raise PlainspeechError("the stream is finished; begin another for more audio")
         self._finished = True
-        self._make_room(self._known.setup.width)
-        self._advance(np.empty((0, self._known.alphabet.size), np.float32), ends=True)
+        if not self._ended:
+            self._make_room(self._known.setup.width)
+            self._advance(np.empty((0, self._known.alphabet.size), np.float32), ends=True)
 
     def _advance(self, rows: Array, ends: bool) -> None:
         known = self._known
-        advance(
+        self._ended = ends
+        known.code.advance(
             rows,
             ends,
             known.setup,
@@ -142,9 +159,11 @@ class BeamStream:
         head = self._state.head[0]
         if len(self._prefixes) - head["prefixes"] >= needed:
             return
-        beams = self._beams()
-        used = collect(self._prefixes, int(head["prefixes"]), beams, len(beams))
-        head["prefixes"] = used
+        beams, used = self._beams(), int(head["prefixes"])
+        if used > 1:
+            places = np.zeros(used, np.int32)
+            used = collect(self._prefixes, used, beams, len(beams), places)
+            head["prefixes"] = used
         if len(self._prefixes) - used < needed:
             grown = np.empty(2 * used + needed, records.PREFIX)
             grown[:used] = self._prefixes[:used]
@@ -160,32 +179,8 @@ class BeamStream:
     def _joined(self) -> Array:
         return np.concatenate([np.empty((0, self._known.alphabet.size), np.float32), *self._rows])
 
-    def _symbols(self, node: int) -> npt.NDArray[np.int32]:
-        return trace(self._prefixes, node)[0]
-
-
-def _begin(known: Knowledge) -> records.State:
-    setup, size = known.setup, known.alphabet.size
-    candidates = min(size - 1, setup.top)
-    capacity = setup.width * (candidates + 1) + 1
-    slots = 1 << (2 * capacity - 1).bit_length()
-    head = np.zeros(1, records.HEAD)
-    head["beams"] = head["prefixes"] = 1
-    head["dead"] = records.NONE
-    beams = np.empty((2, capacity), records.BEAM)
-    beams[0, 0] = np.zeros((), records.BEAM)
-    first = beams[0, 0]
-    first["blank"] = 1.0
-    first["last"] = setup.blank if setup.space == records.NONE else setup.space
-    first["added"] = records.NONE
-    first["word_context"] = records.UNSCORED
-    first["context"] = known.tables.bos_state
-    first["hot_node"] = records.ROOT if len(known.phrases.nodes) > 2 else records.DEAD
-    return records.State(
-        head=head,
-        beams=beams,
-        slots=np.zeros(slots, records.SLOT),
-        candidates=np.empty(size, records.CANDIDATE),
-        probabilities=np.zeros(size),
-        weights=np.empty(capacity),
-    )
+    def _traced(self, node: int) -> tuple[Ints, Ints]:
+        """Return the symbols of a prefix, and the frame in which each arose."""
+        symbols, frames = np.empty((2, self._frames() + 1), np.int32)
+        length = self._known.code.trace(self._prefixes, node, symbols, frames)
+        return symbols[:length], frames[:length]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from plainspeech.decoding.kernels.jit import kernel
+from plainspeech.decoding.kernels.jit import part, routine
 from plainspeech.decoding.kernels.records import Floats, Setup, State
 
 
-@kernel
+@routine
 def consider(row: Floats, setup: Setup, state: State) -> int:
     """Choose symbols of the frame ``row``; return how many.
 
@@ -35,7 +35,7 @@ def consider(row: Floats, setup: Setup, state: State) -> int:
     return count
 
 
-@kernel
+@part
 def _cut(count: int, setup: Setup, state: State) -> int:
     """Keep the most probable symbols that have the mass asked for, without the blank."""
     candidates = state.candidates
@@ -50,7 +50,7 @@ def _cut(count: int, setup: Setup, state: State) -> int:
     return kept
 
 
-@kernel
+@part
 def forget(count: int, state: State) -> None:
     """Undo `consider`."""
     for place in range(count):

@@ -5,25 +5,31 @@ A prefix lies behind its parent; the empty one is the first.
 
 from __future__ import annotations
 
-import numpy as np
-
 from plainspeech.decoding.kernels.jit import kernel
 from plainspeech.decoding.kernels.records import Ints, Records, integer
 
 
 @kernel
-def trace(prefixes: Records, node: int) -> tuple[Ints, Ints]:
-    """Return the symbols of a prefix, and the frame in which each first arose."""
+def trace(prefixes: Records, node: int, symbols: Ints, frames: Ints) -> int:
+    """Write the symbols of a prefix, and the frame in which each first arose.
+
+    Args:
+        prefixes: the tree.
+        node: the prefix.
+        symbols: has room for as many as there were frames, and one.
+        frames: has as much.
+
+    Returns:
+        How many they are.
+    """
     length, place = 0, node
     while place > 0:
         length += 1
         place = integer(prefixes[place].parent)
-    symbols, frames = np.empty(length, np.int32), np.empty(length, np.int32)
-    while node > 0:
-        length -= 1
-        symbols[length], frames[length] = prefixes[node].symbol, prefixes[node].frame
+    for index in range(length - 1, -1, -1):
+        symbols[index], frames[index] = prefixes[node].symbol, prefixes[node].frame
         node = integer(prefixes[node].parent)
-    return symbols, frames
+    return length
 
 
 @kernel
@@ -41,9 +47,11 @@ def shared(prefixes: Records, beams: Records, count: int) -> int:
 
 
 @kernel
-def collect(prefixes: Records, used: int, beams: Records, count: int) -> int:
-    """Drop the prefixes that none of ``beams[:count]`` begins with; return how many are left."""
-    places = np.zeros(used, np.int32)
+def collect(prefixes: Records, used: int, beams: Records, count: int, places: Ints) -> int:
+    """Drop the prefixes that none of ``beams[:count]`` begins with; return how many are left.
+
+    ``places`` has ``used`` zeros.
+    """
     for place in range(count):
         node = integer(beams[place].node)
         while node > 0 and places[node] == 0:

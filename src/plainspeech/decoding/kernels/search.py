@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from plainspeech.decoding.kernels.candidates import consider, forget
 from plainspeech.decoding.kernels.expansion import expand
-from plainspeech.decoding.kernels.jit import kernel
+from plainspeech.decoding.kernels.jit import kernel, part, routine
 from plainspeech.decoding.kernels.records import (
     CHARACTERS,
     NONE,
@@ -22,7 +24,7 @@ from plainspeech.decoding.kernels.records import (
     Trie,
     integer,
 )
-from plainspeech.decoding.kernels.selection import select, settle, weight_of
+from plainspeech.decoding.kernels.selection import select, settle
 from plainspeech.decoding.kernels.spelling import finish_sentence
 from plainspeech.lm.tables import NGramTables
 
@@ -61,7 +63,8 @@ def advance(
             _pass_blank(rows[frame, setup.blank], head, state)
             continue
         else:
-            count, blank = consider(rows[frame], setup, state), math.exp(rows[frame, setup.blank])
+            count = consider(rows[frame], setup, state)
+            blank = math.exp(np.float64(rows[frame, setup.blank]))
             if blank == 0.0 and count == 0 and head.dead == NONE:
                 head.dead = head.frame
         new = expand(count, blank, setup, lexicon, tables, phrases, state)
@@ -77,7 +80,7 @@ def advance(
         _finish(setup, tables, phrases, state)
 
 
-@kernel
+@part
 def _pass_blank(log_probability: float, head: Record, state: State) -> None:
     """Pass a frame in which only the blank is considered."""
     head.log_factor += log_probability
@@ -87,7 +90,7 @@ def _pass_blank(log_probability: float, head: Record, state: State) -> None:
         head.blanked = 1
 
 
-@kernel
+@part
 def _surely_a_space(setup: Setup, state: State) -> int:
     """Make the end of the utterance a frame that ends the last word, as far as there are words."""
     if setup.space == NONE or setup.mode == CHARACTERS:
@@ -97,21 +100,21 @@ def _surely_a_space(setup: Setup, state: State) -> int:
     return 1
 
 
-@kernel
+@part
 def _finish(setup: Setup, tables: NGramTables, phrases: Trie, state: State) -> None:
     head = state.head[0]
     for place in range(head.beams):
         finish_sentence(state.beams[head.side, place], setup, tables, phrases)
 
 
-@kernel
+@part
 def _end_in_blank(beams: Records, count: int) -> None:
     for place in range(count):
         beams[place].blank += beams[place].symbol
         beams[place].symbol = 0.0
 
 
-@kernel
+@part
 def _go_on(count: int, setup: Setup, state: State, prefixes: Records) -> bool:
     """Let the best of the ``count`` new hypotheses take the place of the old, if there is one."""
     head = state.head[0]
@@ -119,7 +122,7 @@ def _go_on(count: int, setup: Setup, state: State, prefixes: Records) -> bool:
     count = select(beams, count, setup.width, setup.ratio, state.weights)
     if count == 0:
         return False
-    best, factor = weight_of(beams[0]), 1.0
+    best, factor = beams[0].blank + beams[0].symbol, 1.0
     if best < _SMALL or best > _LARGE:
         factor = 1.0 / best
         head.log_factor += math.log(best)
@@ -128,7 +131,7 @@ def _go_on(count: int, setup: Setup, state: State, prefixes: Records) -> bool:
     return True
 
 
-@kernel
+@routine
 def _drop_unfinished_words(beams: Records, count: int, prefixes: Records, space: int) -> None:
     for place in range(count):
         node = integer(beams[place].node)

@@ -6,19 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from plainspeech.decoding.kernels.jit import kernel
-from plainspeech.decoding.kernels.records import NONE, Doubles, Record, Records, State, integer
+from plainspeech.decoding.kernels.jit import part, routine
+from plainspeech.decoding.kernels.records import NONE, Doubles, Records, State, integer
 
 _TINIEST = 5e-324  # above zero
 
 
-@kernel
-def weight_of(beam: Record) -> float:
-    """Return the weight of all alignments of ``beam``."""
-    return beam.blank + beam.symbol  # type: ignore[no-any-return]
-
-
-@kernel
+@part
 def open_table(entries: int, state: State) -> int:
     """Begin another frame in the hash table; return how many slots it has there.
 
@@ -33,9 +27,18 @@ def open_table(entries: int, state: State) -> int:
     return slots
 
 
-@kernel
+@part
+def enter(beams: Records, place: int, slots: int, state: State) -> None:
+    """Enter ``beams[place]``, whose key no other has, in the hash table."""
+    slot = integer(beams[place].key & np.uint64(slots - 1))
+    while state.slots[slot].stamp == state.head[0].stamp:
+        slot = (slot + 1) & (slots - 1)
+    state.slots[slot].stamp, state.slots[slot].place = state.head[0].stamp, place
+
+
+@part
 def merge(beams: Records, count: int, slots: int, state: State) -> int:
-    """Add ``beams[count]`` to those before it, or to the one of the same key among them.
+    """Add ``beams[count]`` to those entered before it, or to the one of the same key among them.
 
     Alignments of one text are summed; of two texts that nothing to come can tell apart, the
     better stays.
@@ -57,7 +60,7 @@ def merge(beams: Records, count: int, slots: int, state: State) -> int:
         if old.key == new.key:
             if old.text == new.text:
                 old.symbol += new.symbol
-            elif weight_of(new) > weight_of(old):
+            elif new.symbol > old.blank + old.symbol:
                 beams[rival] = new
             return count
         place = (place + 1) & (slots - 1)
@@ -65,7 +68,7 @@ def merge(beams: Records, count: int, slots: int, state: State) -> int:
     return count + 1
 
 
-@kernel
+@routine
 def select(beams: Records, count: int, width: int, ratio: float, weights: Doubles) -> int:
     """Move the best hypotheses to the front, the very best first.
 
@@ -81,11 +84,11 @@ def select(beams: Records, count: int, width: int, ratio: float, weights: Double
     """
     best = 0.0
     for place in range(count):
-        best = max(best, weight_of(beams[place]))
+        best = max(best, beams[place].blank + beams[place].symbol)
     floor = max(best * ratio, _TINIEST)
     alive = 0
     for place in range(count):
-        weight = weight_of(beams[place])
+        weight = beams[place].blank + beams[place].symbol
         if weight >= floor:
             weights[alive] = weight
             alive += 1
@@ -98,11 +101,11 @@ def select(beams: Records, count: int, width: int, ratio: float, weights: Double
     return _compact(beams, count, floor, ties, best)
 
 
-@kernel
+@part
 def _compact(beams: Records, count: int, floor: float, ties: int, best: float) -> int:
     kept, first = 0, 0
     for place in range(count):
-        weight = weight_of(beams[place])
+        weight = beams[place].blank + beams[place].symbol
         if weight < floor or (weight == floor and ties == 0):
             continue
         ties -= weight == floor
@@ -118,7 +121,7 @@ def _compact(beams: Records, count: int, floor: float, ties: int, best: float) -
     return kept
 
 
-@kernel
+@part
 def _largest(values: Doubles, count: int, rank: int) -> float:
     """Return the ``rank``-th largest of ``values``, which change places (Hoare's find, 1961)."""
     low, high, target = 0, count - 1, rank - 1
@@ -143,7 +146,7 @@ def _largest(values: Doubles, count: int, rank: int) -> float:
     return values[target]  # type: ignore[no-any-return]
 
 
-@kernel
+@routine
 def settle(beams: Records, count: int, factor: float, head: Any, prefixes: Records) -> None:
     """Give each new prefix its place, and multiply all weights by ``factor``."""
     for place in range(count):

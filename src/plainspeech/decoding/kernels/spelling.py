@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from plainspeech.decoding.kernels.jit import kernel
+from plainspeech.decoding.kernels.jit import kernel, part, routine
 from plainspeech.decoding.kernels.records import (
     CHARACTERS,
     FORBIDDEN,
@@ -38,7 +38,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 _27, _30, _31, _32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 
 
-@kernel
+@part
 def mixed(value: Any, other: Any) -> Any:
     """Return a hash of two 64-bit numbers (the finaliser of Steele et al.'s SplitMix, 2014)."""
     value = (value ^ np.uint64(other)) + _STEP
@@ -47,7 +47,7 @@ def mixed(value: Any, other: Any) -> Any:
     return value ^ (value >> _31)
 
 
-@kernel
+@part
 def _state_key(context: int, lexical: int, hot_node: int, last: int) -> Any:
     """Return a hash of all that what is to come depends on."""
     history = (np.uint64(context) << _32) ^ np.uint64(lexical)
@@ -69,7 +69,7 @@ def look_ahead(lexicon: Trie, parents: Ints, tables: NGramTables) -> None:
     nodes[ROOT].ahead = 0.0
 
 
-@kernel
+@routine
 def end_word(beam: Record, setup: Setup, lexicon: Trie, tables: NGramTables, phrases: Trie) -> None:
     """Fill in what ending the word here adds."""
     word = integer(lexicon.nodes[beam.lexical].word) if beam.lexical >= ROOT else NONE
@@ -86,7 +86,7 @@ def end_word(beam: Record, setup: Setup, lexicon: Trie, tables: NGramTables, phr
     beam.word_context = context
 
 
-@kernel
+@part
 def _sponsored_end(beam: Record, setup: Setup, phrases: Trie) -> bool:
     if len(phrases.nodes) == 2:
         return False
@@ -94,7 +94,7 @@ def _sponsored_end(beam: Record, setup: Setup, phrases: Trie) -> bool:
     return node > ROOT and phrases.nodes[node].sponsor != 0
 
 
-@kernel
+@part
 def extend(
     beam: Record,
     symbol: int,
@@ -157,7 +157,7 @@ def extend(
     return True
 
 
-@kernel
+@part
 def _spell(
     beam: Record, symbol: int, sponsored: bool, setup: Setup, lexicon: Trie
 ) -> tuple[int, float, float]:
@@ -174,7 +174,7 @@ def _spell(
     return OUTSIDE, gain, setup.unknown
 
 
-@kernel
+@routine
 def finish_sentence(beam: Record, setup: Setup, tables: NGramTables, phrases: Trie) -> None:
     """Add what the end of the sentence does, after the last word's."""
     hot_gain, gain = 0.0, 0.0

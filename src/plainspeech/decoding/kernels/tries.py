@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from plainspeech.decoding.kernels.jit import kernel
+from plainspeech.decoding.kernels.jit import kernel, part, routine
 from plainspeech.decoding.kernels.records import DEAD, NONE, ROOT, Doubles, Ints, Trie, integer
 
 _ONE = np.uint64(1)
@@ -19,7 +19,7 @@ _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F)
 _SUM = np.uint64(0x0101010101010101)
 
 
-@kernel
+@part
 def ones(bits: Any) -> int:
     """Return how many bits are set; compilers know this form for one instruction."""
     bits = bits - ((bits >> _ONE) & _PAIRS)
@@ -28,7 +28,7 @@ def ones(bits: Any) -> int:
     return integer((bits * _SUM) >> _TOP_BYTE)
 
 
-@kernel
+@part
 def child(trie: Trie, node: int, symbol: int) -> int:
     """Return the node that ``symbol`` leads to from ``node``, NONE if there is none."""
     here = trie.nodes[node]
@@ -48,7 +48,7 @@ def child(trie: Trie, node: int, symbol: int) -> int:
     return low if low < end and trie.symbols[low] == symbol else NONE
 
 
-@kernel
+@routine
 def follow(phrases: Trie, node: int, symbol: int, space: int) -> int:
     """Return the hot-word node after ``symbol``.
 
@@ -65,9 +65,15 @@ def follow(phrases: Trie, node: int, symbol: int, space: int) -> int:
 
 @kernel
 def link_phrases(
-    phrases: Trie, parents: Ints, symbols: Ints, depths: Ints, weights: Doubles, space: int
+    phrases: Trie,
+    parents: Ints,
+    symbols: Ints,
+    depths: Ints,
+    weights: Doubles,
+    slopes: Doubles,
+    space: int,
 ) -> None:
-    """Complete the nodes of ``phrases``.
+    """Complete the nodes of ``phrases``; the one beyond the last has the most that any is worth.
 
     Args:
         phrases: whose nodes have masks and first children.
@@ -75,18 +81,19 @@ def link_phrases(
         symbols: the last of each node.
         depths: characters from the root to each node.
         weights: of the phrase that ends at each node, 0 elsewhere.
+        slopes: zeros; become the most nats a character of the phrases that go on from each node.
         space: its id.
     """
     nodes, count = phrases.nodes, len(parents)
-    slopes = np.zeros(count)  # the steepest of the phrases that go on from a node, nats a character
     for node in range(count - 1, 0, -1):
         parent = parents[node]
         slopes[parent] = max(slopes[parent], slopes[node], weights[node] / depths[node])
+        if weights[node] > 0.0 or nodes[node].sponsor != 0:
+            nodes[node].sponsor = nodes[parent].sponsor = 1
     for node in range(1, count):
         parent, here = parents[node], nodes[node]
         here.potential = slopes[node] * depths[node]
         here.reward = weights[node]
-        here.sponsor = slopes[node] > 0.0 or weights[node] > 0.0
         here.link = DEAD
         if parent != ROOT:
             here.link = follow(phrases, integer(nodes[parent].link), symbols[node], space)
@@ -95,3 +102,4 @@ def link_phrases(
             here.potential = max(here.potential, link.potential)
             here.reward += link.reward
             here.sponsor = max(here.sponsor, link.sponsor)
+        nodes[count].potential = max(nodes[count].potential, here.potential + here.reward)
