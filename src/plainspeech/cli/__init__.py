@@ -11,7 +11,7 @@ import sys
 import typer
 from rich.console import Console
 
-from plainspeech.cli import data, evaluate, model, train, transcribe
+from plainspeech.cli import data, evaluate, lm, model, train, transcribe
 from plainspeech.errors import PlainspeechError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command()(evaluate.evaluate)
 app.command()(train.train)
 app.command()(train.export)
 app.add_typer(data.app, name="data")
+app.add_typer(lm.app, name="lm")
 app.add_typer(model.app, name="model")
 
 

@@ -11,8 +11,6 @@ Loading checks every hash and runs nothing: JSON, and weights as ONNX holds them
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -21,18 +19,14 @@ from typing import Any
 from plainspeech.alphabet import Alphabet
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
+from plainspeech.runtime.contents import listing, read_listed
 from plainspeech.runtime.record import LARGEST_RECORD, Record
-from plainspeech.runtime.storage import MANIFEST, Read, reading, write_folder
+from plainspeech.runtime.storage import MANIFEST, reading, write_folder
 
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
 
 MODEL = "model.onnx"
-
-_LARGEST_FILE = 1 << 31  # bytes; what an ONNX file can hold
-
-# Files of a bundle lie in it: no "..", no absolute path.
-_SAFE_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class Bundle:
                     f"reads {FORMAT}; use the plainspeech that it was made with"
                 )
             record.check_digest()
-            files = _read_files(read, record)
+            files = read_listed(read, record)
         if MODEL not in files:
             raise PlainspeechError(f"{record.where} does not list {MODEL}")
         return cls(
@@ -112,7 +106,7 @@ def write_bundle(
         "features": asdict(features),
         "frame_seconds": frame_seconds,
         "card": dict(card),
-        "files": {MODEL: {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}},
+        "files": listing({MODEL: model}),
     }
     record = Record(folder, MANIFEST, values)
     write_folder(folder, {MODEL: model, MANIFEST: record.serialise()})
@@ -130,26 +124,6 @@ def bundled_model_path() -> Path:
             "this copy of plainspeech comes without a model; name one (--model PATH)"
         )
     return path
-
-
-def _read_files(read: Read, record: Record) -> dict[str, bytes]:
-    """Return the files that ``record`` lists, each as it was written."""
-    listed = record.part("files")
-    return {name: _read_file(read, name, listed.part(name)) for name in listed.values}
-
-
-def _read_file(read: Read, name: str, record: Record) -> bytes:
-    size, digest = record.take("bytes", int), record.take("sha256", str)
-    if not _SAFE_NAME.fullmatch(name):
-        raise PlainspeechError(f"{record.where} is no name for a file of a bundle")
-    if not 0 <= size <= _LARGEST_FILE:
-        raise PlainspeechError(f"{record.where}: {size} bytes are beyond what a model takes")
-    content = read(name, size + 1)
-    if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
-        raise PlainspeechError(
-            f"{record.origin}: {name} is damaged: its size or SHA-256 is not that in {MANIFEST}"
-        )
-    return content
 
 
 def _alphabet(record: Record) -> Alphabet:

@@ -1,4 +1,4 @@
-"""The files of a model bundle: a folder of them, or one zip of it."""
+"""The files of a model bundle or a scorer: a folder of them, or one zip of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from plainspeech.errors import PlainspeechError
@@ -15,11 +16,26 @@ from plainspeech.files import write_atomically
 Read = Callable[[str, int], bytes]
 """Takes a file's name in the bundle and the most bytes to read of it."""
 
+
+@dataclass(frozen=True)
+class Kind:
+    """What a folder of files is.
+
+    Attributes:
+        name: for messages.
+        manifest: the file that every such folder has.
+    """
+
+    name: str
+    manifest: str
+
+
 MANIFEST = "bundle.json"
+BUNDLE = Kind("model bundle", MANIFEST)
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Read]:
+def reading(path: Path, kind: Kind = BUNDLE) -> Iterator[Read]:
     """Yield what reads the files of the folder or zip ``path``; nothing is unpacked to disk.
 
     Raises:
@@ -27,54 +43,54 @@ def reading(path: Path) -> Iterator[Read]:
     """
     with ExitStack() as stack:
         if path.is_dir():
-            yield lambda name, limit: _read_file(path, name, limit)
+            yield lambda name, limit: _read_file(path, kind, name, limit)
         elif not path.exists():
-            raise PlainspeechError(f"{path}: no such model bundle")
+            raise PlainspeechError(f"{path}: no such {kind.name}")
         else:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(path))
             except (OSError, zipfile.BadZipFile) as error:
                 raise PlainspeechError(
-                    f"{path}: is no model bundle: neither a folder nor a zip ({error})"
+                    f"{path}: is no {kind.name}: neither a folder nor a zip ({error})"
                 ) from error
-            yield lambda name, limit: _read_member(path, archive, name, limit)
+            yield lambda name, limit: _read_member(path, kind, archive, name, limit)
 
 
-def _read_file(folder: Path, name: str, limit: int) -> bytes:
+def _read_file(folder: Path, kind: Kind, name: str, limit: int) -> bytes:
     try:
         with (folder / name).open("rb") as file:
             return file.read(limit)
     except FileNotFoundError as error:
-        raise PlainspeechError(f"{folder}: is no model bundle: {name} is missing") from error
+        raise PlainspeechError(f"{folder}: is no {kind.name}: {name} is missing") from error
     except OSError as error:
         raise PlainspeechError(f"{folder / name}: cannot be read: {error.strerror}") from error
 
 
-def _read_member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+def _read_member(path: Path, kind: Kind, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     try:
-        with archive.open(_top(archive) + name) as member:
+        with archive.open(_top(archive, kind.manifest) + name) as member:
             return member.read(limit)
     except KeyError as error:
-        raise PlainspeechError(f"{path}: is no model bundle: {name} is missing") from error
+        raise PlainspeechError(f"{path}: is no {kind.name}: {name} is missing") from error
     # What zipfile raises for damaged, encrypted and exotically compressed members.
     except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise PlainspeechError(f"{path}: {name} is damaged: {error}") from error
 
 
-def _top(archive: zipfile.ZipFile) -> str:
+def _top(archive: zipfile.ZipFile, manifest: str) -> str:
     """Return the folder in which a zip of a folder has its files, with a slash; often empty."""
-    names = (name for name in archive.namelist() if name.split("/")[-1] == MANIFEST)
-    return min(names, key=len, default=MANIFEST)[: -len(MANIFEST)]
+    names = (name for name in archive.namelist() if name.split("/")[-1] == manifest)
+    return min(names, key=len, default=manifest)[: -len(manifest)]
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write ``files`` as ``folder``, whole or not at all; a bundle that is there is replaced.
+def write_folder(folder: Path, files: Mapping[str, bytes], kind: Kind = BUNDLE) -> None:
+    """Write ``files`` as ``folder``, whole or not at all; one of its kind is replaced.
 
     Raises:
-        PlainspeechError: ``folder`` is something else than a bundle, or cannot be written.
+        PlainspeechError: ``folder`` is something of another kind, or cannot be written.
     """
-    if not _replaceable(folder):
-        raise PlainspeechError(f"{folder}: exists and is no model bundle; choose another folder")
+    if not _replaceable(folder, kind.manifest):
+        raise PlainspeechError(f"{folder}: exists and is no {kind.name}; choose another folder")
     target = folder.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,10 +104,10 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         raise PlainspeechError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
-def _replaceable(folder: Path) -> bool:
+def _replaceable(folder: Path, manifest: str) -> bool:
     if not folder.exists():
         return True
-    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+    return folder.is_dir() and ((folder / manifest).is_file() or not any(folder.iterdir()))
 
 
 def _swap(fresh: Path, target: Path, aside: Path) -> None:

@@ -1,0 +1,195 @@
+"""``plainspeech lm``: language models for the decoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from plainspeech.errors import PlainspeechError
+
+if TYPE_CHECKING:
+    from plainspeech.lm.perplexity import Prediction
+    from plainspeech.lm.scorer import Scorer
+
+app = typer.Typer(help="Make, inspect and use n-gram scorers.", no_args_is_help=True)
+
+_SCORER_HELP = "A scorer: its folder or zip, or an ARPA file."
+
+
+@app.command()
+def build(
+    texts: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TEXT...", help="One sentence a line, in UTF-8; .gz, .xz and .bz2 will do."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the scorer.")],
+    order: Annotated[int, typer.Option(help="The most words to look at at a time.")] = 4,
+    prune: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COUNT,...",
+            help="For each order, leave out n-grams seen no more often than this; the last count "
+            "is for the orders after it, too. 0,0,1, if not given.",
+        ),
+    ] = None,
+    entropy: Annotated[
+        float,
+        typer.Option(
+            help="Leave out n-grams without which the cross entropy rises by less (nats a word)."
+        ),
+    ] = 0.0,
+    words: Annotated[
+        int | None, typer.Option(help="The most words to know; all, if not given.")
+    ] = None,
+    estimator: Annotated[
+        str, typer.Option(help="auto (lmplz where it is on the PATH), lmplz or builtin.")
+    ] = "auto",
+    held_out: Annotated[
+        Path | None, typer.Option(help="Text that is not in TEXT, to measure the perplexity of.")
+    ] = None,
+    arpa: Annotated[
+        Path | None, typer.Option(help="Write the model as ARPA, too, for other programs.")
+    ] = None,
+    alphabet: Annotated[
+        str | None,
+        typer.Option(help="Characters of the words, such as abc'; English, if not given."),
+    ] = None,
+) -> None:
+    """Make a scorer of text: normalise, count, estimate (modified Kneser-Ney), prune, package."""
+    from plainspeech.alphabet import ENGLISH, Alphabet
+    from plainspeech.lm.arpa_writer import write_arpa
+    from plainspeech.lm.build import BuildSettings
+    from plainspeech.lm.build import build as run
+    from plainspeech.lm.package import write_scorer
+    from plainspeech.lm.perplexity import predict
+    from plainspeech.lm.scorer import Scorer
+    from plainspeech.lm.text import read_sentences
+
+    symbols = Alphabet((" ", *alphabet.replace(" ", ""))) if alphabet else ENGLISH
+    settings = BuildSettings(order, _counts(prune, order), entropy, words, estimator, symbols)
+    for text in [*texts, *([held_out] if held_out else [])]:
+        if not text.is_file():
+            raise PlainspeechError(f"{text}: no such file")
+    console = _stderr()
+    with console.status("Estimating"):
+        model, source = run(texts, settings)
+    if arpa:
+        write_arpa(arpa, model.vocabulary, model.levels)
+    write_scorer(output, model.vocabulary, model.levels, source)
+    scorer = Scorer.load(output)
+    console.print(_summary(output, scorer))
+    if held_out:
+        prediction = predict(scorer, read_sentences([held_out], symbols))
+        console.print(f"{held_out}: {_told(prediction)}", markup=False)
+
+
+@app.command()
+def package(
+    model: Annotated[Path, typer.Argument(help="An ARPA file, or a binary of KenLM's.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the scorer.")],
+    words: Annotated[
+        Path | None,
+        typer.Option(help="Words that the decoder may write; the model stays KenLM's then."),
+    ] = None,
+) -> None:
+    """Make a scorer of a model: flattened, or, given the words, as it is for KenLM to answer."""
+    from plainspeech.lm.arpa import read_arpa
+    from plainspeech.lm.package import write_kenlm_scorer, write_scorer
+    from plainspeech.lm.scorer import Scorer
+
+    source = {"model": model.name}
+    if words is None:
+        flat = read_arpa(model)
+        write_scorer(output, flat.vocabulary, flat.levels, source)
+    else:
+        try:
+            listed = words.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlainspeechError(f"{words}: cannot be read: {error}") from error
+        asking = Scorer.from_kenlm(model, listed)
+        write_kenlm_scorer(output, asking.vocabulary, model, asking.order, source)
+    _stderr().print(_summary(output, Scorer.load(output)))
+
+
+@app.command()
+def info(scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)]) -> None:
+    """Show what a scorer is and what it was made of."""
+    from plainspeech.lm.scorer import Scorer
+
+    _stdout().print(_summary(scorer, Scorer.load(scorer)))
+
+
+@app.command()
+def score(
+    scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)],
+    texts: Annotated[list[Path], typer.Argument(metavar="TEXT...", help="One sentence a line.")],
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print the perplexity alone, no sentences.")
+    ] = False,
+) -> None:
+    """Print ln p(sentence) before each sentence, and the perplexity of each text."""
+    from plainspeech.alphabet import Alphabet
+    from plainspeech.lm.perplexity import predict
+    from plainspeech.lm.scorer import Scorer
+    from plainspeech.lm.text import read_sentences
+
+    loaded = Scorer.load(scorer)
+    alphabet = Alphabet((" ", *sorted(set("".join(loaded.words)))))
+    for text in texts:
+        for sentence in () if summary else read_sentences([text], alphabet):
+            typer.echo(f"{loaded.score(sentence):.4f}\t{' '.join(sentence)}")
+        prediction = predict(loaded, read_sentences([text], alphabet))
+        _stderr().print(f"{text}: {_told(prediction)}", markup=False)
+
+
+def _counts(prune: str | None, order: int) -> tuple[int, ...]:
+    if prune is None:
+        return (0, 0, 1)[:order]
+    try:
+        return tuple(int(count) for count in prune.split(","))
+    except ValueError:
+        raise PlainspeechError(f"prune: {prune!r} is no list of counts such as 0,0,1,1") from None
+
+
+def _told(prediction: Prediction) -> str:
+    return (
+        f"perplexity {prediction.perplexity:.2f} of {prediction.predicted} known words and ends "
+        f"of sentences; {prediction.unknown} of {prediction.words} words "
+        f"({100 * prediction.unknown_rate:.2f} %) are not in the vocabulary"
+    )
+
+
+def _summary(path: Path, scorer: Scorer) -> Table:
+    table = Table(title=str(path), show_header=False)
+    table.add_row("order", str(scorer.order))
+    table.add_row("vocabulary", f"{len(scorer.words):,} words")
+    table.add_row("alpha, beta", f"{scorer.alpha:g}, {scorer.beta:g}")
+    for key, value in scorer.source.items():
+        for item in value if key == "texts" else [value]:
+            table.add_row(key.replace("_", " "), _shown(item))
+    if path.is_dir():
+        size = sum(file.stat().st_size for file in path.iterdir())
+        table.add_row("size", f"{size / 1e6:.2f} MB")
+    return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "\n".join(str(part) for part in value.values())
+    if isinstance(value, list):
+        return ", ".join(_shown(part) for part in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _stdout() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, soft_wrap=True, highlight=False)

@@ -1,0 +1,183 @@
+"""CTC beam search for anyone's log-probabilities."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.hot_words import build_hot_words
+from plainspeech.decoding.inputs import Array, checked, require_frames
+from plainspeech.decoding.results import Hypothesis
+from plainspeech.decoding.settings import BeamSettings, Merge
+from plainspeech.errors import PlainspeechError
+from plainspeech.transcript import Transcript
+
+if TYPE_CHECKING:
+    from plainspeech.decoding.knowledge import Knowledge, LanguageModel
+    from plainspeech.decoding.stream import BeamStream
+
+HotWords = Mapping[str, float]
+"""Words and phrases, each with the nats that an occurrence adds; negative ones are unwanted."""
+
+
+class BeamSearchDecoder:
+    """CTC prefix beam search, with or without a language model; threads may share one.
+
+    Example:
+        >>> decoder = BeamSearchDecoder(ENGLISH, Scorer.load("scorer"), frame_seconds=0.03)
+        >>> decoder.decode(log_probabilities, hot_words={"plain speech": 8.0}).text
+
+    Log-probabilities are ``(frames, symbols)`` arrays of natural logarithms, the blank last. Hot
+    words are nats for words and phrases, for one call; positive ones need not be in the lexicon.
+
+    Attributes:
+        alphabet: of the log-probabilities.
+        scorer: the language model, None if there is none.
+        frame_seconds: from one frame to the next.
+        settings: thresholds and weights.
+    """
+
+    def __init__(
+        self,
+        alphabet: Alphabet,
+        scorer: LanguageModel | None = None,
+        *,
+        frame_seconds: float = 0.02,
+        alpha: float | None = None,
+        beta: float | None = None,
+        beam_width: int = BeamSettings.beam_width,
+        beam_threshold: float = BeamSettings.beam_threshold,
+        cutoff_prob: float = BeamSettings.cutoff_prob,
+        cutoff_top_n: int = BeamSettings.cutoff_top_n,
+        token_floor: float = BeamSettings.token_floor,
+        unknown_word_penalty: float = BeamSettings.unknown_word_penalty,
+        merge: Merge | None = None,
+    ) -> None:
+        """Prepare to decode.
+
+        Args:
+            alphabet: of the log-probabilities; where it has no space, words are not told apart.
+            scorer: a language model over words, which is also the lexicon, or over characters,
+                if all its words are of one character (``"|"`` is the space); None for none.
+            frame_seconds: from one frame to the next.
+            alpha: `BeamSettings` explains this and all that follow; by default the scorer's.
+            beta: by default the scorer's.
+            beam_width: most hypotheses after a frame.
+            beam_threshold: nats below the best at which hypotheses are dropped.
+            cutoff_prob: probability that the symbols considered in a frame have together.
+            cutoff_top_n: most symbols considered in a frame.
+            token_floor: least log-probability of a symbol considered.
+            unknown_word_penalty: nats for a word outside the lexicon; 0 forbids them.
+            merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
+
+        Raises:
+            PlainspeechError: a setting is out of range, or alphabet and scorer do not fit.
+        """
+        from plainspeech.decoding.knowledge import prepare
+
+        if not 0 < frame_seconds < math.inf:
+            raise PlainspeechError(f"frame_seconds is {frame_seconds!r}; it must be above 0")
+        self.alphabet = alphabet
+        self.scorer = scorer
+        self.frame_seconds = frame_seconds
+        self.settings = BeamSettings(
+            alpha=alpha if alpha is not None else scorer.alpha if scorer else 0.0,
+            beta=beta if beta is not None else scorer.beta if scorer else 0.0,
+            beam_width=beam_width,
+            beam_threshold=beam_threshold,
+            cutoff_prob=cutoff_prob,
+            cutoff_top_n=cutoff_top_n,
+            token_floor=token_floor,
+            unknown_word_penalty=unknown_word_penalty,
+            merge=merge or ("state" if scorer else "prefix"),
+        )
+        self._known = prepare(alphabet, scorer, frame_seconds, self.settings)
+        self._latest: tuple[dict[str, float], Knowledge] = ({}, self._known)
+
+    def with_settings(self, **changes: Any) -> BeamSearchDecoder:
+        """Return a decoder with other `BeamSettings`, which shares lexicon and scorer.
+
+        Raises:
+            PlainspeechError: a setting is out of range.
+        """
+        other = copy.copy(self)
+        other.settings = replace(self.settings, **changes)
+        other._known = self._known.with_settings(other.settings, self.alphabet, self.scorer)
+        other._latest = ({}, other._known)
+        return other
+
+    def decode(
+        self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None = None
+    ) -> Transcript:
+        """Return the best text, with words, times and confidences.
+
+        Raises:
+            PlainspeechError: these are no log-probabilities over the alphabet, or no hot words.
+        """
+        return self._fed(self._checked(log_probabilities), hot_words).finish()
+
+    def decode_n_best(
+        self, log_probabilities: npt.ArrayLike, count: int, hot_words: HotWords | None = None
+    ) -> list[Hypothesis]:
+        """Return the best texts, at most ``count``, the best first, with scores and characters.
+
+        Raises:
+            PlainspeechError: as `decode`, or ``count`` is below 1.
+        """
+        if count < 1:
+            raise PlainspeechError(f"count is {count}; it must be 1 or above")
+        return self._fed(self._checked(log_probabilities), hot_words).finish_n_best(count)
+
+    def decode_batch(
+        self,
+        utterances: Sequence[npt.ArrayLike],
+        threads: int = 1,
+        hot_words: HotWords | None = None,
+    ) -> list[Transcript]:
+        """Return what `decode` does for each of ``utterances``, in order, from several threads.
+
+        Raises:
+            PlainspeechError: as `decode`, or ``threads`` is below 1.
+        """
+        if threads < 1:
+            raise PlainspeechError(f"threads is {threads}; it must be 1 or above")
+        rows = [self._checked(utterance) for utterance in utterances]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda one: self._fed(one, hot_words).finish(), rows))
+
+    def stream(self, hot_words: HotWords | None = None) -> BeamStream:
+        """Begin an utterance that arrives piece by piece.
+
+        Raises:
+            PlainspeechError: these are no hot words.
+        """
+        from plainspeech.decoding.stream import BeamStream
+
+        if not isinstance(hot_words, Mapping | None):
+            raise PlainspeechError("hot_words must map each word or phrase to its weight")
+        return BeamStream(self._with_hot_words(dict(hot_words or {})))
+
+    def _checked(self, log_probabilities: npt.ArrayLike) -> Array:
+        return require_frames(checked(log_probabilities, self.alphabet.size))
+
+    def _fed(self, rows: Array, hot_words: HotWords | None) -> BeamStream:
+        stream = self.stream(hot_words)
+        stream.feed_checked(rows, ends=True)
+        return stream
+
+    def _with_hot_words(self, hot_words: dict[str, float]) -> Knowledge:
+        """Return what is known with ``hot_words``; those of the latest call are at hand."""
+        if not hot_words:
+            return self._known
+        latest, known = self._latest
+        if latest != hot_words:
+            known = replace(self._known, phrases=build_hot_words(hot_words, self.alphabet))
+            self._latest = (hot_words, known)
+        return known

@@ -1,0 +1,69 @@
+"""The tree of prefixes: every one is written once, and refers to the one before it.
+
+A prefix lies behind its parent; the empty one is the first.
+"""
+
+from __future__ import annotations
+
+from plainspeech.decoding.kernels.jit import kernel
+from plainspeech.decoding.kernels.records import Ints, Records, integer
+
+
+@kernel
+def trace(prefixes: Records, node: int, symbols: Ints, frames: Ints) -> int:
+    """Write the symbols of a prefix, and the frame in which each first arose.
+
+    Args:
+        prefixes: the tree.
+        node: the prefix.
+        symbols: has room for as many as there were frames, and one.
+        frames: has as much.
+
+    Returns:
+        How many they are.
+    """
+    length, place = 0, node
+    while place > 0:
+        length += 1
+        place = integer(prefixes[place].parent)
+    for index in range(length - 1, -1, -1):
+        symbols[index], frames[index] = prefixes[node].symbol, prefixes[node].frame
+        node = integer(prefixes[node].parent)
+    return length
+
+
+@kernel
+def shared(prefixes: Records, beams: Records, count: int) -> int:
+    """Return the longest prefix that all of ``beams[:count]`` begin with."""
+    node = integer(beams[0].node)
+    for place in range(1, count):
+        other = integer(beams[place].node)
+        while node != other:
+            if node > other:
+                node = integer(prefixes[node].parent)
+            else:
+                other = integer(prefixes[other].parent)
+    return node  # type: ignore[no-any-return]
+
+
+@kernel
+def collect(prefixes: Records, used: int, beams: Records, count: int, places: Ints) -> int:
+    """Drop the prefixes that none of ``beams[:count]`` begins with; return how many are left.
+
+    ``places`` has ``used`` zeros.
+    """
+    for place in range(count):
+        node = integer(beams[place].node)
+        while node > 0 and places[node] == 0:
+            places[node] = 1
+            node = integer(prefixes[node].parent)
+    kept = 1
+    for node in range(1, used):
+        if places[node] != 0:
+            prefixes[kept] = prefixes[node]
+            prefixes[kept].parent = places[prefixes[node].parent]
+            places[node] = kept
+            kept += 1
+    for place in range(count):
+        beams[place].node = places[beams[place].node]
+    return kept

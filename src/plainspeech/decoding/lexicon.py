@@ -1,0 +1,127 @@
+"""Words as a trie over the alphabet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.errors import PlainspeechError
+
+if TYPE_CHECKING:
+    from plainspeech.decoding.kernels.records import Trie
+    from plainspeech.decoding.knowledge import Tables
+
+Ints = npt.NDArray[np.int32]
+
+_MASK_BITS = 64
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A trie, its nodes in breadth-first order: the children of a node are neighbours.
+
+    Attributes:
+        parents: of each node; that of the root is the root.
+        symbols: the last symbol of each node, -1 for the root.
+        depths: symbols from the root to each node.
+        ends: the node of each string.
+    """
+
+    parents: Ints
+    symbols: Ints
+    depths: Ints
+    ends: Ints
+
+    def fill(self, nodes: npt.NDArray[Any]) -> None:
+        """Write masks and first children into ``nodes``, one more than there are nodes."""
+        count = len(self.parents)
+        nodes["first"] = 1 + np.searchsorted(self.parents[1:], np.arange(count + 1))
+        bits = np.uint64(1) << (self.symbols[1:] % _MASK_BITS).astype(np.uint64)
+        starts = np.flatnonzero(np.diff(self.parents[1:], prepend=-1))
+        if len(starts):
+            nodes["mask"][self.parents[1:][starts]] = np.bitwise_or.reduceat(bits, starts)
+
+    def listed_symbols(self, alphabet: Alphabet) -> Ints:
+        """Return what `child` needs beside the masks: the symbols, where masks do not tell."""
+        return self.symbols if alphabet.size > _MASK_BITS else np.empty(0, np.int32)
+
+
+def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, tables: Tables) -> Trie:
+    """Return the trie of ``words``; each has its place plus ``first_id`` as its id in ``tables``.
+
+    Raises:
+        PlainspeechError: a word is empty, or has a character outside the alphabet or a space.
+    """
+    from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
+    from plainspeech.decoding.kernels.spelling import look_ahead
+
+    layout = lay_out(words, alphabet, "lexicon")
+    nodes = np.zeros(len(layout.parents) + 1, TRIE_NODE)
+    layout.fill(nodes)
+    nodes["word"] = NONE
+    # Of a word that is there twice, the first id counts.
+    nodes["word"][layout.ends[::-1]] = np.arange(first_id, first_id + len(words))[::-1]
+    lexicon = Trie(nodes, layout.listed_symbols(alphabet))
+    look_ahead(lexicon, layout.parents, tables)
+    return lexicon
+
+
+def lay_out(strings: Sequence[str], alphabet: Alphabet, name: str) -> Layout:
+    """Return the trie of ``strings``.
+
+    Raises:
+        PlainspeechError: a string is empty or has a character outside the alphabet; the message
+            begins with ``name``.
+    """
+    matrix, lengths = _encode(strings, alphabet, name)
+    columns = matrix.shape[1]
+    order = np.argsort(np.ascontiguousarray(matrix).view(f"S{matrix.itemsize * columns}").ravel())
+    matrix, lengths = matrix[order], lengths[order]
+    nodes = np.zeros(len(strings), np.int32)  # of each string's first characters
+    parents, symbols, count = [np.zeros(1, np.int32)], [np.full(1, -1, np.int32)], 1
+    for column in range(columns):
+        longer = np.flatnonzero(lengths > column)
+        before, letters = nodes[longer], matrix[longer, column]
+        new = np.ones(len(longer), np.bool_)
+        new[1:] = (before[1:] != before[:-1]) | (letters[1:] != letters[:-1])
+        nodes[longer] = count + np.cumsum(new) - 1
+        parents.append(before[new])
+        symbols.append(letters[new].astype(np.int32) - 1)
+        count += len(parents[-1])
+    ends = np.empty_like(nodes)
+    ends[order] = nodes
+    return Layout(
+        parents=np.concatenate(parents),
+        symbols=np.concatenate(symbols),
+        depths=np.repeat(np.arange(len(parents), dtype=np.int32), list(map(len, parents))),
+        ends=ends,
+    )
+
+
+def _encode(
+    strings: Sequence[str], alphabet: Alphabet, name: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Return ids plus one as rows padded with zeros, in an order-preserving type, and lengths."""
+    lengths = np.fromiter(map(len, strings), np.int64, len(strings))
+    if len(strings) and not lengths.min():
+        raise PlainspeechError(f"{name}: the string at {int(lengths.argmin())} is empty")
+    points = np.frombuffer("".join(strings).encode("utf-32-le", "surrogatepass"), np.uint32)
+    known = np.array([ord(symbol) for symbol in alphabet.symbols])
+    order = np.argsort(known)
+    places = np.minimum(np.searchsorted(known[order], points), len(known) - 1)
+    foreign = np.flatnonzero(known[order][places] != points)
+    if len(foreign):
+        index = int(np.searchsorted(np.cumsum(lengths), foreign[0], side="right"))
+        raise PlainspeechError(
+            f"{name}: {strings[index]!r} has {alphabet.foreign(strings[index])!r}, "
+            f"which the alphabet does not"
+        )
+    kind = np.dtype("u1" if len(known) < 255 else ">u4")
+    matrix = np.zeros((len(strings), max(1, int(lengths.max(initial=0)))), kind)
+    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = order[places] + 1
+    return matrix, lengths

@@ -1,0 +1,113 @@
+"""What the beam search returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.transcript import Transcript, Word
+
+
+@dataclass(frozen=True)
+class Character:
+    """One character and its place in the audio.
+
+    Attributes:
+        text: the character.
+        start: seconds from the start of the audio to the first frame that wrote it.
+        end: seconds to the end of the last.
+    """
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One reading of an utterance.
+
+    Attributes:
+        transcript: its text, with words and times.
+        characters: of the text, spaces included, in order.
+        score: what hypotheses are ranked by, nats: the sum of the three below.
+        acoustic_score: logarithm of the sum of the probabilities of the text's alignments, as far
+            as the search looked at them.
+        lm_score: what language model, ``beta`` and ``unknown_word_penalty`` have added.
+        hot_word_score: what hot words have added.
+    """
+
+    transcript: Transcript
+    characters: tuple[Character, ...]
+    score: float
+    acoustic_score: float
+    lm_score: float
+    hot_word_score: float
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What is known of an utterance that goes on.
+
+    Attributes:
+        text: the best hypothesis so far; its last word may be incomplete.
+        stable: the whole words at its beginning that are certain: the final text has them too.
+    """
+
+    text: str
+    stable: str
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The most probable alignment of a text.
+
+    Attributes:
+        text: single spaces, none at the ends.
+        starts: the first frame of each character.
+        ends: the frame after its last.
+        sums: of its probabilities in its frames.
+        frame_seconds: from one frame to the next.
+    """
+
+    text: str
+    starts: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int32]
+    sums: npt.NDArray[np.float64]
+    frame_seconds: float
+
+    def transcript(self, frames: int) -> Transcript:
+        """Return the text as that of an utterance of ``frames`` frames.
+
+        A word's confidence is the mean probability of its characters in the frames that wrote
+        them.
+        """
+        starts, ends = self.starts.tolist(), self.ends.tolist()
+        sums = np.append(0.0, np.cumsum(self.sums)).tolist()
+        counts = np.append(0, np.cumsum(self.ends - self.starts)).tolist()
+        words, place = [], 0
+        for text in self.text.split():
+            end = place + len(text)
+            confidence = (sums[end] - sums[place]) / (counts[end] - counts[place])
+            start_time = starts[place] * self.frame_seconds
+            end_time = ends[end - 1] * self.frame_seconds
+            words.append(Word(text, start_time, end_time, min(1.0, max(0.0, confidence))))
+            place = end + 1
+        return Transcript(self.text, tuple(words), frames * self.frame_seconds)
+
+    def characters(self) -> tuple[Character, ...]:
+        """Return the characters with their times."""
+        return tuple(
+            Character(text, start * self.frame_seconds, end * self.frame_seconds)
+            for text, start, end in zip(
+                self.text, self.starts.tolist(), self.ends.tolist(), strict=True
+            )
+        )
+
+
+def text_of(symbols: npt.NDArray[np.int32], alphabet: Alphabet) -> str:
+    """Return what ``symbols`` write, without spaces at the end."""
+    return "".join(map(alphabet.symbols.__getitem__, symbols.tolist())).rstrip(" ")

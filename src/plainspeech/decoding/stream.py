@@ -1,0 +1,186 @@
+"""One utterance on its way through the beam search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.decoding.inputs import Array, checked, no_probability
+from plainspeech.decoding.kernels import records
+from plainspeech.decoding.kernels.alignment import Times, new_lattice
+from plainspeech.decoding.kernels.prefixes import collect, shared
+from plainspeech.decoding.knowledge import Knowledge
+from plainspeech.decoding.results import Alignment, Hypothesis, Partial, text_of
+from plainspeech.decoding.state import begin
+from plainspeech.errors import PlainspeechError
+from plainspeech.transcript import Transcript
+
+Ints = npt.NDArray[np.int32]
+
+_AT_ONCE = 1024  # frames: room for prefixes is made for so many
+
+
+@dataclass
+class BeamStream:
+    """The search of one utterance, which is given piece by piece.
+
+    What it finds does not depend on where the utterance was cut. Made by
+    `BeamSearchDecoder.stream`.
+    """
+
+    _known: Knowledge
+    _state: records.State = field(init=False, repr=False)
+    _prefixes: records.Records = field(init=False, repr=False)
+    _rows: list[Array] = field(init=False, default_factory=list, repr=False)
+    _ended: bool = field(init=False, default=False)
+    _finished: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        known = self._known
+        self._state = begin(known.setup, known.alphabet, known.tables, known.phrases)
+        self._prefixes = np.empty(1, records.PREFIX)
+
+    def feed(self, log_probabilities: npt.ArrayLike) -> None:
+        """Decode the next frames, any number of them.
+
+        Args:
+            log_probabilities: ``(frames, symbols)``, natural logarithms, the blank last. They are
+                kept until the end, for the times of the words.
+
+        Raises:
+            PlainspeechError: they are none, or the utterance is finished.
+        """
+        self.feed_checked(checked(log_probabilities, self._known.alphabet.size).copy())
+
+    def feed_checked(self, rows: Array, ends: bool = False) -> None:
+        """Do what `feed` does with ``rows`` that are checked and will not be changed.
+
+        Args:
+            rows: the next frames.
+            ends: no more will follow.
+        """
+        if self._finished:
+            raise PlainspeechError("the stream is finished; begin another for more audio")
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows[start : start + _AT_ONCE]
+            self._make_room((len(part) + 1) * self._known.setup.width)
+            self._advance(part, ends and start + len(part) == len(rows))
+        dead = int(self._state.head[0]["dead"])
+        if dead != records.NONE:
+            raise no_probability(dead)
+        self._rows.append(rows)
+
+    def partial(self) -> Partial:
+        """Return the best hypothesis so far, and what of it is certain."""
+        beams = self._beams()
+        best = beams[int(np.argmax(beams["blank"] + beams["symbol"]))]
+        certain = self._traced(shared(self._prefixes, beams, len(beams)))[0]
+        # The end of the audio can still undo a word that has begun.
+        whole = np.flatnonzero(certain == self._known.setup.space)
+        if self._known.setup.space != records.NONE:
+            certain = certain[: whole[-1] if len(whole) else 0]
+        best_symbols = self._traced(int(best["node"]))[0]
+        alphabet = self._known.alphabet
+        return Partial(text_of(best_symbols, alphabet), text_of(certain, alphabet))
+
+    def finish(self) -> Transcript:
+        """End the utterance and return the best text, with words and times."""
+        return next(self._alignments())[1].transcript(self._frames())
+
+    def finish_n_best(self, count: int) -> list[Hypothesis]:
+        """End the utterance and return its ``count`` best texts, the best first."""
+        return [
+            self._hypothesis(place, alignment)
+            for _, (place, alignment) in zip(range(count), self._alignments(), strict=False)
+        ]
+
+    def _hypothesis(self, place: int, alignment: Alignment) -> Hypothesis:
+        beam = self._beams()[place]
+        weight = float(beam["blank"] + beam["symbol"])
+        score = float(np.log(weight)) + float(self._state.head[0]["log_factor"])
+        lm, hot = float(beam["lm"]), float(beam["hot"])
+        return Hypothesis(
+            transcript=alignment.transcript(self._frames()),
+            characters=alignment.characters(),
+            score=score,
+            acoustic_score=score - lm - hot,
+            lm_score=lm,
+            hot_word_score=hot,
+        )
+
+    def _alignments(self) -> Iterator[tuple[int, Alignment]]:
+        """End the utterance and yield hypotheses with texts of their own, the best first."""
+        self._close()
+        rows = self._rows[0] if len(self._rows) == 1 else self._joined()
+        beams, seen = self._beams(), set[str]()
+        weights = beams["blank"] + beams["symbol"]
+        for place in np.argsort(-weights, kind="stable")[: np.count_nonzero(weights)].tolist():
+            symbols, frames = self._traced(int(beams[place]["node"]))
+            text = text_of(symbols, self._known.alphabet)
+            if text not in seen:
+                seen.add(text)
+                times = self._aligned(rows, symbols[: len(text)], frames[: len(text)])
+                yield place, Alignment(text, *times, self._known.frame_seconds)
+
+    def _aligned(self, rows: Array, symbols: Ints, frames: Ints) -> Times:
+        """Return the times of the best alignment; ``frames`` stand in for one without any."""
+        times = Times(frames.copy(), frames + np.int32(1), np.zeros(len(symbols)))
+        lattice = new_lattice(len(rows), len(symbols))
+        self._known.code.align(rows, symbols, self._known.setup, lattice, times)
+        return times
+
+    def _close(self) -> None:
+        if self._finished:
+            raise PlainspeechError("the stream is finished; begin another for more audio")
+        self._finished = True
+        if not self._ended:
+            self._make_room(self._known.setup.width)
+            self._advance(np.empty((0, self._known.alphabet.size), np.float32), ends=True)
+
+    def _advance(self, rows: Array, ends: bool) -> None:
+        known = self._known
+        self._ended = ends
+        known.code.advance(
+            rows,
+            ends,
+            known.setup,
+            known.lexicon,
+            known.tables,
+            known.phrases,
+            self._state,
+            self._prefixes,
+        )
+
+    def _make_room(self, needed: int) -> None:
+        """Have room for ``needed`` more prefixes; those without a future go first."""
+        head = self._state.head[0]
+        if len(self._prefixes) - head["prefixes"] >= needed:
+            return
+        beams, used = self._beams(), int(head["prefixes"])
+        if used > 1:
+            places = np.zeros(used, np.int32)
+            used = collect(self._prefixes, used, beams, len(beams), places)
+            head["prefixes"] = used
+        if len(self._prefixes) - used < needed:
+            grown = np.empty(2 * used + needed, records.PREFIX)
+            grown[:used] = self._prefixes[:used]
+            self._prefixes = grown
+
+    def _beams(self) -> records.Records:
+        head = self._state.head[0]
+        return self._state.beams[head["side"], : head["beams"]]
+
+    def _frames(self) -> int:
+        return int(self._state.head[0]["frame"])
+
+    def _joined(self) -> Array:
+        return np.concatenate([np.empty((0, self._known.alphabet.size), np.float32), *self._rows])
+
+    def _traced(self, node: int) -> tuple[Ints, Ints]:
+        """Return the symbols of a prefix, and the frame in which each arose."""
+        symbols, frames = np.empty((2, self._frames() + 1), np.int32)
+        length = self._known.code.trace(self._prefixes, node, symbols, frames)
+        return symbols[:length], frames[:length]

@@ -1,0 +1,208 @@
+"""Reading of n-gram models in the ARPA format, plain or compressed by gzip.
+
+The format is that of SRILM's manual page ngram-format(5). Its logarithms are to base 10; they are
+called ``log10`` here, and whatever is not is natural.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm.levels import context_rows, keys, sorted_level
+from plainspeech.lm.tables import BOS_ID, EOS_ID, SPECIAL_WORDS, Floats, Ints, Level
+
+LN10 = math.log(10)
+
+_UNLISTED_LOG10 = -100.0  # what KenLM gives the unknown word of a model without one
+_LONGEST_PREFACE = 1000  # lines
+_COUNT = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
+
+
+class ArpaModel(NamedTuple):
+    """What an ARPA file holds.
+
+    Attributes:
+        vocabulary: ``<unk>``, ``<s>``, ``</s>``, and the other words.
+        levels: unigrams, bigrams and so on.
+    """
+
+    vocabulary: list[str]
+    levels: list[Level]
+
+
+class _Lines:
+    """The lines of a file, and where it is at."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = 0
+        self._lines = self._read()
+
+    def _read(self) -> Iterator[bytes]:
+        try:
+            with self.path.open("rb") as file:
+                compressed = file.read(2) == b"\x1f\x8b"
+                file.seek(0)
+                yield from gzip.GzipFile(fileobj=file) if compressed else file
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PlainspeechError(f"{self.path}: cannot be read: {reason}") from error
+
+    def next(self) -> bytes:
+        """Return the next line, without the space around it."""
+        self.number += 1
+        line = next(self._lines, None)
+        if line is None:
+            raise PlainspeechError(
+                f"{self.path}, line {self.number}: the ARPA file ends here, before \\end\\; "
+                "it is cut"
+            )
+        return line.strip()
+
+    def next_filled(self) -> bytes:
+        """Return the next line that is not empty."""
+        while not (line := self.next()):
+            pass
+        return line
+
+    def fail(self, says: str, line: int | None = None) -> NoReturn:
+        raise PlainspeechError(f"{self.path}, line {line or self.number}: {says}")
+
+
+class _Section(NamedTuple):
+    """The n-grams of one order in the order of the file."""
+
+    first_line: int
+    words: Ints  # (n-grams, order)
+    probabilities: Floats
+    backoffs: Floats
+
+
+def read_arpa(path: Path, vocabulary: Sequence[str] = SPECIAL_WORDS) -> ArpaModel:
+    """Read an ARPA file.
+
+    Args:
+        path: the file; it may be compressed by gzip.
+        vocabulary: words whose ids are given, the special ones first; others come after them.
+
+    Raises:
+        PlainspeechError: the file cannot be read, is cut or is no ARPA; the message names the line.
+    """
+    lines = _Lines(path)
+    counts = _read_counts(lines)
+    ids = {word.encode(): index for index, word in enumerate(vocabulary)}
+    unigrams = _read_section(lines, 1, counts[0], ids)
+    levels = [_unigrams(lines, len(ids), unigrams)]
+    vocabulary = _decoded(lines, ids)
+    for order, count in enumerate(counts[1:], start=2):
+        section = _read_section(lines, order, count, ids)
+        levels.append(_level(lines, levels, section, vocabulary))
+    if lines.next_filled() != b"\\end\\":
+        lines.fail("\\end\\ should come here; there are more n-grams than the counts say")
+    return ArpaModel(vocabulary, levels)
+
+
+def _read_counts(lines: _Lines) -> list[int]:
+    while lines.next() != b"\\data\\":
+        if lines.number == _LONGEST_PREFACE:
+            lines.fail("this is no ARPA file: it has no \\data\\")
+    counts: list[int] = []
+    while (line := lines.next()) or not counts:
+        found = _COUNT.fullmatch(line)
+        if not found or int(found[1]) != len(counts) + 1:
+            lines.fail(f"'ngram {len(counts) + 1}=COUNT' or an empty line should come here")
+        counts.append(int(found[2]))
+    return counts
+
+
+def _read_section(lines: _Lines, order: int, count: int, ids: dict[bytes, int]) -> _Section:
+    """Read the n-grams of ``order``; unigrams enter their words into ``ids``."""
+    if lines.next_filled() != b"\\%d-grams:" % order:
+        lines.fail(f"\\{order}-grams: should come here")
+    first_line = lines.number + 1
+    words, log10s, backoff_log10s = array("i"), array("d"), array("d")
+    for _ in range(count):
+        fields = lines.next().split()
+        if not order < len(fields) <= order + 2:
+            lines.fail(f"one of the {count} n-grams of {order} words should come here")
+        if order == 1:
+            ids.setdefault(fields[1], len(ids))
+        try:
+            words.extend([ids[word] for word in fields[1 : order + 1]])
+            log10s.append(float(fields[0]))
+            backoff_log10s.append(float(fields[order + 1]) if len(fields) > order + 1 else 0.0)
+        except KeyError as error:
+            lines.fail(f"{error.args[0].decode(errors='replace')!r} is not among the unigrams")
+        except ValueError:
+            lines.fail("a logarithm is no number")
+    section = _Section(
+        first_line=first_line,
+        words=np.array(words, np.int32).reshape(-1, order),
+        probabilities=(np.array(log10s) * LN10).astype(np.float32),
+        backoffs=(np.array(backoff_log10s) * LN10).astype(np.float32),
+    )
+    _check_values(lines, section)
+    return section
+
+
+def _check_values(lines: _Lines, section: _Section) -> None:
+    wrong = ~((section.probabilities <= 0) & np.isfinite(section.probabilities + section.backoffs))
+    if wrong.any():
+        row = int(wrong.argmax())
+        lines.fail("this is no logarithm of a probability", section.first_line + row)
+
+
+def _unigrams(lines: _Lines, vocabulary: int, section: _Section) -> Level:
+    """Return the unigrams of the whole vocabulary in its order."""
+    words = section.words[:, 0]
+    counts = np.bincount(words, minlength=vocabulary)
+    if (counts[words] > 1).any():
+        row = int((counts[words] > 1).argmax())
+        lines.fail("this word is listed twice", section.first_line + row)
+    for word in (BOS_ID, EOS_ID):
+        if not counts[word]:
+            lines.fail(f"the unigrams lack {SPECIAL_WORDS[word]}")
+    level = Level(
+        contexts=np.zeros(vocabulary, np.int32),
+        words=np.arange(vocabulary, dtype=np.int32),
+        probabilities=np.full(vocabulary, _UNLISTED_LOG10 * LN10, np.float32),
+        backoffs=np.zeros(vocabulary, np.float32),
+    )
+    level.probabilities[words] = section.probabilities
+    level.backoffs[words] = section.backoffs
+    return level
+
+
+def _level(
+    lines: _Lines, levels: Sequence[Level], section: _Section, vocabulary: Sequence[str]
+) -> Level:
+    """Return the n-grams of one order, linked to their contexts in the order below."""
+    contexts = context_rows(section.words[:, :-1], levels)
+    if (contexts < 0).any():
+        row = int((contexts < 0).argmax())
+        context = " ".join(vocabulary[word] for word in section.words[row, :-1])
+        lines.fail(
+            f"the context {context!r} of this n-gram is not among those of {len(levels)} words",
+            section.first_line + row,
+        )
+    level = sorted_level(contexts, section.words[:, -1], section.probabilities, section.backoffs)
+    if (np.diff(keys(level.contexts, level.words, len(vocabulary))) == 0).any():
+        lines.fail(f"one of the n-grams of {len(levels) + 1} words before this line comes twice")
+    return level
+
+
+def _decoded(lines: _Lines, ids: dict[bytes, int]) -> list[str]:
+    try:
+        return [word.decode() for word in ids]
+    except UnicodeDecodeError as error:
+        lines.fail(f"one of the words before this line is not UTF-8 ({error})")

@@ -1,0 +1,128 @@
+"""From text to a model."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.lm.arpa import ArpaModel
+from plainspeech.lm.corpus import Corpus, encode
+from plainspeech.lm.counts import count_ngrams
+from plainspeech.lm.kneser_ney import estimate
+from plainspeech.lm.lmplz import estimate_with_lmplz, find_lmplz
+from plainspeech.lm.pruning import prune_by_entropy
+from plainspeech.lm.tables import SPECIAL_WORDS
+from plainspeech.lm.text import read_sentences
+
+ESTIMATORS = ("auto", "lmplz", "builtin")
+
+_LARGEST_ORDER = 6  # of lmplz as it comes, and more than a scorer gains from
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """How to make a model of a text.
+
+    Attributes:
+        order: the most words to look at at a time.
+        prune: for each order the count up to which n-grams are left out; the last one holds for
+            the orders after it, too.
+        entropy: leave out n-grams without which the cross entropy rises by less, nats a word.
+        words: the most words of the vocabulary, of which the most frequent are taken; None for all.
+        estimator: auto takes lmplz where it is on the PATH, builtin otherwise.
+        alphabet: to which the text is normalised.
+    """
+
+    order: int = 4
+    prune: tuple[int, ...] = (0, 0, 1)
+    entropy: float = 0.0
+    words: int | None = None
+    estimator: str = "auto"
+    alphabet: Alphabet = ENGLISH
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.order <= _LARGEST_ORDER:
+            raise PlainspeechError(f"order: {self.order} is not in 1 to {_LARGEST_ORDER}")
+        if not 1 <= len(self.prune) <= self.order:
+            raise PlainspeechError(f"prune: takes 1 to {self.order} counts, one for each order")
+        if self.prune[0] != 0:
+            raise PlainspeechError("prune: the first count must be 0; words limits the vocabulary")
+        if list(self.prune) != sorted(self.prune):
+            raise PlainspeechError("prune: counts must not fall from one order to the next")
+        if not 0 <= self.entropy < math.inf:
+            raise PlainspeechError(f"entropy: {self.entropy} is negative or not finite")
+        if self.words is not None and self.words < 1:
+            raise PlainspeechError("words: the vocabulary needs at least one")
+        if self.estimator not in ESTIMATORS:
+            raise PlainspeechError(
+                f"estimator: {self.estimator!r} is none; {nearest(self.estimator, ESTIMATORS)}"
+            )
+
+    @property
+    def thresholds(self) -> tuple[int, ...]:
+        """One value of `prune` for each order."""
+        return self.prune + self.prune[-1:] * (self.order - len(self.prune))
+
+
+def build(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaModel, dict[str, Any]]:
+    """Make a model of text, and tell what it was made of.
+
+    The text may be larger than memory: four bytes a word of it are kept in temporary files.
+
+    Args:
+        texts: see `plainspeech.lm.text.read_sentences`.
+        settings: how.
+
+    Raises:
+        PlainspeechError: a text cannot be read, there are no words in it, or lmplz fails.
+    """
+    program = find_lmplz() if settings.estimator != "builtin" else None
+    if settings.estimator == "lmplz" and program is None:
+        raise PlainspeechError(
+            "estimator: lmplz is not on the PATH; docs/language-models.md says how to get it"
+        )
+    with tempfile.TemporaryDirectory(prefix="plainspeech-lm-") as name:
+        folder = Path(name)
+        corpus = encode(read_sentences(texts, settings.alphabet), folder)
+        model = _estimate(corpus, settings, program, folder)
+        if settings.entropy:
+            levels = prune_by_entropy(model.levels, corpus, settings.entropy, folder)
+            model = model._replace(levels=levels)
+        source = {
+            "texts": [{"name": text.name, "sha256": _sha256(text)} for text in texts],
+            "sentences": corpus.sentences,
+            "words": corpus.words,
+            "different_words": len(corpus.vocabulary) - len(SPECIAL_WORDS),
+            "estimator": "lmplz" if program else "builtin",
+            "prune": list(settings.thresholds),
+            "entropy": settings.entropy,
+        }
+    return model, source
+
+
+def _estimate(
+    corpus: Corpus, settings: BuildSettings, program: str | None, folder: Path
+) -> ArpaModel:
+    most = len(corpus.vocabulary)
+    if settings.words is not None:
+        most = min(most, settings.words + len(SPECIAL_WORDS))
+    if program is not None:
+        return estimate_with_lmplz(program, corpus, most, settings.thresholds, folder)
+    counts = count_ngrams(corpus, settings.order, folder)
+    levels = estimate(counts, most, settings.thresholds)
+    return ArpaModel(corpus.vocabulary[: len(levels[0].words)], levels)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,129 @@
+"""Queries to KenLM itself, for models that are too large to flatten.
+
+Compiled code asks a cache first, which any number of threads may use at the same time, and calls
+KenLM for what is not there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import kenlm
+import numpy as np
+import numpy.typing as npt
+from numba import types
+from numba.extending import overload
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm import tables as flat
+from plainspeech.lm.arpa import LN10
+
+_CACHED = 1 << 20  # answers
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
+class KenLMTables(NamedTuple):
+    """A model of KenLM's; compiled code takes it as it is.
+
+    Attributes:
+        cache: ``(slots, 2)`` int64, a question exclusive-or its answer, and the answer: a slot that
+            two threads wrote to at the same time answers no question (R. Hyatt's lockless hashing).
+        model: answers questions.
+        bos_state: the state after ``<s>``.
+    """
+
+    cache: npt.NDArray[np.int64]
+    model: KenLMModel
+    bos_state: np.int32
+
+
+class KenLMModel(types.WrapperAddressProtocol):
+    """A model of KenLM's, and numbers for its states.
+
+    Each state that was ever met keeps its number, so memory grows, slowly, with use.
+
+    Args:
+        path: an ARPA file, or a binary of KenLM's.
+        vocabulary: the special words, then words; an id is a place in it.
+
+    Raises:
+        PlainspeechError: KenLM cannot read the file.
+    """
+
+    def __init__(self, path: Path, vocabulary: Sequence[str]) -> None:
+        self._model = _load(path)
+        self._vocabulary = vocabulary
+        self._lock = threading.Lock()
+        empty = kenlm.State()
+        self._model.NullContextWrite(empty)
+        self._states = [empty]
+        self._numbers = {empty: 0}
+        self._callback = _Callback(self._answer)
+
+    @property
+    def order(self) -> int:
+        """Of the model."""
+        return int(self._model.order)
+
+    def tables(self) -> KenLMTables:
+        """Return what compiled code takes, with an empty cache."""
+        cache = np.zeros((_CACHED, 2), np.int64)
+        cache[:, 0] = -1  # is no question
+        start = kenlm.State()
+        self._model.BeginSentenceWrite(start)
+        return KenLMTables(cache, self, np.int32(self._number(start)))
+
+    def _number(self, state: kenlm.State) -> int:
+        with self._lock:
+            number = self._numbers.setdefault(state, len(self._states))
+            if number == len(self._states):
+                self._states.append(state)
+            return number
+
+    def _answer(self, state: int, word: int) -> int:
+        """Return the bits of ln p(word | state) and the next state as one number."""
+        following = kenlm.State()
+        log10 = self._model.BaseScore(self._states[state], self._vocabulary[word], following)
+        bits = int(np.float32(log10 * LN10).view(np.int32))
+        return (bits << 32) | self._number(following)
+
+    def __wrapper_address__(self) -> int:
+        """Return the address that compiled code calls."""
+        return ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+
+    def signature(self) -> Any:
+        """Return the type of the function there."""
+        return types.int64(types.int64, types.int64)
+
+
+@overload(flat.query)
+def _query_kenlm(tables: Any, state: Any, word: Any) -> Any:
+    del state, word
+    return _ask if getattr(tables, "instance_class", None) is KenLMTables else None
+
+
+def _ask(tables: Any, state: Any, word: Any) -> Any:
+    question = (np.int64(state) << 32) | np.int64(word)
+    mixed = np.uint64(question) * np.uint64(0x9E3779B97F4A7C15)
+    slot = np.int64((mixed >> np.uint64(32)) & np.uint64(len(tables.cache) - 1))
+    answer = tables.cache[slot, 1]
+    if tables.cache[slot, 0] ^ answer != question:
+        answer = tables.model(np.int64(state), np.int64(word))
+        tables.cache[slot, 0] = question ^ answer
+        tables.cache[slot, 1] = answer
+    return np.int32(answer >> 32).view(np.float32), np.int32(answer & 0x7FFFFFFF)
+
+
+def _load(path: Path) -> kenlm.Model:
+    config = kenlm.Config()
+    config.arpa_complain = kenlm.ARPALoadComplain.NONE
+    config.show_progress = False
+    try:
+        return kenlm.Model(str(path), config)
+    except OSError as error:
+        raise PlainspeechError(f"{path}: KenLM cannot read it: {error}") from error

@@ -1,0 +1,131 @@
+"""Interpolated modified Kneser-Ney smoothing, to the same numbers as KenLM's ``lmplz``.
+
+S. F. Chen and J. Goodman, An empirical study of smoothing techniques for language modeling
+(TR-10-98, Harvard, 1998), with the details of K. Heafield et al., Scalable modified Kneser-Ney
+language model estimation (ACL 2013): n-grams that begin a sentence keep their counts, unigrams are
+interpolated with the uniform distribution over the vocabulary and the unknown word, and what is
+pruned adds its count to the weight of the order below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.lm.counts import Counts
+from plainspeech.lm.levels import Rows, select, suffix_rows
+from plainspeech.lm.tables import BOS_ID, Level
+
+Doubles = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+# What lmplz takes with --discount_fallback, for texts too small or odd to estimate from.
+_FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])
+
+
+class _Weights(NamedTuple):
+    """The n-grams of one order before interpolation.
+
+    Attributes:
+        discounted: ``(n-grams,)``, (count - discount) / counts of the context.
+        context_weights: ``(n-grams of the order below,)``, weight of the order below after each,
+            1 where the context has no n-gram.
+    """
+
+    discounted: Doubles
+    context_weights: Doubles
+
+
+def estimate(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list[Level]:
+    """Estimate a model.
+
+    Args:
+        counts: see `plainspeech.lm.counts.count_ngrams`.
+        words: how many of the vocabulary to keep, special words included; n-grams with others
+            are pruned.
+        prune: for each order the count up to which n-grams are pruned, not falling; 0 for words.
+
+    Returns:
+        The levels up to the last one that is not empty.
+    """
+    suffixes = suffix_rows([level.contexts for level in counts], [level.words for level in counts])
+    kept = _kept(counts, words, prune)
+    contexts = [1, *(len(level.keys) for level in counts[:-1])]
+    weights = list(map(_weigh, counts, contexts, _adjusted(counts, suffixes), kept))
+    probabilities = [_unigrams(weights[0], int(kept[0].sum()))]
+    for order in range(1, len(counts)):
+        context_weights = weights[order].context_weights[counts[order].contexts]
+        lower = probabilities[-1][suffixes[order]]
+        probabilities.append(weights[order].discounted + context_weights * lower)
+    ones = np.ones(len(counts[-1].keys))
+    backoffs = [*(weight.context_weights for weight in weights[1:]), ones]
+    return select(list(map(_level, counts, probabilities, backoffs)), kept)
+
+
+def _level(counts: Counts, probabilities: Doubles, backoffs: Doubles) -> Level:
+    return Level(
+        contexts=counts.contexts.astype(np.int32),
+        words=counts.words,
+        probabilities=np.log(probabilities).astype(np.float32),
+        backoffs=np.log(backoffs).astype(np.float32),
+    )
+
+
+def _adjusted(counts: Sequence[Counts], suffixes: Sequence[Rows]) -> list[Rows]:
+    """Return the counts to estimate from.
+
+    Those of the highest order are how often the n-gram is there, others how many words come
+    before it; nothing comes before what begins with the beginning of a sentence.
+    """
+    adjusted: list[Rows] = []
+    begins = counts[0].words == BOS_ID
+    for level, suffix in zip(counts, suffixes[1:], strict=False):
+        if adjusted:
+            begins = begins[level.contexts]
+        distinct = np.bincount(suffix, minlength=len(level.keys))
+        adjusted.append(np.where(begins, level.counts, distinct))
+    adjusted.append(counts[-1].counts.copy())
+    adjusted[0][BOS_ID] = 0
+    return adjusted
+
+
+def _kept(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list[Mask]:
+    known = counts[0].words < words
+    kept = [known]
+    for level, threshold in zip(counts[1:], prune[1:], strict=True):
+        kept.append(kept[-1][level.contexts] & known[level.words] & (level.counts > threshold))
+    return kept
+
+
+def _weigh(level: Counts, contexts: int, adjusted: Rows, kept: Mask) -> _Weights:
+    discounts = _discounts(adjusted)[np.minimum(adjusted, 3)]
+    totals = np.bincount(level.contexts, adjusted, contexts)
+    freed = np.bincount(level.contexts, np.where(kept, discounts, adjusted), contexts)
+    context_weights = np.divide(freed, totals, out=np.ones(contexts), where=totals > 0)
+    return _Weights((adjusted - discounts) / totals[level.contexts], context_weights)
+
+
+def _discounts(adjusted: Rows) -> Doubles:
+    """Return what is taken from an adjusted count of 0, 1, 2, and 3 or more.
+
+    Equation 26 of Chen and Goodman.
+    """
+    n = np.bincount(np.minimum(adjusted, 5), minlength=6).astype(np.float64)
+    if not n[1:4].all():
+        return _FALLBACK
+    k = np.arange(1, 4)
+    discounts = k - (k + 1) * n[1] / (n[1] + 2 * n[2]) * n[2:5] / n[1:4]
+    if (discounts < 0).any() or (discounts > k).any():
+        return _FALLBACK
+    return np.array([0.0, *discounts])
+
+
+def _unigrams(weights: _Weights, vocabulary: int) -> Doubles:
+    """Interpolate with the uniform distribution over all that may follow, the unknown included."""
+    weight = weights.context_weights[0] / (vocabulary - 1)
+    probabilities: Doubles = weights.discounted + weight
+    probabilities[BOS_ID] = 1.0  # as lmplz has it, for those who score <s> too
+    return probabilities

@@ -1,0 +1,191 @@
+"""Scorers as files.
+
+A scorer is a folder, or one zip of it:
+
+- ``scorer.json``: format version, order, size of the vocabulary, alpha, beta, where the model
+  came from, size and SHA-256 of every file, and a SHA-256 of all that.
+- ``words.txt``: the vocabulary without the special words, one word a line.
+- ``ngrams.npz``: the model, see `plainspeech.lm.packing`. Or, in a folder only, ``model.kenlm``:
+  an ARPA file or a binary of KenLM's, for models that are too large to flatten.
+
+Loading checks every hash and runs nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.files import write_atomically
+from plainspeech.lm.packing import pack, unpack
+from plainspeech.lm.tables import SPECIAL_WORDS, Level
+from plainspeech.runtime.contents import describe, listing, read_listed
+from plainspeech.runtime.record import LARGEST_RECORD, Record
+from plainspeech.runtime.storage import Kind, Read, reading, write_folder
+
+FORMAT = 1
+"""The version of the format that this package writes, and the only one that it reads."""
+
+SCORER = Kind("scorer", "scorer.json")
+
+ALPHA, BETA = 0.75, 1.85
+"""Weights where none were tuned: those of DeepSpeech."""
+
+_WORDS, _NGRAMS, _KENLM = "words.txt", "ngrams.npz", "model.kenlm"
+
+
+@dataclass(frozen=True)
+class Package:
+    """What the files of a scorer hold; see `plainspeech.lm.scorer.Scorer`.
+
+    Attributes:
+        vocabulary: the special words and the others.
+        model: its levels, or a file for KenLM.
+        alpha: weight of the model.
+        beta: weight of a word.
+        source: what is known of where the model came from.
+    """
+
+    vocabulary: list[str]
+    model: list[Level] | Path
+    alpha: float
+    beta: float
+    source: Mapping[str, Any]
+
+
+def write_scorer(
+    folder: Path,
+    vocabulary: Sequence[str],
+    levels: Sequence[Level],
+    source: Mapping[str, Any],
+    alpha: float = ALPHA,
+    beta: float = BETA,
+) -> None:
+    """Write a scorer as ``folder``, whole or not at all; one that is there is replaced.
+
+    Args:
+        folder: which the scorer becomes.
+        vocabulary: the special words, then the others, best from the most frequent to the least.
+        levels: of the model.
+        source: JSON: what is known of where the model came from.
+        alpha: see `Scorer`.
+        beta: see `Scorer`.
+
+    Raises:
+        PlainspeechError: ``folder`` is something else than a scorer, or cannot be written.
+    """
+    source = {**source, "ngrams": [len(level.words) for level in levels]}
+    values = {"order": len(levels), "alpha": alpha, "beta": beta, "source": source}
+    _write(folder, vocabulary, values, {_NGRAMS: pack(levels)})
+
+
+def write_kenlm_scorer(
+    folder: Path, vocabulary: Sequence[str], model: Path, order: int, source: Mapping[str, Any]
+) -> None:
+    """Write a scorer that asks KenLM as ``folder``; one that is there is replaced.
+
+    Args:
+        folder: which the scorer becomes.
+        vocabulary: the special words, then the others that the decoder may write.
+        model: an ARPA file, or a binary of KenLM's; it is copied.
+        order: of the model.
+        source: JSON: what is known of where the model came from.
+
+    Raises:
+        PlainspeechError: ``folder`` is something else than a scorer, or cannot be written.
+    """
+    values = {"order": order, "alpha": ALPHA, "beta": BETA, "source": dict(source)}
+    values["kenlm"] = describe(model)
+    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        # Written as bytes are, without being read into memory as a whole.
+        _write(folder, vocabulary, values, {}, {_KENLM: cast(bytes, content)})
+
+
+def _write(
+    folder: Path,
+    vocabulary: Sequence[str],
+    values: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    unlisted: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
+    words = "".join(f"{word}\n" for word in vocabulary[len(SPECIAL_WORDS) :])
+    files = {_WORDS: words.encode(), **files}
+    whole = {"format": FORMAT, "vocabulary": len(vocabulary), **values, "files": listing(files)}
+    record = Record(folder, SCORER.manifest, whole).serialise()
+    write_folder(folder, {**files, **unlisted, SCORER.manifest: record}, SCORER)
+
+
+def set_weights(folder: Path, alpha: float, beta: float) -> None:
+    """Change the weights of the scorer ``folder``.
+
+    Raises:
+        PlainspeechError: it is no scorer, or cannot be written.
+    """
+    with reading(folder, SCORER) as read:
+        record = _read_record(folder, read)
+    values = {**record.values, "alpha": alpha, "beta": beta}
+    changed = Record(folder, SCORER.manifest, values).serialise()
+    try:
+        write_atomically(folder / SCORER.manifest, changed)
+    except OSError as error:
+        raise PlainspeechError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def read_package(origin: Path, read: Read) -> Package:
+    """Return the scorer whose files ``read`` reads; ``origin`` is its name in messages.
+
+    Raises:
+        PlainspeechError: it has another format version, or a file of it is missing or not the one
+            that was written.
+    """
+    record = _read_record(origin, read)
+    files = read_listed(read, record)
+    vocabulary = _vocabulary(record, files)
+    return Package(
+        vocabulary=vocabulary,
+        model=_model(record, files, len(vocabulary)),
+        alpha=record.number("alpha"),
+        beta=record.number("beta"),
+        source=record.take("source", dict),
+    )
+
+
+def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> list[Level] | Path:
+    if _NGRAMS in files:
+        with record.named():
+            return unpack(files[_NGRAMS], vocabulary, record.take("order", int))
+    if "kenlm" not in record.values:
+        raise PlainspeechError(f"{record.where} lists neither {_NGRAMS} nor {_KENLM}")
+    path = record.origin / _KENLM
+    if not record.origin.is_dir():
+        raise PlainspeechError(f"{record.origin}: KenLM reads from a folder only; unpack this zip")
+    if describe(path) != record.part("kenlm").values:
+        raise PlainspeechError(
+            f"{record.origin}: {_KENLM} is damaged: its size or SHA-256 is not that in "
+            f"{SCORER.manifest}"
+        )
+    return path
+
+
+def _read_record(origin: Path, read: Read) -> Record:
+    record = Record.parse(origin, SCORER.manifest, read(SCORER.manifest, LARGEST_RECORD + 1))
+    if record.take("format", int) != FORMAT:
+        raise PlainspeechError(
+            f"{record.where}: has the format {record.values['format']}, this plainspeech "
+            f"reads {FORMAT}; use the plainspeech that it was made with"
+        )
+    record.check_digest()
+    return record
+
+
+def _vocabulary(record: Record, files: Mapping[str, bytes]) -> list[str]:
+    words = files.get(_WORDS, b"").decode(errors="replace").split("\n")[:-1]
+    vocabulary = [*SPECIAL_WORDS, *words]
+    if len(set(vocabulary)) != record.take("vocabulary", int):
+        raise PlainspeechError(f"{record.where}: {_WORDS} has another number of words than listed")
+    return vocabulary

@@ -1,0 +1,134 @@
+"""A language model that is ready for the decoder, and what it weighs there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from plainspeech.lm.arpa import read_arpa
+from plainspeech.lm.kenlm import KenLMModel, KenLMTables
+from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
+from plainspeech.lm.tables import (
+    EOS_ID,
+    SPECIAL_WORDS,
+    UNKNOWN_ID,
+    Floats,
+    Ints,
+    NGramTables,
+    build_tables,
+    score,
+)
+from plainspeech.runtime.storage import Read, reading
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A language model, and its weights in the decoder.
+
+    Attributes:
+        vocabulary: ``<unk>``, ``<s>``, ``</s>`` and the words; an id is a place in it.
+        tables: the model, for `plainspeech.lm.tables.score`.
+        order: the most words that it looks at at a time.
+        alpha: what natural logarithms of the model's probabilities are multiplied by.
+        beta: what is added for each word.
+        source: what is known of where the model came from.
+    """
+
+    vocabulary: Sequence[str]
+    tables: NGramTables | KenLMTables = field(repr=False)
+    order: int
+    alpha: float = ALPHA
+    beta: float = BETA
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scorer:
+        """Load the scorer that ``path`` is: a folder, a zip, or a file named .arpa or .arpa.gz.
+
+        Raises:
+            PlainspeechError: ``path`` is no scorer, has another format version, or a file of it is
+                missing or not the one that was written.
+        """
+        path = Path(path)
+        if path.name.endswith((".arpa", ".arpa.gz")):
+            return cls.from_arpa(path)
+        with reading(path, SCORER) as read:
+            return cls.read(path, read)
+
+    @classmethod
+    def read(cls, origin: Path, read: Read) -> Scorer:
+        """Load the scorer whose files ``read`` reads; ``origin`` is its name in messages."""
+        package = read_package(origin, read)
+        if isinstance(package.model, Path):
+            scorer = cls.from_kenlm(package.model, package.vocabulary[len(SPECIAL_WORDS) :])
+        else:
+            scorer = cls(package.vocabulary, build_tables(package.model), len(package.model))
+        return replace(scorer, alpha=package.alpha, beta=package.beta, source=package.source)
+
+    @classmethod
+    def from_arpa(cls, path: str | Path) -> Scorer:
+        """Make a scorer of an ARPA file, which may be compressed by gzip.
+
+        Raises:
+            PlainspeechError: the file cannot be read, is cut or is no ARPA.
+        """
+        model = read_arpa(Path(path))
+        return cls(model.vocabulary, build_tables(model.levels), len(model.levels))
+
+    @classmethod
+    def from_kenlm(cls, path: str | Path, words: Sequence[str]) -> Scorer:
+        """Make a scorer that asks KenLM.
+
+        Args:
+            path: an ARPA file, or a binary of KenLM's.
+            words: that the decoder may write.
+
+        Raises:
+            PlainspeechError: KenLM cannot read the file.
+        """
+        vocabulary = list(dict.fromkeys((*SPECIAL_WORDS, *words)))
+        model = KenLMModel(Path(path), vocabulary)
+        return cls(vocabulary, model.tables(), model.order)
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The vocabulary without the special words."""
+        return self.vocabulary[len(SPECIAL_WORDS) :]
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: index for index, word in enumerate(self.vocabulary)}
+
+    def ids(self, words: Iterable[str]) -> Ints:
+        """Return the ids of ``words``, UNKNOWN_ID for those outside the vocabulary."""
+        return np.array([self._ids.get(word, UNKNOWN_ID) for word in words], np.int32)
+
+    def log_probabilities(self, words: Sequence[str], bos: bool = True, eos: bool = True) -> Floats:
+        """Return the natural logarithm of the probability of each word, given those before it.
+
+        Args:
+            words: of a sentence.
+            bos: the sentence begins with them.
+            eos: the sentence ends with them; its end is one more word.
+        """
+        ids = self.ids([*words, SPECIAL_WORDS[EOS_ID]] if eos else words)
+        return score_words(self.tables, int(self.tables.bos_state) if bos else 0, ids)
+
+    def score(self, words: Sequence[str], bos: bool = True, eos: bool = True) -> float:
+        """Return the sum of `log_probabilities`."""
+        return float(self.log_probabilities(words, bos, eos).sum(dtype=np.float64))
+
+
+@njit(nogil=True, cache=True)
+def score_words(tables: Any, state: int, words: Ints) -> Floats:
+    """Return ln p of each of ``words`` given those before it and ``state``."""
+    log_probabilities = np.empty(len(words), np.float32)
+    for place, word in enumerate(words):
+        log_probabilities[place], state = score(tables, state, word)
+    return log_probabilities

@@ -1,0 +1,214 @@
+"""N-gram models flattened into arrays, and their queries as compiled code.
+
+A *state* stands for the words that are left of the next one, as far as the model has use for
+them. State 0 is the empty context; every n-gram that can be a context is one more state. The words
+that a state knows lie in a small hash table of its own (open addressing, linear probing), so a
+query looks at two places in memory, and at two more for every word that it backs off by.
+
+All probabilities are natural logarithms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from numba.extending import overload
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+UNKNOWN_ID = 0
+BOS_ID = 1
+EOS_ID = 2
+SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
+"""The first words of every vocabulary; a word's id is its place."""
+
+_FIRST, _SIZE, _SHORTER, _BACKOFF = range(4)  # columns of a state
+_WORD, _PROBABILITY, _NEXT = range(3)  # columns of a slot
+
+
+class Level(NamedTuple):
+    """The n-grams of one order, sorted by context and then by word.
+
+    Attributes:
+        contexts: ``(n-grams,)`` int32, the row of all but the last word in the level below; zeros
+            for unigrams.
+        words: ``(n-grams,)`` int32, the last word. Unigrams are the whole vocabulary, in order.
+        probabilities: ``(n-grams,)`` float32, natural logarithms.
+        backoffs: ``(n-grams,)`` float32, natural logarithms; zeros in the highest order.
+    """
+
+    contexts: Ints
+    words: Ints
+    probabilities: Floats
+    backoffs: Floats
+
+
+class NGramTables(NamedTuple):
+    """A model as arrays; compiled code takes it as it is.
+
+    Attributes:
+        unigrams: ``(vocabulary,)``, ln p(word).
+        unigram_states: ``(vocabulary,)``, the state after the word alone.
+        states: ``(states, 4)`` int32: first slot, number of slots, the shorter state to go on with
+            for a word that no slot has, and the bits of what is added to its probability then.
+        backoffs: the same memory as float32.
+        slots: ``(slots, 3)`` int32: word (-1 in an empty slot), bits of ln p(word | state), and the
+            state after it.
+        probabilities: the same memory as float32.
+        bos_state: the state after ``<s>``.
+    """
+
+    unigrams: Floats
+    unigram_states: Ints
+    states: Ints
+    backoffs: Floats
+    slots: Ints
+    probabilities: Floats
+    bos_state: np.int32
+
+
+@njit(nogil=True, cache=True)
+def score(tables: Any, state: int, word: int) -> tuple[float, int]:
+    """Return ln p(word | state) and the next state.
+
+    Args:
+        tables: `NGramTables`, or `plainspeech.lm.kenlm.KenLMTables`.
+        state: ``tables.bos_state``, 0, or what was returned.
+        word: its id.
+    """
+    return query(tables, state, word)
+
+
+def query(tables: Any, state: int, word: int) -> tuple[float, int]:
+    """Do what `score` does; each type of tables has an implementation of its own."""
+    raise NotImplementedError
+
+
+@overload(query)
+def _query_flat(tables: Any, state: Any, word: Any) -> Any:
+    del state, word
+    return _query_tables if getattr(tables, "instance_class", None) is NGramTables else None
+
+
+def _query_tables(tables: Any, state: Any, word: Any) -> Any:
+    return _look_up(tables, state, word)
+
+
+@njit(nogil=True, cache=True)
+def _look_up(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
+    penalty = np.float32(0.0)
+    while state != 0:
+        slot = _find(tables, state, word)
+        if slot >= 0:
+            return penalty + tables.probabilities[slot, _PROBABILITY], tables.slots[slot, _NEXT]
+        penalty += tables.backoffs[state, _BACKOFF]
+        state = tables.states[state, _SHORTER]
+    return penalty + tables.unigrams[word], tables.unigram_states[word]
+
+
+@njit(nogil=True, cache=True)
+def _find(tables: NGramTables, state: int, word: int) -> int:
+    """Return the slot of ``word`` after ``state``, -1 where there is none."""
+    first, size = tables.states[state, _FIRST], tables.states[state, _SIZE]
+    place = _home(word, size)
+    for _ in range(size):
+        there = tables.slots[first + place, _WORD]
+        if there == word:
+            return int(first + place)
+        if there < 0:
+            return -1
+        place = place + 1 if place + 1 < size else 0
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def _home(word: int, size: int) -> int:
+    """Return the place, of ``size``, where ``word`` is looked for first."""
+    mixed = (np.uint64(word) * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)
+    # A multiplication in place of a division (D. Lemire, ACM TOMACS 29 (1), 2019).
+    return int(np.int64((mixed * np.uint64(size)) >> np.uint64(32)))
+
+
+def build_tables(levels: Sequence[Level]) -> NGramTables:
+    """Flatten a model.
+
+    Args:
+        levels: unigrams, bigrams and so on.
+    """
+    # The n-gram in row r is the state r plus what this tells for its order; 0 is no n-gram.
+    firsts = np.cumsum([1, *(len(level.words) for level in levels)])
+    tables = _room(levels)
+    for order, level in enumerate(levels[1:], start=2):
+        _insert(tables, level, _extended(levels, order), firsts[order - 2], firsts[order - 1])
+    return tables
+
+
+def _extended(levels: Sequence[Level], order: int) -> npt.NDArray[np.bool_]:
+    """Return which n-grams of ``order`` say something about the word after them."""
+    extended = np.zeros(len(levels[order - 1].words), np.bool_)
+    if order < len(levels):
+        extended[levels[order - 1].backoffs != 0] = True
+        extended[levels[order].contexts] = True
+    return extended
+
+
+def _room(levels: Sequence[Level]) -> NGramTables:
+    """Return tables of the unigrams alone, with room for the rest."""
+    unigrams = levels[0]
+    children = [
+        np.bincount(longer.contexts, minlength=len(level.words))
+        for level, longer in pairwise(levels)
+    ]
+    # Every second slot more than words: short ways to a word and to the news that it is not there.
+    sizes = np.concatenate([[0], *children]) * 3 // 2
+    states = np.zeros((len(sizes), 4), np.int32)
+    states[:, _FIRST] = np.cumsum(sizes) - sizes
+    states[:, _SIZE] = sizes
+    backoffs = states.view(np.float32)
+    backoffs[:, _BACKOFF] = np.concatenate(
+        [np.zeros(1, np.float32), *(level.backoffs for level in levels[:-1])]
+    )
+    slots = np.full((sizes.sum(), 3), -1, np.int32)
+    unigram_states = np.where(_extended(levels, 1), unigrams.words + 1, 0).astype(np.int32)
+    return NGramTables(
+        unigrams=unigrams.probabilities,
+        unigram_states=unigram_states,
+        states=states,
+        backoffs=backoffs,
+        slots=slots,
+        probabilities=slots.view(np.float32),
+        bos_state=unigram_states[BOS_ID],
+    )
+
+
+@njit(nogil=True, cache=True)
+def _insert(
+    tables: NGramTables, level: Level, extended: npt.NDArray[np.bool_], below: int, first: int
+) -> None:
+    """Add the n-grams of ``level``; ``below`` and ``first`` are the states of rows 0."""
+    for row in range(len(level.words)):
+        context, word = below + level.contexts[row], level.words[row]
+        # All that is shorter is in the tables already.
+        _, following = _look_up(tables, tables.states[context, _SHORTER], word)
+        if extended[row]:
+            tables.states[first + row, _SHORTER] = following
+            following = first + row
+        slot = _free_slot(tables, context, word)
+        tables.slots[slot, _WORD] = word
+        tables.probabilities[slot, _PROBABILITY] = level.probabilities[row]
+        tables.slots[slot, _NEXT] = following
+
+
+@njit(nogil=True, cache=True)
+def _free_slot(tables: NGramTables, state: int, word: int) -> int:
+    first, size = tables.states[state, _FIRST], tables.states[state, _SIZE]
+    place = _home(word, size)
+    while tables.slots[first + place, _WORD] >= 0:
+        place = place + 1 if place + 1 < size else 0
+    return int(first + place)

@@ -1,0 +1,105 @@
+"""The parts of the search, each against a plain definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from brute_force import random_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_lm import random_lm
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.kernels.candidates import consider
+from plainspeech.decoding.kernels.jit import part
+from plainspeech.decoding.kernels.records import BEAM, NONE, ROOT, Trie
+from plainspeech.decoding.kernels.selection import select
+from plainspeech.decoding.kernels.tries import child
+from plainspeech.decoding.lexicon import lay_out
+from plainspeech.decoding.state import begin
+from plainspeech.errors import PlainspeechError
+
+SMALL = Alphabet((" ", "a", "b"))
+LARGE = Alphabet(tuple(chr(0x4E00 + index) for index in range(300)))
+# Only compiled code can call these.
+considered = part(lambda row, setup, state: consider(row, setup, state))
+selected = part(
+    lambda beams, count, width, ratio, weights: select(beams, count, width, ratio, weights)
+)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def test_a_lexicon_has_its_words_and_no_others() -> None:
+    for alphabet in (SMALL, LARGE):
+        symbols, random = alphabet.symbols, np.random.default_rng(0)
+        words = {"".join(random.choice(symbols, random.integers(1, 5))) for _ in range(300)}
+        layout = lay_out(sorted(words, key=hash), alphabet, "words")
+        nodes = np.zeros(len(layout.parents) + 1, [("mask", "u8"), ("first", "i4")])
+        layout.fill(nodes)
+        trie = Trie(nodes, layout.listed_symbols(alphabet))
+        prefixes = {word[:length] for word in words for length in range(len(word) + 1)}
+        assert len(layout.parents) == len(prefixes)
+        for text in [*prefixes, *(prefix + symbols[-1] for prefix in prefixes)]:
+            node = ROOT
+            for symbol in alphabet.encode(text):
+                node = child(trie, node, symbol) if node != NONE else NONE
+            assert (node != NONE) == (text in prefixes)
+            if node != NONE:
+                assert layout.depths[node] == len(text)
+        for word, end in zip(sorted(words, key=hash), layout.ends, strict=True):
+            assert layout.depths[end] == len(word)
+
+
+def test_a_lexicon_names_what_is_wrong() -> None:
+    with pytest.raises(PlainspeechError, match="words: 'aé' has 'é'"):
+        lay_out(["ab", "aé", "ü"], SMALL, "words")
+    with pytest.raises(PlainspeechError, match="words: the string at 1 is empty"):
+        lay_out(["ab", ""], SMALL, "words")
+
+
+@settings(deadline=None)
+@given(seeds, st.floats(0.05, 1.0), st.integers(1, 12), st.floats(-6.0, -0.5))
+def test_candidates_are_the_most_probable(seed: int, mass: float, top: int, floor: float) -> None:
+    alphabet = Alphabet(tuple("abcdefghi"))
+    decoder = BeamSearchDecoder(alphabet, cutoff_prob=mass, cutoff_top_n=top, token_floor=floor)
+    known = decoder._known
+    state = begin(known.setup, alphabet, known.tables, known.phrases)
+    row = random_rows(seed, 1, alphabet.size)[0]
+    count = considered(row, known.setup, state)
+    expected, total = [], 0.0
+    for symbol in np.argsort(-row, kind="stable")[:top].tolist():
+        if total >= mass or row[symbol] < floor:
+            break
+        total += float(np.exp(np.float64(row[symbol])))
+        expected.append(symbol)
+    expected = [symbol for symbol in expected if symbol != alphabet.blank_id]
+    assert sorted(state.candidates["symbol"][:count].tolist()) == sorted(expected)
+    assert np.flatnonzero(state.probabilities).tolist() == sorted(expected)
+    # A frame that passes as blank has no candidates.
+    assert row[alphabet.blank_id] < known.setup.skip or not expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=40), st.integers(1, 40), st.floats(0, 1))
+def test_selection_keeps_the_best(weights: list[int], width: int, ratio: float) -> None:
+    beams = np.zeros(len(weights) + 1, BEAM)
+    beams["blank"][:-1] = weights
+    beams["node"][:-1] = range(len(weights))
+    kept = selected(beams, len(weights), width, ratio, np.zeros(len(weights)))
+    floor = max(max(weights) * ratio, 5e-324)
+    expected = sorted((weight for weight in weights if weight >= floor), reverse=True)[:width]
+    assert sorted(beams["blank"][:kept].tolist(), reverse=True) == expected
+    assert len(set(beams["node"][:kept].tolist())) == kept
+    if kept:
+        assert beams["blank"][0] == max(weights)
+
+
+def test_words_of_large_alphabets_are_decoded() -> None:
+    first, second, space = LARGE.symbols[7], LARGE.symbols[250], " "
+    alphabet = Alphabet((*LARGE.symbols, space))
+    lm = random_lm(0, (first + second, second + first))
+    text = f"{first}{second} {second}{first}"
+    rows = np.full((len(text), alphabet.size), np.log(0.1 / (alphabet.size - 1)), np.float32)
+    rows[np.arange(len(text)), alphabet.encode(text)] = np.log(0.9)
+    assert BeamSearchDecoder(alphabet, lm).decode(rows).text == text

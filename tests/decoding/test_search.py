@@ -1,0 +1,150 @@
+"""The beam search against the enumeration of all alignments, wide enough to be exact."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pytest
+from brute_force import Reference, acoustic_scores, best_alignment, random_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_lm import ToyLm, random_lm
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.results import Hypothesis
+
+SMALL = Alphabet((" ", "a", "b"))
+SPACELESS = Alphabet(("a", "b"))
+seeds = st.integers(0, 2**32 - 1)
+frame_counts = st.integers(1, 5)
+penalties = st.sampled_from([0.0, 1.5])
+phrases = st.lists(st.sampled_from(["a", "b", "ab", "ba", "bb"]), min_size=1, max_size=2)
+hot_words = st.dictionaries(phrases.map(" ".join), st.floats(-3, 3), max_size=4)
+
+
+WORDS = ("a", "ab", "ba", "bab")
+CHARACTERS = ("a", "b", "|")
+
+
+def exact(
+    alphabet: Alphabet = SMALL, lm: ToyLm | None = None, penalty: float = 0.0
+) -> BeamSearchDecoder:
+    """Return a decoder that drops nothing."""
+    return BeamSearchDecoder(
+        alphabet,
+        lm,
+        frame_seconds=1.0,
+        beam_width=2000,
+        beam_threshold=np.inf,
+        token_floor=-np.inf,
+        unknown_word_penalty=penalty,
+        merge="prefix",
+    )
+
+
+def reference(lm: ToyLm, penalty: float, hot_words: Mapping[str, float]) -> Reference:
+    return Reference(
+        SMALL,
+        lexicon=frozenset(lm.vocabulary),
+        lm=lm.log_probability,
+        alpha=lm.alpha,
+        beta=lm.beta,
+        penalty=penalty,
+        hot_words=hot_words,
+    )
+
+
+def scores(found: Iterable[Hypothesis]) -> dict[str, tuple[float, float, float]]:
+    return {h.transcript.text: (h.acoustic_score, h.lm_score, h.hot_word_score) for h in found}
+
+
+def close(expected: Mapping[str, tuple[float, float, float]]) -> dict[str, object]:
+    return {text: pytest.approx(parts, abs=1e-5) for text, parts in expected.items()}
+
+
+@settings(deadline=None)
+@given(seeds, frame_counts, st.sampled_from([SMALL, SPACELESS]))
+def test_every_text_has_the_sum_of_its_alignments(
+    seed: int, frames: int, alphabet: Alphabet
+) -> None:
+    rows = random_rows(seed, frames, alphabet.size)
+    expected = acoustic_scores(rows, alphabet)
+    found = exact(alphabet).decode_n_best(rows, 10_000)
+    assert {h.transcript.text: h.score for h in found} == pytest.approx(expected, abs=1e-5)
+    assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+    assert all(h.acoustic_score == h.score and h.lm_score == h.hot_word_score == 0 for h in found)
+
+
+@settings(deadline=None)
+@given(seeds, frame_counts)
+def test_times_are_those_of_the_best_alignment(seed: int, frames: int) -> None:
+    rows = random_rows(seed, frames, SMALL.size, sharpness=3.0)
+    found = exact().decode_n_best(rows, 1)[0]
+    path = best_alignment(rows, found.transcript.text, SMALL)
+    ends = list(itertools.accumulate(len(list(run)) for _, run in itertools.groupby(path)))
+    runs = [
+        (SMALL.symbols[symbol], float(end - len(list(run))), float(end))
+        for (symbol, run), end in zip(itertools.groupby(path), ends, strict=True)
+        if symbol != SMALL.blank_id
+    ]
+    letters = [(c.text, c.start, c.end) for c in found.characters if c.text != " "]
+    assert letters == [run for run in runs if run[0] != " "]
+    for word in found.transcript.words:
+        frames_of = list(range(int(word.start), int(word.end)))
+        assert path[frames_of[0]] == SMALL.encode(word.text[0])[0]
+        assert path[frames_of[-1]] == SMALL.encode(word.text[-1])[0]
+        written = [np.exp(rows[f, path[f]]) for f in frames_of if path[f] != SMALL.blank_id]
+        assert word.confidence == pytest.approx(np.mean(written), abs=1e-5)
+
+
+@settings(deadline=None)
+@given(seeds, frame_counts, penalties)
+def test_words_are_scored_by_the_language_model(seed: int, frames: int, penalty: float) -> None:
+    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORDS)
+    found = exact(lm=lm, penalty=penalty).decode_n_best(rows, 10_000)
+    assert scores(found) == close(reference(lm, penalty, {}).scores(rows))
+
+
+@settings(deadline=None)
+@given(seeds, frame_counts)
+def test_characters_are_scored_by_a_model_of_characters(seed: int, frames: int) -> None:
+    rows, lm = random_rows(seed, frames, SPACELESS.size), random_lm(seed, CHARACTERS)
+    expected = Reference(
+        SPACELESS, lm=lm.log_probability, of_characters=True, alpha=lm.alpha, beta=lm.beta
+    )
+    found = exact(SPACELESS, lm).decode_n_best(rows, 10_000)
+    assert scores(found) == close(expected.scores(rows))
+
+
+def test_a_model_of_characters_scores_spaces() -> None:
+    rows = np.full((3, SMALL.size), -50.0, np.float32)
+    rows[[0, 1, 2], SMALL.encode("a b")] = 0.0
+    lm = random_lm(1, CHARACTERS)
+    found = exact(lm=lm).decode_n_best(rows, 1)[0]
+    steps = zip(["", "a", "a|", "a|b"], ["a", "|", "b", "</s>"], strict=True)
+    expected = 3 * lm.beta + lm.alpha * sum(lm.log_probability(*step) for step in steps)
+    assert found.transcript.text == "a b"
+    assert found.lm_score == pytest.approx(expected, abs=1e-5)
+
+
+@settings(deadline=None)
+@given(seeds, frame_counts, hot_words)
+def test_hot_words_without_a_language_model(
+    seed: int, frames: int, hot_words: dict[str, float]
+) -> None:
+    rows = random_rows(seed, frames, SMALL.size)
+    found = exact().decode_n_best(rows, 10_000, hot_words)
+    assert scores(found) == close(Reference(SMALL, hot_words=hot_words).scores(rows))
+
+
+@settings(deadline=None)
+@given(seeds, frame_counts, penalties, hot_words)
+def test_hot_words_with_a_language_model(
+    seed: int, frames: int, penalty: float, hot_words: dict[str, float]
+) -> None:
+    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORDS)
+    found = exact(lm=lm, penalty=penalty).decode_n_best(rows, 10_000, hot_words)
+    assert scores(found) == close(reference(lm, penalty, hot_words).scores(rows))

@@ -1,0 +1,98 @@
+"""Scores are those of KenLM itself."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import kenlm
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lm_models import arbitrary, estimated, texts
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm.arpa import ArpaModel
+from plainspeech.lm.arpa_writer import write_arpa
+from plainspeech.lm.scorer import Scorer
+
+SENTENCES = st.lists(
+    st.lists(st.sampled_from([f"w{index}" for index in range(9)]), max_size=10),
+    min_size=1,
+    max_size=8,
+)
+
+
+def kenlm_scores(model: kenlm.Model, words: Sequence[str], bos: bool, eos: bool) -> list[float]:
+    """Return natural logarithms."""
+    found = model.full_scores(" ".join(words), bos=bos, eos=eos)
+    return [log10 * math.log(10) for log10, _, _ in found]
+
+
+def written(model: ArpaModel, folder: str) -> Path:
+    path = Path(folder) / "model.arpa"
+    write_arpa(path, model.vocabulary, model.levels)
+    return path
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    SENTENCES,
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_model(
+    seed: int, sizes: list[int], sentences: list[list[str]], bos: bool, eos: bool
+) -> None:
+    # w7 and w8 are not in the vocabulary.
+    model = arbitrary(np.random.default_rng(seed), 7, sizes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(model, folder)
+        theirs = kenlm.Model(str(path))
+        scorers = [Scorer.from_arpa(path), Scorer.from_kenlm(path, model.vocabulary[3:])]
+        for sentence in sentences:
+            expected = kenlm_scores(theirs, sentence, bos, eos)
+            for scorer in scorers:
+                ours = scorer.log_probabilities(sentence, bos, eos)
+                np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts, texts)
+def test_estimated_models(text: list[list[str]], others: list[list[str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(estimated(text, Path(folder), (0, 0, 1, 1)), folder)
+        scorer = Scorer.from_arpa(path)
+        if scorer.order == 1:
+            return  # which KenLM does not read
+        theirs = kenlm.Model(str(path))
+        for sentence in others:
+            expected = kenlm_scores(theirs, sentence, True, True)
+            np.testing.assert_allclose(
+                scorer.log_probabilities(sentence), expected, rtol=1e-4, atol=1e-4
+            )
+            assert scorer.score(sentence) == pytest.approx(sum(expected), rel=1e-4, abs=1e-3)
+
+
+def test_threads_share_what_kenlm_answered(tmp_path: Path) -> None:
+    model = arbitrary(np.random.default_rng(5), 40, [400, 900])
+    path = written(model, str(tmp_path))
+    words = model.vocabulary[3:]
+    flat, asking = Scorer.from_arpa(path), Scorer.from_kenlm(path, words)
+    rng = np.random.default_rng(6)
+    sentences = [[words[i] for i in rng.integers(0, 40, 30)] for _ in range(300)]
+    with ThreadPoolExecutor(4) as pool:
+        asked = list(pool.map(asking.score, sentences * 2))
+    np.testing.assert_allclose(asked, [flat.score(s) for s in sentences * 2], rtol=1e-5)
+
+
+def test_what_kenlm_cannot_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.binary").write_bytes(b"no model")
+    with pytest.raises(PlainspeechError, match=r"m\.binary: KenLM cannot read it"):
+        Scorer.from_kenlm(tmp_path / "m.binary", ["a"])

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lm_models import arbitrary
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm.arpa import LN10, read_arpa
+from plainspeech.lm.arpa_writer import write_arpa
+
+ARPA = """\
+a line before
+
+\\data\\
+ngram 1=5
+ngram 2=3
+ngram 3=1
+
+\\1-grams:
+-1.5\t<unk>
+0\t<s>\t-0.5
+-1\t</s>
+-0.75\tthe\t-0.25
+-1.25\tcafé\t0.125
+
+\\2-grams:
+-0.5\t<s> the\t-0.3
+-0.25\tthe café
+-0.125\tcafé </s>\t0
+
+\\3-grams:
+-0.0625\t<s> the café
+
+\\end\\
+"""
+
+
+def read(text: str, folder: Path) -> str:
+    """Return what reading ``text`` complains of."""
+    (folder / "m.arpa").write_text(text, encoding="utf-8")
+    with pytest.raises(PlainspeechError) as caught:
+        read_arpa(folder / "m.arpa")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(folder / "m.arpa"))
+    return message.removeprefix(str(folder / "m.arpa"))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_reads_natural_logarithms(tmp_path: Path, compressed: bool) -> None:
+    content = ARPA.encode()
+    path = tmp_path / "m.arpa"
+    path.write_bytes(gzip.compress(content) if compressed else content)
+    model = read_arpa(path)
+    assert model.vocabulary == ["<unk>", "<s>", "</s>", "the", "café"]
+    unigrams, bigrams, trigrams = model.levels
+    np.testing.assert_allclose(unigrams.probabilities / LN10, [-1.5, 0, -1, -0.75, -1.25])
+    np.testing.assert_allclose(unigrams.backoffs / LN10, [0, -0.5, 0, -0.25, 0.125])
+    assert bigrams.contexts.tolist() == [1, 3, 4]
+    assert bigrams.words.tolist() == [3, 4, 2]
+    assert (trigrams.contexts.tolist(), trigrams.words.tolist()) == ([0], [4])
+    np.testing.assert_allclose(trigrams.probabilities / LN10, [-0.0625])
+
+
+def test_given_ids_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "m.arpa").write_text(ARPA, encoding="utf-8")
+    vocabulary = ["<unk>", "<s>", "</s>", "café", "the"]
+    model = read_arpa(tmp_path / "m.arpa", vocabulary)
+    assert model.vocabulary == vocabulary
+    np.testing.assert_allclose(model.levels[0].probabilities[3:] / LN10, [-1.25, -0.75])
+    assert model.levels[1].words.tolist() == [4, 2, 3]
+
+
+def test_a_model_without_unknown_word_gives_it_what_kenlm_does(tmp_path: Path) -> None:
+    text = ARPA.replace("ngram 1=5", "ngram 1=4").replace("-1.5\t<unk>\n", "")
+    (tmp_path / "m.arpa").write_text(text, encoding="utf-8")
+    assert read_arpa(tmp_path / "m.arpa").levels[0].probabilities[0] == np.float32(-100 * LN10)
+
+
+@pytest.mark.parametrize("lines", range(len(ARPA.splitlines())))
+def test_a_cut_file_is_named_with_the_line(tmp_path: Path, lines: int) -> None:
+    cut = "".join(ARPA.splitlines(keepends=True)[:lines])
+    says = read(cut, tmp_path)
+    assert says == f", line {lines + 1}: the ARPA file ends here, before \\end\\; it is cut"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, len(ARPA.encode()) - 6))
+def test_no_cut_is_passed_over(tmp_path_factory: pytest.TempPathFactory, size: int) -> None:
+    path = tmp_path_factory.mktemp("cut") / "m.arpa"
+    path.write_bytes(ARPA.encode()[:size])
+    with pytest.raises(PlainspeechError, match=r"m\.arpa, line \d+: "):
+        read_arpa(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("ngram 2=3", "ngram 3=3", ", line 5: 'ngram 2=COUNT' or an empty line should come here"),
+        ("ngram 1=5", "ngram 1=6", ", line 14: one of the 6 n-grams of 1 words should come here"),
+        ("ngram 1=5", "ngram 1=4", ", line 13: \\2-grams: should come here"),
+        ("ngram 3=1", "ngram 3=0", ", line 21: \\end\\ should come here; "),
+        ("-0.25\tthe", "x\tthe", ", line 17: a logarithm is no number"),
+        ("-0.25\tthe", "0.25\tthe", ", line 17: this is no logarithm of a probability"),
+        ("-0.25\tthe", "nan\tthe", ", line 17: this is no logarithm of a probability"),
+        ("\t-0.25", "\tinf", ", line 12: this is no logarithm of a probability"),
+        ("the café\n-0.125", "the tea\n-0.125", ", line 17: 'tea' is not among the unigrams"),
+        ("-1\t</s>", "-1\tend", ", line 13: the unigrams lack </s>"),
+        ("<s> the café", "the café </s> x y", ", line 21: one of the 1 n-grams of 3 words"),
+        ("<s> the café", "the the café", ", line 21: the context 'the the' of this n-gram is not"),
+        ("café </s>\t0", "the café", ", line 18: one of the n-grams of 2 words before this line"),
+        ("-1.25\tcafé", "-1.25\tthe", ", line 12: this word is listed twice"),
+        ("\\data\\", "data", ", line 24: the ARPA file ends here"),
+    ],
+)
+def test_faults_are_named_with_the_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert ARPA.count(old) == 1
+    assert read(ARPA.replace(old, new), tmp_path).startswith(says)
+
+
+def test_what_is_no_arpa_is_not_read_to_its_end(tmp_path: Path) -> None:
+    says = read("no model\n" * 5000, tmp_path)
+    assert says == ", line 1000: this is no ARPA file: it has no \\data\\"
+
+
+def test_a_broken_gzip_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "m.arpa.gz").write_bytes(gzip.compress(ARPA.encode())[:-20])
+    with pytest.raises(PlainspeechError, match=r"m\.arpa\.gz: cannot be read: .*end-of-stream"):
+        read_arpa(tmp_path / "m.arpa.gz")
+    with pytest.raises(PlainspeechError, match=r"none\.arpa: cannot be read: No such file"):
+        read_arpa(tmp_path / "none.arpa")
+
+
+def test_words_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.arpa").write_bytes(ARPA.encode("latin-1"))
+    with pytest.raises(PlainspeechError, match=r"m\.arpa, line 13: .* not UTF-8"):
+        read_arpa(tmp_path / "m.arpa")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.integers(1, 30), max_size=3))
+def test_what_is_written_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, sizes: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("arpa") / "m.arpa"
+    model = arbitrary(np.random.default_rng(seed), 6, sizes)
+    write_arpa(path, model.vocabulary, model.levels)
+    again = read_arpa(path)
+    assert again.vocabulary == model.vocabulary
+    for level, expected in zip(again.levels, model.levels, strict=True):
+        np.testing.assert_array_equal(level.contexts, expected.contexts)
+        np.testing.assert_array_equal(level.words, expected.words)
+        np.testing.assert_allclose(level.probabilities, expected.probabilities, rtol=1e-6)
+        np.testing.assert_allclose(level.backoffs, expected.backoffs, rtol=1e-6)

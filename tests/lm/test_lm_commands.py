@@ -1,0 +1,79 @@
+"""``plainspeech lm`` as it is typed."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from lm_models import TEXT
+from typer.testing import CliRunner, Result
+
+from plainspeech.cli.lm import app
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm.scorer import Scorer
+
+
+def run(*words: object) -> Result:
+    """Return what was printed; errors are raised as the command raises them."""
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.gz"
+    path.write_bytes(gzip.compress(TEXT.upper().encode()))
+    return path
+
+
+def test_build_info_and_score(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "held").write_text("A cat on the sofa.\n")
+    options = ["--order", 3, "--prune", "0,0,1", "--held-out", tmp_path / "held"]
+    told = run("build", text, "-o", tmp_path / "s", "--arpa", tmp_path / "m.arpa", *options)
+    assert "held: perplexity " in told.stderr
+    assert "1 of 5 words (20.00 %) are not in the vocabulary" in told.stderr
+    scorer = Scorer.load(tmp_path / "s")
+    assert scorer.order == Scorer.load(tmp_path / "m.arpa").order == 3
+    shown = run("info", tmp_path / "s").stdout
+    for part in ("order", "11 words", "0.75, 1.85", "text.gz", "prune", "0, 0, 1"):
+        assert part in shown
+    scored = run("score", tmp_path / "s", tmp_path / "held")
+    probability, sentence = scored.stdout.rstrip("\n").split("\t")
+    assert sentence == "a cat on the sofa"
+    assert float(probability) == pytest.approx(scorer.score(sentence.split()), abs=1e-4)
+    assert "held: perplexity " in scored.stderr
+    assert run("score", "--summary", tmp_path / "s", tmp_path / "held").stdout == ""
+
+
+def test_models_of_others_can_be_packaged(text: Path, tmp_path: Path) -> None:
+    arpa, words = tmp_path / "m.arpa", tmp_path / "words"
+    run("build", text, "-o", tmp_path / "s", "--arpa", arpa)
+    words.write_text("<s> the cat\ncat elephant")
+    assert "11 words" in run("package", arpa, "-o", tmp_path / "flat").stderr
+    assert "3 words" in run("package", arpa, "-o", tmp_path / "asking", "--words", words).stderr
+    scores = [Scorer.load(tmp_path / name).score(["the"]) for name in ("s", "flat", "asking")]
+    assert scores[0] == scores[1] == pytest.approx(scores[2], abs=0.2)
+
+
+def test_the_vocabulary_and_the_alphabet_can_be_chosen(text: Path, tmp_path: Path) -> None:
+    run("build", text, "-o", tmp_path / "s", "--order", 2, "--words", 2, "--alphabet", "aco th")
+    assert set(Scorer.load(tmp_path / "s").words) == {"th", "o"}  # of the, on and dog
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--prune", "0,x"], "prune: '0,x' is no list of counts"),
+        (["--order", "9"], "order: 9 is not in 1 to 6"),
+        (["--estimator", "srilm"], "estimator: 'srilm' is none; there are: auto, builtin, lmplz"),
+        (["--held-out", "none"], "none: no such file"),
+    ],
+)
+def test_bad_options_are_named_before_anything_is_written(
+    text: Path, tmp_path: Path, options: list[str], says: str
+) -> None:
+    with pytest.raises(PlainspeechError, match=says):
+        run("build", text, "-o", tmp_path / "s", *options)
+    assert not (tmp_path / "s").exists()

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lm_models import TEXT, estimated
+
+from plainspeech.alphabet import ENGLISH
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm.arpa_writer import write_arpa
+from plainspeech.lm.package import set_weights, write_kenlm_scorer, write_scorer
+from plainspeech.lm.packing import QUANTUM
+from plainspeech.lm.perplexity import predict
+from plainspeech.lm.scorer import Scorer
+from plainspeech.lm.text import read_sentences
+
+SENTENCE = ["the", "cat", "sat", "on", "the", "mat"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A scorer."""
+    model = estimated([line.split() for line in TEXT.splitlines()], tmp_path)
+    write_arpa(tmp_path / "m.arpa", model.vocabulary, model.levels)
+    write_scorer(tmp_path / "s", model.vocabulary, model.levels, {"words": 49}, 0.5, 1.25)
+    return tmp_path / "s"
+
+
+def test_a_folder_a_zip_and_an_arpa_file_are_the_same_model(folder: Path) -> None:
+    archive = shutil.make_archive(str(folder), "zip", folder.parent, folder.name)
+    whole = Scorer.load(folder.parent / "m.arpa")
+    for path in (folder, archive):
+        scorer = Scorer.load(path)
+        assert (scorer.order, scorer.alpha, scorer.beta) == (3, 0.5, 1.25)
+        assert scorer.source == {"words": 49, "ngrams": [len(whole.vocabulary), 28, 37]}
+        assert scorer.vocabulary == whole.vocabulary
+        assert scorer.words[:2] == ["the", "cat"]
+        ours, exact = scorer.log_probabilities(SENTENCE), whole.log_probabilities(SENTENCE)
+        # A probability and two back-offs at most, each rounded.
+        np.testing.assert_allclose(ours, exact, atol=1.5 * QUANTUM)
+
+
+def test_beginning_and_end_count(folder: Path) -> None:
+    scorer = Scorer.load(folder)
+    assert len(scorer.log_probabilities(SENTENCE)) == 7
+    assert len(scorer.log_probabilities(SENTENCE, eos=False)) == 6
+    assert scorer.score(["the"], eos=False) > scorer.score(["the"], bos=False, eos=False)
+    assert scorer.score([]) == pytest.approx(float(scorer.log_probabilities([])[0]))
+    assert scorer.ids(["the", "elephant"]).tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("name", ["words.txt", "ngrams.npz", "scorer.json"])
+def test_a_changed_byte_in_any_file_is_found(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(PlainspeechError, match=rf"{name}.* is damaged"):
+        Scorer.load(folder)
+
+
+@pytest.mark.parametrize("name", ["words.txt", "ngrams.npz", "scorer.json"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(PlainspeechError, match=f"s: is no scorer: {name} is missing"):
+        Scorer.load(folder)
+
+
+def test_another_format_and_things_that_are_no_scorer(folder: Path, tmp_path: Path) -> None:
+    record = json.loads((folder / "scorer.json").read_text())
+    (folder / "scorer.json").write_text(json.dumps({**record, "format": 2}))
+    with pytest.raises(PlainspeechError, match="has the format 2, this plainspeech reads 1"):
+        Scorer.load(folder)
+    with pytest.raises(PlainspeechError, match="none: no such scorer"):
+        Scorer.load(tmp_path / "none")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(PlainspeechError, match="file: is no scorer: neither a folder nor a zip"):
+        Scorer.load(tmp_path / "file")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "f").write_text("x")
+    with pytest.raises(PlainspeechError, match="other: exists and is no scorer"):
+        write_scorer(tmp_path / "other", [], [], {})
+
+
+@pytest.fixture
+def asking(folder: Path) -> Path:
+    """A scorer that asks KenLM."""
+    path, model = folder.parent / "asking", folder.parent / "m.arpa"
+    write_kenlm_scorer(path, Scorer.load(model).vocabulary, model, 3, {"model": "m.arpa"})
+    return path
+
+
+def test_a_scorer_may_ask_kenlm(asking: Path) -> None:
+    scorer, flat = Scorer.load(asking), Scorer.load(asking.parent / "m.arpa")
+    assert (scorer.order, scorer.source) == (3, {"model": "m.arpa"})
+    assert scorer.score(SENTENCE) == pytest.approx(flat.score(SENTENCE), rel=1e-5)
+    assert scorer.score(["elephant"]) == pytest.approx(flat.score(["elephant"]), rel=1e-5)
+
+
+def test_a_changed_or_missing_model_of_kenlm_is_found(asking: Path) -> None:
+    with (asking / "model.kenlm").open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(PlainspeechError, match=r"asking: model\.kenlm is damaged"):
+        Scorer.load(asking)
+    (asking / "model.kenlm").unlink()
+    with pytest.raises(PlainspeechError, match=r"model\.kenlm: cannot be read: No such file"):
+        Scorer.load(asking)
+
+
+def test_kenlm_reads_no_zip(asking: Path) -> None:
+    archive = shutil.make_archive(str(asking), "zip", asking)
+    with pytest.raises(PlainspeechError, match=r"asking\.zip: KenLM reads from a folder only"):
+        Scorer.load(archive)
+
+
+def test_weights_can_be_changed(folder: Path) -> None:
+    set_weights(folder, 0.9, -1.0)
+    scorer = Scorer.load(folder)
+    assert (scorer.alpha, scorer.beta) == (0.9, -1.0)
+
+
+def test_perplexity_is_of_the_known_words(folder: Path) -> None:
+    scorer = Scorer.load(folder)
+    told = predict(scorer, [["the", "elephant", "sat"], ["the"]])
+    assert (told.words, told.unknown, told.predicted) == (4, 1, 5)
+    first = scorer.log_probabilities(["the", "elephant", "sat"])
+    known = first[0] + first[2] + first[3] + scorer.score(["the"])
+    assert told.perplexity == pytest.approx(np.exp(-known / 5), rel=1e-5)
+    assert told.unknown_rate == 0.25
+    assert np.isnan(predict(scorer, []).perplexity)
+
+
+def test_text_is_normalised_and_decompressed(tmp_path: Path) -> None:
+    text = "The Café,  on the   MAT.\n\n?!\nit’s plain\n"
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "a.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "a.xz").write_bytes(lzma.compress(text.encode()))
+    for name in ("a.txt", "a.gz", "a.xz"):
+        assert list(read_sentences([tmp_path / name], ENGLISH)) == [
+            ["the", "cafe", "on", "the", "mat"],
+            ["it's", "plain"],
+        ]
+
+
+def test_texts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes("fine\ncafé".encode("latin-1"))
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"words " * 100)[:-9])
+    (tmp_path / "cut.xz").write_bytes(lzma.compress(b"words " * 100)[:-9])
+    (tmp_path / "plain.xz").write_bytes(b"words")
+    for name, says in {
+        "latin": "latin, line 2: is not UTF-8",
+        "cut.gz": "cut.gz: cannot be read: ",
+        "cut.xz": "cut.xz: cannot be read: ",
+        "plain.xz": "plain.xz: cannot be read: ",
+        "none": "none: cannot be read: No such file",
+    }.items():
+        with pytest.raises(PlainspeechError, match=says):
+            list(read_sentences([tmp_path / name], ENGLISH))
