@@ -10,10 +10,11 @@ import pytest
 from brute_force import random_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_lm import ToyLm, random_lm
+from toy_lm import Ngram, ToyLm, random_lm
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.settings import Merge
 from plainspeech.errors import PlainspeechError
 
 Array = npt.NDArray[np.float32]
@@ -128,8 +129,9 @@ def test_texts_that_nothing_to_come_can_tell_apart_are_one_in_state_mode() -> No
     rows = np.full((3, SMALL.size), -30.0, np.float32)
     rows[0, SMALL.encode("ab")] = np.log([0.6, 0.4])
     rows[[1, 2], SMALL.encode(" b")] = 0.0
-    unigrams = {(word,): -1.0 for word in lm.vocabulary}
+    unigrams: dict[Ngram, float] = {(word,): -1.0 for word in lm.vocabulary}
     flat = ToyLm(lm.vocabulary, unigrams, lm.backoffs)
+    merge: Merge
     for merge, expected in (("prefix", texts), ("state", texts[:1])):
         decoder = BeamSearchDecoder(SMALL, flat, merge=merge)
         found = decoder.decode_n_best(rows, 10)

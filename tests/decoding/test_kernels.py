@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from brute_force import random_rows
@@ -23,8 +25,8 @@ from plainspeech.errors import PlainspeechError
 SMALL = Alphabet((" ", "a", "b"))
 LARGE = Alphabet(tuple(chr(0x4E00 + index) for index in range(300)))
 # Only compiled code can call these.
-considered = part(lambda row, setup, state: consider(row, setup, state))
-selected = part(
+considered: Any = part(lambda row, setup, state: consider(row, setup, state))
+selected: Any = part(
     lambda beams, count, width, ratio, weights: select(beams, count, width, ratio, weights)
 )
 seeds = st.integers(0, 2**32 - 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import kenlm
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lm_models import arbitrary, estimated, texts
 
@@ -65,6 +65,8 @@ def test_any_model(
 
 @settings(max_examples=25, deadline=None)
 @given(texts, texts)
+# A text that Chen and Goodman's formula gives a discount of zero.
+@example([list("a"), list("aa"), list("ae"), list("bcb"), list("daabdd"), list("bbaacba")], [["a"]])
 def test_estimated_models(text: list[list[str]], others: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = written(estimated(text, Path(folder), (0, 0, 1, 1)), folder)

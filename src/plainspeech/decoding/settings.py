@@ -41,10 +41,10 @@ class BeamSettings:
     alpha: float = 0.5
     beta: float = 1.0
     beam_width: int = 100
-    beam_threshold: float = 12.0
+    beam_threshold: float = 10.0
     cutoff_prob: float = 1.0
     cutoff_top_n: int = 40
-    token_floor: float = -8.0
+    token_floor: float = -6.0
     unknown_word_penalty: float = 0.0
     merge: Merge = "state"
 

@@ -118,7 +118,8 @@ def _discounts(adjusted: Rows) -> Doubles:
         return _FALLBACK
     k = np.arange(1, 4)
     discounts = k - (k + 1) * n[1] / (n[1] + 2 * n[2]) * n[2:5] / n[1:4]
-    if (discounts < 0).any() or (discounts > k).any():
+    # Where lmplz takes a discount of zero, nothing may be left for the words that were not seen.
+    if (discounts <= 0).any() or (discounts > k).any():
         return _FALLBACK
     return np.array([0.0, *discounts])
 

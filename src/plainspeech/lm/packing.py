@@ -1,4 +1,4 @@
-"""A model in few bytes: about three for an n-gram.
+"""A model in few bytes: about two for an n-gram.
 
 The n-grams are sorted, so that a context is told once, by how many n-grams it has, and a word by
 how far it is from the one before it. Logarithms are rounded to `QUANTUM`. All numbers are cut into

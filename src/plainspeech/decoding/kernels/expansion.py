@@ -71,7 +71,7 @@ def expand(
             if extend(old, symbol, arriving, floor, new, setup, lexicon, tables, phrases):
                 best = max(best, new.symbol)
                 count = merge(news, count, slots, state)
-    return count
+    return count  # type: ignore[no-any-return]
 
 
 @part

@@ -11,6 +11,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+_njit: Any = numba.njit  # takes options that its annotations leave out
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -21,9 +23,9 @@ def kernel(function: Function) -> Function:
     """
     options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
     try:
-        compiled = numba.njit(cache=True, **options)(function)
+        compiled = _njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        compiled = numba.njit(**options)(function)
+        compiled = _njit(**options)(function)
     return cast(Function, compiled)
 
 
@@ -34,13 +36,13 @@ def routine(function: Function) -> Function:
     call it.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-    compiled = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    compiled = _njit(nogil=True, error_model="numpy", **options)(function)
     return cast(Function, compiled)
 
 
 def part(function: Function) -> Function:
     """Have ``function`` compiled at each place where it is called, for what is often called."""
-    compiled = numba.njit(nogil=True, error_model="numpy", inline="always")(function)
+    compiled = _njit(nogil=True, error_model="numpy", inline="always")(function)
     return cast(Function, compiled)
 
 

@@ -55,7 +55,7 @@ def _state_key(context: int, lexical: int, hot_node: int, last: int) -> Any:
 
 
 @kernel
-def look_ahead(lexicon: Trie, parents: Ints, tables: NGramTables) -> None:
+def look_ahead(lexicon: Trie, parents: Ints, tables: Any) -> None:
     """Fill in ``ahead`` of the lexicon's nodes."""
     nodes = lexicon.nodes
     for node in range(len(parents)):

@@ -25,7 +25,7 @@ def ones(bits: Any) -> int:
     bits = bits - ((bits >> _ONE) & _PAIRS)
     bits = (bits & _FOURS) + ((bits >> _TWO) & _FOURS)
     bits = (bits + (bits >> _FOUR)) & _BYTES
-    return integer((bits * _SUM) >> _TOP_BYTE)
+    return integer((bits * _SUM) >> _TOP_BYTE)  # type: ignore[no-any-return]
 
 
 @part
@@ -36,7 +36,7 @@ def child(trie: Trie, node: int, symbol: int) -> int:
     if (here.mask & bit) == 0:
         return NONE
     if len(trie.symbols) == 0:
-        return integer(here.first) + ones(here.mask & (bit - _ONE))
+        return integer(here.first) + ones(here.mask & (bit - _ONE))  # type: ignore[no-any-return]
     end = integer(trie.nodes[node + 1].first)
     low, high = integer(here.first), end
     while low < high:
