@@ -16,20 +16,21 @@ import pytest
 import plainspeech
 
 SOURCE = Path(plainspeech.__file__).parent
-BASE = {"alphabet", "audio", "containers", "errors", "features", "files", "transcript"}
-TRANSCRIBES = BASE | {"decoding", "runtime", "serving"}
+BASE = {"alphabet", "artifact", "audio", "containers", "errors", "features", "files", "transcript"}
+TRANSCRIBES = BASE | {"decoding", "lm", "runtime", "serving"}
 TRAINS = {"torch", "plainspeech.training", "plainspeech.model", "plainspeech.data"}
 
 ALLOWED = {
     "alphabet": {"errors"},
+    "artifact": {"errors", "files"},
     "audio": {"containers", "errors"},
     "containers": {"errors"},
     "errors": set(),
     "features": {"errors"},
     "files": set(),
     "transcript": set(),
-    "decoding": BASE,
     "lm": BASE,
+    "decoding": BASE | {"lm"},
     "runtime": BASE | {"decoding"},
     "serving": BASE | {"decoding", "runtime"},
     "data": BASE,

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.artifact.record import LARGEST_RECORD, Record
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime.bundle import Bundle, write_bundle
-from plainspeech.runtime.record import LARGEST_RECORD, Record
 
 MakeBundle = Callable[[Path], Path]
 PARTS = ("alphabet", "features", "frame_seconds", "card", "model")

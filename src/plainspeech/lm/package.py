@@ -20,13 +20,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+from plainspeech.artifact.contents import describe, listing, read_listed
+from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.artifact.storage import Kind, Read, reading, write_folder
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import write_atomically
 from plainspeech.lm.packing import pack, unpack
 from plainspeech.lm.tables import SPECIAL_WORDS, Level
-from plainspeech.runtime.contents import describe, listing, read_listed
-from plainspeech.runtime.record import LARGEST_RECORD, Record
-from plainspeech.runtime.storage import Kind, Read, reading, write_folder
 
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""

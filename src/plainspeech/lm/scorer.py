@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from plainspeech.artifact.storage import Read, reading
 from plainspeech.lm.arpa import read_arpa
 from plainspeech.lm.kenlm import KenLMModel, KenLMTables
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
@@ -24,7 +25,6 @@ from plainspeech.lm.tables import (
     build_tables,
     score,
 )
-from plainspeech.runtime.storage import Read, reading
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.artifact.contents import listing, read_listed
+from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.artifact.storage import MANIFEST, reading, write_folder
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime.contents import listing, read_listed
-from plainspeech.runtime.record import LARGEST_RECORD, Record
-from plainspeech.runtime.storage import MANIFEST, reading, write_folder
 
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""

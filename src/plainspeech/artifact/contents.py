@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plainspeech.artifact.record import Record
+from plainspeech.artifact.storage import Read
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.record import Record
-from plainspeech.runtime.storage import Read
 
 _LARGEST_FILE = 1 << 31  # bytes; what an ONNX file can hold
 _BLOCK = 1 << 20  # bytes
