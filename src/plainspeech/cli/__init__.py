@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
 
 from plainspeech.cli import data, evaluate, lm, model, train, transcribe
+from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
 app = typer.Typer(
@@ -33,5 +33,5 @@ def main() -> None:
     try:
         app()
     except PlainspeechError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
+        stderr().print(f"error: {error}", markup=False)
         sys.exit(1)

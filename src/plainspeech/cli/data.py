@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich import progress
-from rich.console import Console
 from rich.table import Table
 
 from plainspeech.cli.extras import needs
+from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _download(subset: str, folder: Path, mirrors: Sequence[str] | None) -> bool:
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
-    console = _stderr()
+    console = stderr()
     with progress.Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
@@ -108,7 +108,7 @@ def prepare(
 
     utterances, problems = find(sources, track=_track)
     for problem in problems:
-        _stderr().print(f"error: {problem}", markup=False)
+        stderr().print(f"error: {problem}", markup=False)
     if problems and not skip_faulty:
         raise PlainspeechError(
             f"{output}: not written, for {len(problems)} faults (above); mend them, or leave what "
@@ -118,7 +118,7 @@ def prepare(
         raise PlainspeechError(f"{output}: not written, no utterance is left")
     write_manifest(output, utterances)
     hours = sum(utterance.duration for utterance in utterances) / 3600
-    _stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h", markup=False)
+    stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h", markup=False)
 
 
 @app.command()
@@ -138,7 +138,7 @@ def check(
     findings = examine(splits, frame_seconds=frame_seconds, track=_track)
     for finding in findings:
         typer.echo(finding)
-    _stderr().print(_summary(splits, findings))
+    stderr().print(_summary(splits, findings))
     errors = sum(finding.is_error for finding in findings)
     if errors:
         raise PlainspeechError(f"data check: {errors} errors (above)")
@@ -175,12 +175,8 @@ def from_lhotse(cuts: Cuts, manifest: Manifest) -> None:
     write_manifest(manifest, read_cuts(cuts))
 
 
-def _stderr() -> Console:
-    return Console(stderr=True, soft_wrap=True, highlight=False)
-
-
 def _track(items: Iterable[T], total: int) -> Iterable[T]:
-    console = _stderr()
+    console = stderr()
     return progress.track(
         items,
         "Reading recordings",

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from plainspeech.cli.extras import needs
+from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _recognise(recognizer: Recognizer, utterances: list[Utterance]) -> Recogniti
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = stderr()
     with Progress(*columns, console=console, transient=True) as bars:
         bar = bars.add_task("evaluating", total=len(utterances))
 

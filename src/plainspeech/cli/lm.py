@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def build(
     for text in [*texts, *([held_out] if held_out else [])]:
         if not text.is_file():
             raise PlainspeechError(f"{text}: no such file")
-    console = _stderr()
+    console = stderr()
     with console.status("Estimating"):
         model, source = run(texts, settings)
     if arpa:
@@ -114,7 +115,7 @@ def package(
             raise PlainspeechError(f"{words}: cannot be read: {error}") from error
         asking = Scorer.from_kenlm(model, listed)
         write_kenlm_scorer(output, asking.vocabulary, model, asking.order, source)
-    _stderr().print(_summary(output, Scorer.load(output)))
+    stderr().print(_summary(output, Scorer.load(output)))
 
 
 @app.command()
@@ -145,7 +146,7 @@ def score(
         for sentence in () if summary else read_sentences([text], alphabet):
             typer.echo(f"{loaded.score(sentence):.4f}\t{' '.join(sentence)}")
         prediction = predict(loaded, read_sentences([text], alphabet))
-        _stderr().print(f"{text}: {_told(prediction)}", markup=False)
+        stderr().print(f"{text}: {_told(prediction)}", markup=False)
 
 
 def _counts(prune: str | None, order: int) -> tuple[int, ...]:
@@ -189,7 +190,3 @@ def _shown(value: object) -> str:
 
 def _stdout() -> Console:
     return Console(highlight=False, soft_wrap=True)
-
-
-def _stderr() -> Console:
-    return Console(stderr=True, soft_wrap=True, highlight=False)
