@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from plainspeech.alphabet import ENGLISH
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime.bundle import write_bundle
+from plainspeech.runtime.bundle import Bundle
 
 Array = npt.NDArray[np.float32]
 
@@ -85,7 +85,8 @@ def make_tone_bundle() -> Callable[[Path], Path]:
 
     def make(folder: Path) -> Path:
         card = {"name": "tones", "licence": "CC0", "hours": 0}
-        write_bundle(folder, model, ENGLISH, FEATURES, STRIDE * FEATURES.hop_ms / 1000, card)
+        seconds = STRIDE * FEATURES.hop_ms / 1000
+        Bundle(folder, ENGLISH, FEATURES, seconds, card, model).write(folder)
         return folder
 
     return make

@@ -8,6 +8,7 @@ print(model.transcribe("recording.wav").text)
 
 from importlib import metadata as _metadata
 
+from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.transcript import Transcript, Word
@@ -17,4 +18,12 @@ try:
 except _metadata.PackageNotFoundError:
     __version__ = "unknown"  # a source tree on the path, not installed
 
-__all__ = ["PlainspeechError", "Recognizer", "Transcript", "Word", "__version__", "load_model"]
+__all__ = [
+    "BeamSearchDecoder",
+    "PlainspeechError",
+    "Recognizer",
+    "Transcript",
+    "Word",
+    "__version__",
+    "load_model",
+]

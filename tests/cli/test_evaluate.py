@@ -15,6 +15,7 @@ import soundfile
 
 from plainspeech import cli
 from plainspeech.alphabet import ENGLISH
+from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import recognizer
 from plainspeech.runtime.bundle import Bundle
@@ -33,6 +34,7 @@ class Listener:
     """Answers what was heard in the recording that has as many samples."""
 
     bundle = Bundle(Path("fake"), ENGLISH, FeatureSettings(), 0.02, {"name": "listener"}, b"")
+    decoder = GreedyDecoder(bundle.alphabet, bundle.frame_seconds)
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -56,7 +58,7 @@ def place(length: int) -> int:
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch) -> Listener:
     fake = Listener()
-    monkeypatch.setattr(recognizer, "load_model", lambda path: fake)
+    monkeypatch.setattr(recognizer, "load_model", lambda *_: fake)
     return fake
 
 
@@ -219,7 +221,7 @@ def test_the_bundled_model_has_a_name(
 ) -> None:
     loaded: list[Path] = []
 
-    def load(path: Path) -> Listener:
+    def load(path: Path, *_: object) -> Listener:
         loaded.append(path)
         return Listener()
 

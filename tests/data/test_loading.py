@@ -17,7 +17,7 @@ from plainspeech.data.loading import Batch, FeatureSource, Loader
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime.bundle import Bundle, write_bundle
+from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import load_model
 
 Speak = Callable[..., npt.NDArray[np.float32]]
@@ -77,7 +77,7 @@ def test_without_augmentation_features_are_those_of_use_to_the_bit(
 ) -> None:
     """What `Recognizer` hands to its network, whatever the file, is what `Loader` trained on."""
     model = Bundle.load(tone_bundle).model
-    write_bundle(tmp_path / "bundle", model, ENGLISH, SETTINGS, 0.03, {})
+    Bundle(tmp_path, ENGLISH, SETTINGS, 0.03, {}, model).write(tmp_path / "bundle")
     recognizer = load_model(tmp_path / "bundle", threads=1)
     heard: list[dict[str, npt.NDArray[Any]]] = []
     session = recognizer._session

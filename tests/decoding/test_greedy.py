@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.decoding.greedy import decode_greedy, greedy_text
+from plainspeech.decoding.greedy import GreedyDecoder, greedy_text
 from plainspeech.errors import PlainspeechError
 
 Array = npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ def naive(ids: list[int]) -> str:
 
 @given(ids_of_frames)
 def test_the_text_is_the_one_of_the_definition(ids: list[int]) -> None:
-    transcript = decode_greedy(frames(ids), SMALL, 0.03)
+    transcript = GreedyDecoder(SMALL, 0.03).decode(frames(ids))
     assert transcript.text == naive(ids)
     assert greedy_text(frames(ids), SMALL) == transcript.text
     assert transcript.text == " ".join(word.text for word in transcript.words)
@@ -44,7 +44,7 @@ def test_the_text_is_the_one_of_the_definition(ids: list[int]) -> None:
 
 @given(ids_of_frames)
 def test_words_follow_one_another_within_the_audio(ids: list[int]) -> None:
-    transcript = decode_greedy(frames(ids), SMALL, 0.5)
+    transcript = GreedyDecoder(SMALL, 0.5).decode(frames(ids))
     assert transcript.duration == 0.5 * len(ids)
     edges = [edge for word in transcript.words for edge in (word.start, word.end)]
     assert edges == sorted(edges)
@@ -63,7 +63,7 @@ def test_blank_frames_at_the_ends_move_the_times_alone(
     rows = np.random.default_rng(seed).normal(size=(length, SMALL.size)).astype(np.float32)
     rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
     padded = np.concatenate([frames([BLANK] * before), rows, frames([BLANK] * after)])
-    plain, moved = decode_greedy(rows, SMALL, 1.0), decode_greedy(padded, SMALL, 1.0)
+    plain, moved = GreedyDecoder(SMALL, 1.0).decode(rows), GreedyDecoder(SMALL, 1.0).decode(padded)
     assert moved.text == plain.text
     assert [word.start - before for word in moved.words] == [word.start for word in plain.words]
     assert [word.confidence for word in moved.words] == [word.confidence for word in plain.words]
@@ -74,7 +74,7 @@ def test_times_and_confidence_by_hand() -> None:
     ids = [BLANK, a, a, BLANK, b, space, space, BLANK, a, BLANK]
     rows = frames(ids, 0.9)
     rows[4] = frames([b], 0.6)  # two frames of "a" at 0.9 and one of "b" at 0.6
-    first, second = decode_greedy(rows, SMALL, 0.04).words
+    first, second = GreedyDecoder(SMALL, 0.04).decode(rows).words
     assert first.text == "ab"
     assert (first.start, first.end) == pytest.approx((0.04, 0.2))
     assert first.confidence == pytest.approx(0.8)
@@ -86,15 +86,23 @@ def test_times_and_confidence_by_hand() -> None:
 def test_confidence_is_at_most_one() -> None:
     rows = frames([1, 1])
     rows[:, 1] = 1e-6  # a log-softmax may round to just above zero
-    assert decode_greedy(rows, SMALL, 0.03).words[0].confidence == 1.0
+    assert GreedyDecoder(SMALL, 0.03).decode(rows).words[0].confidence == 1.0
 
 
 def test_no_frame_is_no_word() -> None:
-    transcript = decode_greedy(np.empty((0, ENGLISH.size), np.float32), ENGLISH, 0.03)
+    transcript = GreedyDecoder(ENGLISH, 0.03).decode(np.empty((0, ENGLISH.size), np.float32))
     assert (transcript.text, transcript.words, transcript.duration) == ("", (), 0)
 
 
 @pytest.mark.parametrize("shape", [(5, 28), (5, 30), (29,), (1, 5, 29)])
 def test_another_alphabet_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(PlainspeechError, match=r"the alphabet needs \(frames, 29\)"):
-        decode_greedy(np.zeros(shape, np.float32), ENGLISH, 0.03)
+        GreedyDecoder(ENGLISH, 0.03).decode(np.zeros(shape, np.float32))
+
+
+def test_a_batch_is_each_of_it_and_hot_words_are_refused() -> None:
+    decoder = GreedyDecoder(SMALL, 0.03)
+    utterances = [frames([1, 3, 2]), frames([0, 1])]
+    assert decoder.decode_batch(utterances) == [decoder.decode(rows) for rows in utterances]
+    with pytest.raises(PlainspeechError, match="hot words: greedy decoding cannot"):
+        decoder.decode_batch(utterances, 1, {"ab": 1.0})

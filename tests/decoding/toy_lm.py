@@ -27,6 +27,7 @@ class ToyLm:
     backoffs: dict[Ngram, float]
     alpha: float = 0.7
     beta: float = 0.4
+    order: int = 3
 
     def log_probability(self, history: Sequence[str], word: str) -> float:
         known = [w if w in self.vocabulary else "<unk>" for w in ("<s>", *history, word)]

@@ -5,7 +5,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime.bundle import Bundle, write_bundle
+from plainspeech.runtime.bundle import Bundle
 
 MakeBundle = Callable[[Path], Path]
-PARTS = ("alphabet", "features", "frame_seconds", "card", "model")
+PARTS = tuple(f.name for f in fields(Bundle) if f.name != "origin")
 
 
 def content(bundle: Bundle) -> list[Any]:
@@ -46,11 +47,16 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     alphabet = Alphabet(("ä", " ", "b"))
     features = FeatureSettings(bins=40, low_hz=0, high_hz=7_000.5)
     card = {"name": "München", "results": {"dev-clean": {"wer": 0.25}}, "tiny": 1e-7}
-    write_bundle(tmp_path / "b", b"weights", alphabet, features, 0.04, card)
+    settings = BeamSettings(alpha=0.9, beam_width=33)
+    written = Bundle(
+        Path(), alphabet, features, 0.04, card, b"weights", settings, {"words.txt": b"a\n"}
+    )
+    written.write(tmp_path / "b")
     loaded = Bundle.load(tmp_path / "b")
-    assert content(loaded) == [alphabet, features, 0.04, card, b"weights"]
+    assert content(loaded) == content(written)
     assert loaded.origin == tmp_path / "b"
-    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["bundle.json", "model.onnx"]
+    names = [path.name for path in (tmp_path / "b").iterdir()]
+    assert sorted(names) == ["bundle.json", "model.onnx", "scorer"]
 
 
 @pytest.mark.parametrize("top", ["", "english/"])
@@ -69,7 +75,7 @@ def test_other_files_in_the_folder_are_left_alone(
 
 def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
     def write(folder: Path, model: bytes) -> None:
-        write_bundle(folder, model, ENGLISH, FeatureSettings(), 0.03, {})
+        Bundle(folder, ENGLISH, FeatureSettings(), 0.03, {}, model).write(folder)
 
     (tmp_path / "b").mkdir()
     write(tmp_path / "b", b"first")
@@ -108,7 +114,7 @@ def test_a_write_that_fails_leaves_the_old_bundle(
     monkeypatch.setattr(Path, "replace", fail(Path.replace))
     monkeypatch.setattr(Path, "rename", fail(Path.rename))
     with pytest.raises(PlainspeechError, match="b: cannot be written: No space left"):
-        write_bundle(folder, b"new", ENGLISH, FeatureSettings(), 0.03, {})
+        Bundle(folder, ENGLISH, FeatureSettings(), 0.03, {}, b"new").write(folder)
     monkeypatch.undo()
     assert content(Bundle.load(folder)) == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
@@ -201,6 +207,8 @@ def test_a_record_that_is_too_large_is_not_parsed() -> None:
         ({"frame_seconds": 10**400}, "'frame_seconds' is 10+, which is not finite"),
         ({"frame_seconds": True}, "'frame_seconds' is missing or no number"),
         ({"features": {}}, "features: 'sample_rate' is missing or no int"),
+        ({"decoding": {}}, "decoding: 'alpha' is missing or no number"),
+        ({"decoding": {**asdict(BeamSettings()), "beam_width": 0}}, "decoding: beam_width is 0"),
         ({"files": {}}, "does not list model.onnx"),
         ({"files": {"model.onnx": {"sha256": "0", "bytes": 1 << 50}}}, "bytes are beyond"),
         ({"files": {"model.onnx": {"sha256": "0", "bytes": -2}}}, "bytes are beyond"),

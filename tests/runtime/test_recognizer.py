@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,12 @@ from hypothesis import strategies as st
 
 import plainspeech
 from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.artifact.storage import Kind
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import bundle as bundles
 from plainspeech.runtime import recognizer as recognizers
-from plainspeech.runtime.bundle import Bundle, write_bundle
+from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import Recognizer, load_model
 
 Array = npt.NDArray[np.float32]
@@ -127,9 +130,8 @@ def test_a_sample_rate_of_nothing_is_refused(recognizer: Recognizer, spoken: Spe
 
 
 def _bundle(tone_bundle: Path, folder: Path, **changes: object) -> Path:
-    bundle = Bundle.load(tone_bundle)
-    parts = {name: getattr(bundle, name) for name in ("model", "alphabet", "features", "card")}
-    write_bundle(folder, frame_seconds=0.03, **{**parts, **changes})
+    changed: Any = changes
+    replace(Bundle.load(tone_bundle), **changed).write(folder)
     return folder
 
 
@@ -170,6 +172,6 @@ def test_without_a_path_it_is_the_model_of_the_package(
 
 
 def test_a_package_without_a_model_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundles, "MANIFEST", "not-there.json")
+    monkeypatch.setattr(bundles, "BUNDLE", Kind("model bundle", "not-there.json"))
     with pytest.raises(PlainspeechError, match="without a model"):
         load_model()

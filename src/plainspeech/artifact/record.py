@@ -1,4 +1,4 @@
-"""``bundle.json``: JSON that carries its own SHA-256, and is checked key by key."""
+"""Records: JSON that carries its own SHA-256, and is checked key by key."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Record:
     """A JSON object, and the names that messages give it.
 
     Attributes:
-        origin: the bundle.
-        name: the file in the bundle, and the part of it.
+        origin: the folder or zip that it is of.
+        name: the file in there, and the part of it.
         values: what the object holds.
     """
 

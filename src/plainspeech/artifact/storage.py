@@ -14,7 +14,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.files import write_atomically
 
 Read = Callable[[str, int], bytes]
-"""Takes a file's name in the bundle and the most bytes to read of it."""
+"""Takes a file's name in the folder and the most bytes to read of it."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,8 @@ class Kind:
     manifest: str
 
 
-MANIFEST = "bundle.json"
-BUNDLE = Kind("model bundle", MANIFEST)
-
-
 @contextmanager
-def reading(path: Path, kind: Kind = BUNDLE) -> Iterator[Read]:
+def reading(path: Path, kind: Kind) -> Iterator[Read]:
     """Yield what reads the files of the folder or zip ``path``; nothing is unpacked to disk.
 
     Raises:
@@ -54,6 +50,21 @@ def reading(path: Path, kind: Kind = BUNDLE) -> Iterator[Read]:
                     f"{path}: is no {kind.name}: neither a folder nor a zip ({error})"
                 ) from error
             yield lambda name, limit: _read_member(path, kind, archive, name, limit)
+
+
+def from_memory(origin: Path, kind: Kind, files: Mapping[str, bytes]) -> Read:
+    """Return what reads ``files``, by their names, as `reading` does those of a folder.
+
+    Raises:
+        PlainspeechError: later, where there is no such file.
+    """
+
+    def read(name: str, limit: int) -> bytes:
+        if name not in files:
+            raise PlainspeechError(f"{origin}: is no {kind.name}: {name} is missing")
+        return files[name][:limit]
+
+    return read
 
 
 def _read_file(folder: Path, kind: Kind, name: str, limit: int) -> bytes:
@@ -83,7 +94,7 @@ def _top(archive: zipfile.ZipFile, manifest: str) -> str:
     return min(names, key=len, default=manifest)[: -len(manifest)]
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes], kind: Kind = BUNDLE) -> None:
+def write_folder(folder: Path, files: Mapping[str, bytes], kind: Kind) -> None:
     """Write ``files`` as ``folder``, whole or not at all; one of its kind is replaced.
 
     Raises:

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from plainspeech.cli.extras import needs
+from plainspeech.cli.options import DecoderOption, LanguageModelOption
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
@@ -43,6 +44,8 @@ def evaluate(
     manifest: Annotated[
         Path, typer.Argument(help="Manifest, as data prepare writes it.", metavar="MANIFEST")
     ],
+    decoder: DecoderOption = None,
+    language_model: LanguageModelOption = None,
     listing: Annotated[
         int, typer.Option(min=0, help="How many utterances to show, actual against predicted.")
     ] = 5,
@@ -68,7 +71,8 @@ def evaluate(
         from plainspeech.evaluation.record import write_json
         from plainspeech.evaluation.sclite import write_trn
     utterances = read_manifest(manifest)
-    recognizer = load_model(bundled_model_path() if model == BUNDLED else Path(model))
+    path = bundled_model_path() if model == BUNDLED else Path(model)
+    recognizer = load_model(path, None, decoder, language_model)
     recognition = _recognise(recognizer, utterances)
     if not recognition.pairs:
         raise PlainspeechError(f"{manifest}: not one of its recordings can be read")
@@ -115,7 +119,7 @@ def _evaluation(
         model=model,
         model_name=str(recognizer.bundle.card.get("name", "")),
         manifest=str(manifest),
-        decoder="greedy",
+        decoder=recognizer.decoder.description,
         command=shlex.join(["plainspeech", *sys.argv[1:]]),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         recognition=recognition,

@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from plainspeech.cli.options import DecoderOption, LanguageModelOption
 from plainspeech.errors import PlainspeechError
 
 
@@ -27,12 +28,14 @@ def transcribe(
         Path | None,
         typer.Option(help="Model bundle, folder or zip; the English model by default."),
     ] = None,
+    decoder: DecoderOption = None,
+    language_model: LanguageModelOption = None,
 ) -> None:
     """Print what is said in recordings, one line each; after its name where there are several."""
     from plainspeech import audio
     from plainspeech.runtime.recognizer import load_model
 
-    recognizer = load_model(model)
+    recognizer = load_model(model, None, decoder, language_model)
     failed = False
     for file in files:
         try:

@@ -101,6 +101,12 @@ class BeamSearchDecoder:
         self._known = prepare(alphabet, scorer, frame_seconds, self.settings)
         self._latest: tuple[dict[str, float], Knowledge] = ({}, self._known)
 
+    @property
+    def description(self) -> str:
+        """The width of the beam and the order of the language model, for reports."""
+        model = f"{self.scorer.order}-gram" if self.scorer else "no language model"
+        return f"beam {self.settings.beam_width}, {model}"
+
     def with_settings(self, **changes: Any) -> BeamSearchDecoder:
         """Return a decoder with other `BeamSettings`, which shares lexicon and scorer.
 

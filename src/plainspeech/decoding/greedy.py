@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -31,32 +31,63 @@ class _Run:
     end: int
 
 
-def decode_greedy(log_probabilities: Array, alphabet: Alphabet, frame_seconds: float) -> Transcript:
-    """Return what the best symbols of the frames write.
+@dataclass(frozen=True)
+class GreedyDecoder:
+    """What the best symbols of the frames write.
 
     Repeated symbols are one, blanks write nothing, and any number of spaces parts two words. A
     word lasts from the first frame that wrote it to the end of the last.
 
-    Args:
-        log_probabilities: ``(frames, symbols)``, natural logarithms, the blank last.
-        alphabet: of the model.
+    Attributes:
+        alphabet: of the log-probabilities.
         frame_seconds: from one frame to the next.
-
-    Raises:
-        PlainspeechError: the alphabet has another number of symbols.
     """
-    words = _words(_runs(log_probabilities, alphabet))
-    best = log_probabilities.max(axis=1)
-    found = tuple(_word(runs, best, frame_seconds) for runs in words)
-    return Transcript(
-        text=" ".join(word.text for word in found),
-        words=found,
-        duration=len(log_probabilities) * frame_seconds,
-    )
+
+    alphabet: Alphabet
+    frame_seconds: float
+
+    description = "greedy"
+
+    def decode(self, log_probabilities: Array) -> Transcript:
+        """Return the text, with words, times and confidences.
+
+        Args:
+            log_probabilities: ``(frames, symbols)``, natural logarithms, the blank last.
+
+        Raises:
+            PlainspeechError: the alphabet has another number of symbols.
+        """
+        words = _words(_runs(log_probabilities, self.alphabet))
+        best = log_probabilities.max(axis=1)
+        found = tuple(_word(runs, best, self.frame_seconds) for runs in words)
+        return Transcript(
+            text=" ".join(word.text for word in found),
+            words=found,
+            duration=len(log_probabilities) * self.frame_seconds,
+        )
+
+    def decode_batch(
+        self,
+        utterances: Sequence[npt.ArrayLike],
+        threads: int = 1,
+        hot_words: Mapping[str, float] | None = None,
+    ) -> list[Transcript]:
+        """Return what `decode` does for each of ``utterances``, in order.
+
+        ``threads`` and ``hot_words`` are those of `BeamSearchDecoder`; the former make no
+        difference here.
+
+        Raises:
+            PlainspeechError: as `decode`, or there are hot words, which need a search.
+        """
+        del threads
+        if hot_words:
+            raise PlainspeechError("hot words: greedy decoding cannot heed them; take beam")
+        return [self.decode(np.asarray(utterance)) for utterance in utterances]
 
 
 def greedy_text(log_probabilities: Array, alphabet: Alphabet) -> str:
-    """Return the text of `decode_greedy`, without its times."""
+    """Return the text of `GreedyDecoder`, without its times."""
     runs = _runs(log_probabilities, alphabet)
     return " ".join("".join(run.character for run in word) for word in _words(runs))
 

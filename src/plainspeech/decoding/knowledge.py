@@ -36,6 +36,10 @@ class LanguageModel(Protocol):
         """N-grams over the ids."""
 
     @property
+    def order(self) -> int:
+        """The most words that it looks at at a time."""
+
+    @property
     def alpha(self) -> float:
         """Weight in the search, where no other is given."""
 

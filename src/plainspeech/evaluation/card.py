@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.bundle import Bundle, write_bundle
+from plainspeech.runtime.bundle import Bundle
 
 _KEPT = ("manifest", "decoder", "command", "date")
 
@@ -36,7 +37,7 @@ def record_result(folder: Path, results: Path, data: str) -> dict[str, Any]:
         if (earlier["data"], earlier["decoder"]) != (data, result["decoder"])
     ]
     card = {**bundle.card, "results": [*others, result]}
-    write_bundle(folder, bundle.model, bundle.alphabet, bundle.features, bundle.frame_seconds, card)
+    replace(bundle, card=card).write(folder)
     return result
 
 

@@ -16,6 +16,7 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import Pair
 from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.decoders import Decoder
 from plainspeech.transcript import Transcript
 
 Array = npt.NDArray[np.float32]
@@ -29,6 +30,10 @@ class Recognizer(Protocol):
     @property
     def bundle(self) -> Bundle:
         """The model's alphabet, features and card."""
+
+    @property
+    def decoder(self) -> Decoder:
+        """What makes text of what the model gives."""
 
     def transcribe_waveforms(self, waveforms: Sequence[Array], /) -> Sequence[Transcript]:
         """Return a transcript of each ``(samples,)`` waveform at the features' sample rate."""

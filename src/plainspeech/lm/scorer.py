@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from plainspeech.artifact.storage import Read, reading
+from plainspeech.artifact.storage import Read, from_memory, reading
 from plainspeech.lm.arpa import read_arpa
 from plainspeech.lm.kenlm import KenLMModel, KenLMTables
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
@@ -59,11 +59,19 @@ class Scorer:
         if path.name.endswith((".arpa", ".arpa.gz")):
             return cls.from_arpa(path)
         with reading(path, SCORER) as read:
-            return cls.read(path, read)
+            return cls._read(path, read)
 
     @classmethod
-    def read(cls, origin: Path, read: Read) -> Scorer:
-        """Load the scorer whose files ``read`` reads; ``origin`` is its name in messages."""
+    def from_files(cls, origin: Path, files: Mapping[str, bytes]) -> Scorer:
+        """Load the scorer that ``files`` are, by their names; ``origin`` is its name in messages.
+
+        Raises:
+            PlainspeechError: as `load`.
+        """
+        return cls._read(origin, from_memory(origin, SCORER, files))
+
+    @classmethod
+    def _read(cls, origin: Path, read: Read) -> Scorer:
         package = read_package(origin, read)
         if isinstance(package.model, Path):
             scorer = cls.from_kenlm(package.model, package.vocabulary[len(SPECIAL_WORDS) :])

@@ -3,8 +3,9 @@
 A bundle is a folder, or one zip of it:
 
 - ``model.onnx``: the network; `plainspeech.runtime.recognizer` says what it takes and gives.
-- ``bundle.json``: format version, alphabet, feature settings, frame rate, model card, size and
-  SHA-256 of every file, and a SHA-256 of all that.
+- ``scorer/``: a language model for the beam search, see `plainspeech.lm.package`; optional.
+- ``bundle.json``: format version, alphabet, feature settings, frame rate, settings of the beam
+  search, model card, size and SHA-256 of every file, and a SHA-256 of all that.
 
 Loading checks every hash and runs nothing: JSON, and weights as ONNX holds them.
 """
@@ -14,19 +15,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.artifact.contents import listing, read_listed
 from plainspeech.artifact.record import LARGEST_RECORD, Record
-from plainspeech.artifact.storage import MANIFEST, reading, write_folder
+from plainspeech.artifact.storage import Kind, reading, write_folder
+from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
+
+if TYPE_CHECKING:
+    from plainspeech.lm.scorer import Scorer
 
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
 
+BUNDLE = Kind("model bundle", "bundle.json")
 MODEL = "model.onnx"
+SCORER_FOLDER = "scorer/"
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,10 @@ class Bundle:
         alphabet: what the model's outputs mean; the blank comes after it.
         features: what the model's inputs are.
         frame_seconds: from one output frame to the next.
-        card: name, description, data, hours, licence, results and whatever else is known.
+        card: JSON: name, description, data, hours, licence, results and whatever else is known.
         model: the bytes of ``model.onnx``.
+        decoding: settings of the beam search, tuned for this model with its scorer.
+        scorer_files: the files of its scorer by their names; none where it comes without.
     """
 
     origin: Path
@@ -48,6 +57,8 @@ class Bundle:
     frame_seconds: float
     card: Mapping[str, Any]
     model: bytes = field(repr=False)
+    decoding: BeamSettings = field(default_factory=BeamSettings)
+    scorer_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -58,8 +69,8 @@ class Bundle:
                 is missing or not the one that was written.
         """
         path = Path(path)
-        with reading(path) as read:
-            record = Record.parse(path, MANIFEST, read(MANIFEST, LARGEST_RECORD + 1))
+        with reading(path, BUNDLE) as read:
+            record = Record.parse(path, BUNDLE.manifest, read(BUNDLE.manifest, LARGEST_RECORD + 1))
             if record.take("format", int) != FORMAT:
                 raise PlainspeechError(
                     f"{record.where}: has the format {record.values['format']}, this plainspeech "
@@ -76,40 +87,45 @@ class Bundle:
             frame_seconds=_frame_seconds(record),
             card=record.take("card", dict),
             model=files[MODEL],
+            decoding=_decoding(record),
+            scorer_files={
+                name.removeprefix(SCORER_FOLDER): content
+                for name, content in files.items()
+                if name.startswith(SCORER_FOLDER)
+            },
         )
 
+    def scorer(self) -> Scorer | None:
+        """Return the scorer that the bundle comes with, None where it has none.
 
-def write_bundle(
-    folder: Path,
-    model: bytes,
-    alphabet: Alphabet,
-    features: FeatureSettings,
-    frame_seconds: float,
-    card: Mapping[str, Any],
-) -> None:
-    """Write a bundle as ``folder``, whole or not at all; one that is there is replaced.
+        Raises:
+            PlainspeechError: it is damaged.
+        """
+        if not self.scorer_files:
+            return None
+        from plainspeech.lm.scorer import Scorer
 
-    Args:
-        folder: which the bundle becomes.
-        model: ONNX.
-        alphabet: of the model's outputs.
-        features: that the model takes.
-        frame_seconds: from one output frame to the next.
-        card: JSON: strings, numbers, lists and mappings.
+        return Scorer.from_files(self.origin / SCORER_FOLDER, self.scorer_files)
 
-    Raises:
-        PlainspeechError: ``folder`` is something else than a bundle, or cannot be written.
-    """
-    values = {
-        "format": FORMAT,
-        "alphabet": "".join(alphabet.symbols),
-        "features": asdict(features),
-        "frame_seconds": frame_seconds,
-        "card": dict(card),
-        "files": listing({MODEL: model}),
-    }
-    record = Record(folder, MANIFEST, values)
-    write_folder(folder, {MODEL: model, MANIFEST: record.serialise()})
+    def write(self, folder: Path) -> None:
+        """Write the bundle as ``folder``, whole or not at all; one that is there is replaced.
+
+        Raises:
+            PlainspeechError: ``folder`` is something else than a bundle, or cannot be written.
+        """
+        scorer = {SCORER_FOLDER + name: content for name, content in self.scorer_files.items()}
+        files = {MODEL: self.model, **scorer}
+        values = {
+            "format": FORMAT,
+            "alphabet": "".join(self.alphabet.symbols),
+            "features": asdict(self.features),
+            "frame_seconds": self.frame_seconds,
+            "decoding": asdict(self.decoding),
+            "card": dict(self.card),
+            "files": listing(files),
+        }
+        record = Record(folder, BUNDLE.manifest, values)
+        write_folder(folder, {**files, BUNDLE.manifest: record.serialise()}, BUNDLE)
 
 
 def bundled_model_path() -> Path:
@@ -119,7 +135,7 @@ def bundled_model_path() -> Path:
         PlainspeechError: this copy of the package has none.
     """
     path = Path(__file__).resolve().parents[1] / "models" / "english-small"
-    if not (path / MANIFEST).is_file():
+    if not (path / BUNDLE.manifest).is_file():
         raise PlainspeechError(
             "this copy of plainspeech comes without a model; name one (--model PATH)"
         )
@@ -139,12 +155,23 @@ def _frame_seconds(record: Record) -> float:
     return seconds
 
 
+def _decoding(record: Record) -> BeamSettings:
+    if "decoding" not in record.values:  # as in bundles of before there was a beam search
+        return BeamSettings()
+    part = record.part("decoding")
+    with part.named():
+        return BeamSettings(**_taken(part, BeamSettings()))
+
+
 def _feature_settings(record: Record) -> FeatureSettings:
-    values: dict[str, Any] = {}
-    for setting in fields(FeatureSettings):
-        kind = type(setting.default)
-        values[setting.name] = (
-            record.number(setting.name) if kind is float else record.take(setting.name, kind)
-        )
     with record.named():
-        return FeatureSettings(**values)
+        return FeatureSettings(**_taken(record, FeatureSettings()))
+
+
+def _taken(record: Record, defaults: FeatureSettings | BeamSettings) -> dict[str, Any]:
+    """Return the values of ``record`` for the fields of ``defaults``, of the types there."""
+    kinds = {setting.name: type(getattr(defaults, setting.name)) for setting in fields(defaults)}
+    return {
+        name: record.number(name) if kind is float else record.take(name, kind)
+        for name, kind in kinds.items()
+    }

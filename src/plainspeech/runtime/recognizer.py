@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech import audio
-from plainspeech.decoding.greedy import decode_greedy
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
+from plainspeech.runtime.decoders import Decoder, choose_decoder
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+    from plainspeech.decoding.decoder import HotWords
 
 Array = npt.NDArray[np.float32]
 
@@ -38,13 +41,23 @@ class Recognizer:
     Args:
         bundle: the model.
         threads: to compute with; None takes one a core.
+        decoder: makes text of what the model gives; None takes the beam search where the bundle
+            has a scorer, greedy decoding elsewhere.
+
+    Attributes:
+        bundle: the model.
+        decoder: makes text of what the model gives.
 
     Raises:
-        PlainspeechError: the model is not such an ONNX model.
+        PlainspeechError: the model is not such an ONNX model, or its scorer is damaged.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, decoder: Decoder | None = None
+    ) -> None:
         self.bundle = bundle
+        self.decoder = choose_decoder(bundle) if decoder is None else decoder
+        self._threads = threads or os.cpu_count() or 1
         self._log_mel = LogMel(bundle.features)
         self._session = _session(bundle, threads)
 
@@ -52,34 +65,48 @@ class Recognizer:
         self,
         source: str | Path | BinaryIO | npt.NDArray[Any],
         sample_rate: int = audio.SAMPLE_RATE,
+        hot_words: HotWords | None = None,
     ) -> Transcript:
         """Transcribe one recording.
 
         Args:
             source: path, binary file, or waveform ``(samples,)``: floats in [-1, 1], or integers.
             sample_rate: Hz, of a waveform; files say theirs.
+            hot_words: words and phrases, each with the nats that an occurrence is worth; for the
+                beam search only.
 
         Raises:
-            PlainspeechError: the recording cannot be read.
+            PlainspeechError: the recording cannot be read, or these are no hot words.
         """
         wanted = self.bundle.features.sample_rate
         if isinstance(source, np.ndarray):
             waveform = audio.from_array(source, sample_rate, wanted)
         else:
             waveform = audio.read(source, wanted)
-        return self.transcribe_waveforms([waveform])[0]
+        return self.transcribe_waveforms([waveform], hot_words)[0]
 
-    def transcribe_waveforms(self, waveforms: Sequence[Array]) -> list[Transcript]:
+    def transcribe_waveforms(
+        self, waveforms: Sequence[Array], hot_words: HotWords | None = None
+    ) -> list[Transcript]:
         """Transcribe many recordings, which takes less time than one by one.
 
         Args:
             waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
+            hot_words: as in `transcribe`.
+
+        Raises:
+            PlainspeechError: these are no hot words.
         """
+        rows = self.log_probabilities(waveforms)
+        heard = [index for index, frames in enumerate(rows) if len(frames)]
+        found = self.decoder.decode_batch([rows[i] for i in heard], self._threads, hot_words)
+        transcripts = [Transcript("", (), 0.0) for _ in waveforms]
+        for index, transcript in zip(heard, found, strict=True):
+            transcripts[index] = transcript
+        rate = self.bundle.features.sample_rate
         return [
-            self._transcript(log_probabilities, len(waveform))
-            for log_probabilities, waveform in zip(
-                self.log_probabilities(waveforms), waveforms, strict=True
-            )
+            _within(transcript, len(waveform) / rate)
+            for transcript, waveform in zip(transcripts, waveforms, strict=True)
         ]
 
     def log_probabilities(self, waveforms: Sequence[Array]) -> list[Array]:
@@ -110,25 +137,32 @@ class Recognizer:
         for rows, length in zip(outputs, output_lengths.tolist(), strict=True):
             yield rows[:length].copy()  # a view would keep the whole batch
 
-    def _transcript(self, log_probabilities: Array, samples: int) -> Transcript:
-        duration = samples / self.bundle.features.sample_rate
-        found = decode_greedy(log_probabilities, self.bundle.alphabet, self.bundle.frame_seconds)
-        # The last frame may reach beyond the end of the audio.
-        words = (replace(word, end=min(word.end, duration)) for word in found.words)
-        return Transcript(found.text, tuple(words), duration)
 
-
-def load_model(path: str | Path | None = None, threads: int | None = None) -> Recognizer:
+def load_model(
+    path: str | Path | None = None,
+    threads: int | None = None,
+    decoder: str | None = None,
+    language_model: str | Path | None = None,
+) -> Recognizer:
     """Load a model.
 
     Args:
         path: a model bundle, folder or zip; None takes the English model of the package.
         threads: to compute with; None takes one a core.
+        decoder: ``"greedy"`` or ``"beam"``; None takes the beam search where there is a scorer.
+        language_model: a scorer in place of the bundle's, or ``"none"``.
 
     Raises:
-        PlainspeechError: there is no bundle, or it is damaged.
+        PlainspeechError: there is no bundle or scorer, it is damaged, or the two do not fit.
     """
-    return Recognizer(Bundle.load(bundled_model_path() if path is None else path), threads)
+    bundle = Bundle.load(bundled_model_path() if path is None else path)
+    return Recognizer(bundle, threads, choose_decoder(bundle, decoder, language_model))
+
+
+def _within(transcript: Transcript, duration: float) -> Transcript:
+    """Return ``transcript`` for audio of so many seconds: its last frame may reach beyond them."""
+    words = tuple(replace(word, end=min(word.end, duration)) for word in transcript.words)
+    return Transcript(transcript.text, words, duration)
 
 
 def _batches(frames: Sequence[int]) -> Iterator[list[int]]:

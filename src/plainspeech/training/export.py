@@ -17,7 +17,7 @@ from plainspeech.alphabet import ENGLISH
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import preset
-from plainspeech.runtime.bundle import write_bundle
+from plainspeech.runtime.bundle import Bundle
 from plainspeech.training.checkpoint import Checkpoint
 
 OPSET = 18
@@ -49,7 +49,7 @@ def export_bundle(checkpoint_path: Path, bundle: Path) -> None:
             f"{checkpoint_path}: not exported: ONNX and torch differ by {difference:.2g}"
         )
     card = _card(checkpoint, difference)
-    write_bundle(bundle, onnx_model, ENGLISH, chosen.features, chosen.frame_seconds, card)
+    Bundle(bundle, ENGLISH, chosen.features, chosen.frame_seconds, card, onnx_model).write(bundle)
 
 
 def to_onnx(model: AcousticModel, bins: int) -> bytes:

@@ -1,0 +1,23 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+DecoderOption = Annotated[
+    str | None,
+    typer.Option(
+        help="greedy or beam; the beam search where there is a language model, if not given.",
+        show_default=False,
+    ),
+]
+LanguageModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A scorer in place of the model's own: its folder or zip, or an ARPA file; "
+        "none for none.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,106 @@
+"""Which decoder a model gets, and with which language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from plainspeech.decoding.settings import BeamSettings
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm.build import BuildSettings, build
+from plainspeech.lm.package import write_scorer
+from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.decoders import choose_decoder
+from plainspeech.runtime.recognizer import load_model
+
+Speak = Callable[..., npt.NDArray[np.float32]]
+
+SENTENCES = ["a good deed", "a bad bed", "feed a cab"]
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lm")
+    (folder / "text").write_text("\n".join(SENTENCES))
+    model, source = build(
+        [folder / "text"], BuildSettings(order=2, prune=(0,), estimator="builtin")
+    )
+    write_scorer(folder / "scorer", model.vocabulary, model.levels, source, 0.3, 0.7)
+    return folder / "scorer"
+
+
+@pytest.fixture(scope="module")
+def bundle(tone_bundle: Path, scorer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tone model with a scorer, and settings that are its own."""
+    files = {path.name: path.read_bytes() for path in scorer.iterdir()}
+    settings = BeamSettings(alpha=0.9, beta=0.1, beam_width=17)
+    folder = tmp_path_factory.mktemp("bundle") / "b"
+    replace(Bundle.load(tone_bundle), decoding=settings, scorer_files=files).write(folder)
+    return folder
+
+
+def test_a_model_with_a_scorer_is_searched_with_it(bundle: Path, spoken: Speak) -> None:
+    model = load_model(bundle)
+    assert model.decoder.description == "beam 17, 2-gram"
+    assert model.transcribe(spoken("good deed")).text == "good deed"
+    # Not a word of the lexicon: the nearest is.
+    assert model.transcribe(spoken("feex")).text == "feed"
+    assert load_model(bundle, decoder="greedy").transcribe(spoken("feex")).text == "feex"
+
+
+def test_a_model_without_is_read_greedily_unless_told_otherwise(tone_bundle: Path) -> None:
+    bundle = Bundle.load(tone_bundle)
+    assert choose_decoder(bundle).description == "greedy"
+    assert choose_decoder(bundle, "beam").description == "beam 100, no language model"
+
+
+def test_settings_are_the_bundles_with_its_scorer_and_the_scorers_with_another(
+    bundle: Path, scorer: Path
+) -> None:
+    loaded = Bundle.load(bundle)
+    weights = []
+    for language_model in (None, scorer, "none"):
+        settings = choose_decoder(loaded, "beam", language_model).settings  # type: ignore[attr-defined]
+        weights.append((settings.alpha, settings.beta, settings.beam_width))
+    assert weights == [(0.9, 0.1, 17), (0.3, 0.7, 17), (0.0, 0.0, 17)]
+
+
+def test_hot_words_reach_the_search(bundle: Path, spoken: Speak) -> None:
+    model = load_model(bundle)
+    assert model.transcribe(spoken("feex"), hot_words={"feex": 5.0}).text == "feex"
+    with pytest.raises(PlainspeechError, match="hot words: greedy"):
+        load_model(bundle, decoder="greedy").transcribe(spoken("a"), hot_words={"caa": 5.0})
+
+
+def test_too_little_to_hear_is_no_word_in_a_batch_either(bundle: Path, spoken: Speak) -> None:
+    waveforms = [np.zeros(10, np.float32), spoken("a bed"), np.zeros(0, np.float32)]
+    found = load_model(bundle).transcribe_waveforms(waveforms)
+    assert [transcript.text for transcript in found] == ["", "a bed", ""]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "language_model", "says"),
+    [
+        ("gredy", None, "decoder: 'gredy' is none; did you mean 'greedy'?"),
+        ("greedy", "none", "language model: greedy decoding has no use for one"),
+        (None, "nowhere", "nowhere: no such scorer"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    tone_bundle: Path, decoder: str | None, language_model: str | None, says: str
+) -> None:
+    with pytest.raises(PlainspeechError, match=says):
+        load_model(tone_bundle, None, decoder, language_model)
+
+
+def test_a_damaged_scorer_is_named(bundle: Path, tmp_path: Path) -> None:
+    files = dict(Bundle.load(bundle).scorer_files)
+    files["ngrams.npz"] = files["ngrams.npz"][:-1]
+    replace(Bundle.load(bundle), scorer_files=files).write(tmp_path / "b")
+    with pytest.raises(PlainspeechError, match=r"scorer: ngrams\.npz is damaged"):
+        load_model(tmp_path / "b")
