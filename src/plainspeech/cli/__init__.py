@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from plainspeech.cli import data, evaluate, lm, model, train, transcribe
+from plainspeech.cli import data, evaluate, lm, model, train, transcribe, tune
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command()(transcribe.transcribe)
 app.command()(evaluate.evaluate)
+app.command()(tune.tune)
 app.command()(train.train)
 app.command()(train.export)
 app.add_typer(data.app, name="data")
