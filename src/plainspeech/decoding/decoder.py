@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
@@ -116,6 +117,23 @@ class BeamSearchDecoder:
         other = copy.copy(self)
         other.settings = replace(self.settings, **changes)
         other._known = self._known.with_settings(other.settings, self.alphabet, self.scorer)
+        other._latest = ({}, other._known)
+        return other
+
+    def within_sentence(self, state: int, ends: bool = True) -> BeamSearchDecoder:
+        """Return a decoder of parts of sentences, which shares all with this one.
+
+        Args:
+            state: of the language model, where texts begin, as `plainspeech.lm.tables.score`
+                returns it; 0 knows nothing of what was before.
+            ends: whether the sentence ends with them.
+        """
+        other = copy.copy(self)
+        other._known = replace(
+            self._known,
+            setup=self._known.setup._replace(sentence_end=ends),
+            tables=self._known.tables._replace(bos_state=np.int32(state)),
+        )
         other._latest = ({}, other._known)
         return other
 

@@ -74,8 +74,12 @@ class Knowledge:
         self, settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None
     ) -> Knowledge:
         """Return the same with other settings and no hot words."""
-        phrases = build_hot_words({}, alphabet)
-        return replace(self, setup=_setup(settings, alphabet, scorer), phrases=phrases)
+        setup = _setup(settings, alphabet, scorer)
+        return replace(
+            self,
+            setup=setup._replace(sentence_end=self.setup.sentence_end),
+            phrases=build_hot_words({}, alphabet),
+        )
 
 
 def prepare(
@@ -116,6 +120,7 @@ def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | N
         beta=float(settings.beta),
         penalty=float(settings.unknown_word_penalty),
         unknown=settings.alpha * _unknown(scorer.tables) if scorer else 0.0,
+        sentence_end=True,
         by_state=settings.merge == "state",
         tokens=_tokens(alphabet, scorer) if scorer else np.zeros(0, np.int32),
     )

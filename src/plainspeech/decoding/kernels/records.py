@@ -137,6 +137,7 @@ class Setup(NamedTuple):
         beta: added for each word, nats.
         penalty: subtracted for a word outside the lexicon, nats; 0 forbids such words.
         unknown: what of the score of a word outside the lexicon is in the weights before it ends.
+        sentence_end: whether the end of the sentence is scored.
         by_state: hypotheses are one when nothing to come can tell them apart.
         tokens: id of each symbol in the vocabulary, for `CHARACTERS`.
     """
@@ -154,6 +155,7 @@ class Setup(NamedTuple):
     beta: float
     penalty: float
     unknown: float
+    sentence_end: bool
     by_state: bool
     tokens: Ints
 
