@@ -17,7 +17,7 @@ import plainspeech
 
 SOURCE = Path(plainspeech.__file__).parent
 BASE = {"alphabet", "artifact", "audio", "containers", "errors", "features", "files", "transcript"}
-TRANSCRIBES = BASE | {"decoding", "lm", "runtime", "serving"}
+TRANSCRIBES = BASE | {"decoding", "lm", "pyctcdecode", "runtime", "serving"}
 TRAINS = {"torch", "plainspeech.training", "plainspeech.model", "plainspeech.data"}
 
 ALLOWED = {
@@ -31,6 +31,7 @@ ALLOWED = {
     "transcript": set(),
     "lm": BASE,
     "decoding": BASE | {"lm"},
+    "pyctcdecode": BASE | {"decoding", "lm"},
     "runtime": BASE | {"decoding", "lm"},
     "serving": BASE | {"decoding", "runtime"},
     "data": BASE,
