@@ -20,6 +20,7 @@ from plainspeech.serving.metrics import Metrics
 from plainspeech.serving.settings import ServerSettings
 
 _RETRY_SECONDS = 2
+_GRACE_SECONDS = 0.25
 _LINGER_SECONDS = 2.0  # that a refused upload is read on: a client that is cut off sees no answer
 
 
@@ -88,8 +89,12 @@ class Admission:
             )
 
     async def drained(self) -> None:
-        """Stop giving places, and wait until the last that was given is free."""
+        """Stop giving places, and wait until the last that was given is free.
+
+        Requests that are on their way for another moment are told so, not cut off.
+        """
         self.draining.set()
+        await asyncio.sleep(_GRACE_SECONDS)
         while self.uploads or self.sessions:
             await asyncio.sleep(0.02)
 

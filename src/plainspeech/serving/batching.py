@@ -106,6 +106,11 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, "recognizer")
 
+    @property
+    def length(self) -> int:
+        """Pieces that wait."""
+        return len(self._pieces)
+
     @contextmanager
     def lane(self, hot_words: HotWords | None = None) -> Iterator[Lane]:
         """Yield a place in the queue for a request that will bring pieces until the block ends."""
