@@ -17,6 +17,7 @@ import plainspeech
 
 SOURCE = Path(plainspeech.__file__).parent
 BASE = {"alphabet", "artifact", "audio", "containers", "errors", "features", "files", "transcript"}
+BASE |= {"cues", "writers"}
 TRANSCRIBES = BASE | {"decoding", "lm", "runtime", "serving"}
 TRAINS = {"torch", "plainspeech.training", "plainspeech.model", "plainspeech.data"}
 
@@ -25,10 +26,12 @@ ALLOWED = {
     "artifact": {"errors", "files"},
     "audio": {"containers", "errors"},
     "containers": {"errors"},
+    "cues": {"transcript"},
     "errors": set(),
     "features": {"errors"},
     "files": set(),
     "transcript": set(),
+    "writers": {"cues", "errors", "transcript"},
     "lm": BASE,
     "decoding": BASE | {"lm"},
     "runtime": BASE | {"decoding", "lm"},

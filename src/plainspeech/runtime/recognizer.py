@@ -162,7 +162,7 @@ def load_model(
 def _within(transcript: Transcript, duration: float) -> Transcript:
     """Return ``transcript`` for audio of so many seconds: its last frame may reach beyond them."""
     words = tuple(replace(word, end=min(word.end, duration)) for word in transcript.words)
-    return Transcript(transcript.text, words, duration)
+    return replace(transcript, words=words, duration=duration)
 
 
 def _batches(frames: Sequence[int]) -> Iterator[list[int]]:
