@@ -61,17 +61,27 @@ def read(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Array
         PlainspeechError: the file is missing, is no audio, is damaged, truncated or shorter than
             `SHORTEST`, or has samples that are not finite.
     """
+    return np.concatenate([*blocks(source, sample_rate)])
+
+
+def blocks(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Iterator[Array]:
+    """Read a recording as `read` does, block by block, each ``(samples,)`` of about a second.
+
+    Raises:
+        PlainspeechError: as `read`, when it comes to light.
+    """
+    samples = 0
     with _opened(source) as (name, sound):
-        parts = list(_resampled(_mono(name, sound), sound.samplerate, sample_rate))
-    waveform = np.concatenate(parts) if parts else np.empty(0, np.float32)
-    if not len(waveform):
+        for block in _resampled(_mono(name, sound), sound.samplerate, sample_rate):
+            samples += len(block)
+            yield block
+    if not samples:
         raise PlainspeechError(f"{name}: holds no audio")
-    if len(waveform) < SHORTEST * sample_rate:
+    if samples < SHORTEST * sample_rate:
         raise PlainspeechError(
-            f"{name}: too short: {1000 * len(waveform) / sample_rate:.3g} ms of audio, "
+            f"{name}: too short: {1000 * samples / sample_rate:.3g} ms of audio, "
             f"at least {1000 * SHORTEST:g} ms are needed"
         )
-    return waveform
 
 
 def from_array(samples: npt.NDArray[Any], rate: int, sample_rate: int = SAMPLE_RATE) -> Array:

@@ -13,6 +13,7 @@ import pytest
 from servers import Array, Running, Speak, eventually, running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 END = json.dumps({"type": "end"})
 SILENCE = np.zeros(16_000, np.float32)
@@ -158,9 +159,9 @@ def test_a_message_that_is_too_long_ends_the_session(server: Running) -> None:
 
 
 def test_pages_of_other_sites_are_refused(server: Running) -> None:
-    with connect(url(server), origin="http://evil.example") as client:  # type: ignore[arg-type]
+    with connect(url(server), origin=Origin("http://evil.example")) as client:
         assert rest(client)[0]["error"]["code"] == "foreign_origin"
-    with connect(url(server), origin=f"http://{server.netloc}") as client:  # type: ignore[arg-type]
+    with connect(url(server), origin=Origin(f"http://{server.netloc}")) as client:
         assert json.loads(client.recv()) == {"type": "ready"}
 
 

@@ -185,11 +185,11 @@ class Upload:
             ApiError: the body is too large or too slow, or all of it took too long.
         """
         with anyio.move_on_after(self._settings.request_seconds) as self._work:
-            watch = asyncio.create_task(self._watch())
+            self._watching = asyncio.create_task(self._watch())
             try:
                 await app(self._scope, self._next, self._answer)
             finally:
-                watch.cancel()
+                self._watching.cancel()
         if self._work.cancelled_caught and not self._answering and not self._left.is_set():
             raise self._error or ApiError(
                 HTTPStatus.GATEWAY_TIMEOUT,
@@ -239,6 +239,8 @@ class Upload:
 
     async def _answer(self, message: Message) -> None:
         self._answering = True
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._watching.cancel()  # after the last part, every client counts as gone
         await self._send(message)
 
 

@@ -88,7 +88,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 async def _validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    param = str(first["loc"][-1]) if len(first["loc"]) > 1 else None
+    param = str(first["loc"][1]) if len(first["loc"]) > 1 else None
     if first["type"] == "missing":
         message = f"The field '{param}' is missing; send a multipart form with it."
     else:

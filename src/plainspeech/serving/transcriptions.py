@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
-import anyio
 from fastapi import APIRouter, Form, Request, UploadFile
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import Response, StreamingResponse
 
-from plainspeech import audio
-from plainspeech.errors import PlainspeechError
+from plainspeech.serving import formats
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
+from plainspeech.serving.formats import Granularity, ResponseFormat
+from plainspeech.serving.recordings import Recording
+from plainspeech.transcript import Segment
 
 PATH = "/v1/audio/transcriptions"
-
-ResponseFormat = Literal["json", "text", "srt", "vtt", "verbose_json"]
-Granularity = Literal["word", "segment"]
+ALIAS = "whisper-1"
+"""A model that programs written for OpenAI ask for."""
 
 router = APIRouter()
 
@@ -30,16 +32,74 @@ async def transcribe(
     language: Annotated[str | None, Form()] = None,
     prompt: Annotated[str, Form()] = "",
     response_format: Annotated[ResponseFormat, Form()] = "json",
-    temperature: Annotated[float, Form()] = 0.0,
+    granularities: Annotated[
+        list[Granularity] | None, Form(alias="timestamp_granularities[]")
+    ] = None,
+    temperature: Annotated[float, Form(ge=0, le=1)] = 0.0,
+    stream: Annotated[bool, Form()] = False,
 ) -> Response:
     """Transcribe a recording."""
     engine: Engine = request.app.state.engine
-    try:
-        waveform = await anyio.to_thread.run_sync(audio.read, file.file, engine.sample_rate)
-    except PlainspeechError as error:
-        raise ApiError(HTTPStatus.BAD_REQUEST, str(error), "invalid_audio", "file") from error
-    with engine.batcher.lane(engine.hot_words(prompt)) as lane:
-        transcript = await lane.transcribe(waveform)
-    if response_format == "text":
-        return PlainTextResponse(transcript.text + "\n")
-    return JSONResponse({"text": transcript.text})
+    _check_model(model, engine)
+    spoken = _language(language, engine)
+    if granularities and response_format != "verbose_json":
+        raise _invalid(
+            "timestamp_granularities[] needs the response_format verbose_json.",
+            "timestamp_granularities[]",
+        )
+    recording = Recording(engine, file.file, engine.hot_words(prompt))
+    if stream and response_format in ("json", "text"):
+        return await _stream(recording)
+    transcript = await recording.transcript()
+    if response_format == "verbose_json":
+        wanted = granularities or ["segment"]
+        return formats.verbose(transcript, spoken, temperature, wanted)
+    return formats.plain(transcript, response_format)
+
+
+async def _stream(recording: Recording) -> Response:
+    """Answer with an event a segment; what fails before the first has a status of its own."""
+    segments = recording.segments()
+    first = await anext(segments, None)
+    return StreamingResponse(_events(first, segments), media_type="text/event-stream")
+
+
+async def _events(
+    first: Segment | None, others: AsyncGenerator[Segment, None]
+) -> AsyncIterator[str]:
+    said: list[str] = []
+    async with aclosing(others):
+        try:
+            if first is not None:
+                said.append(first.text)
+                yield formats.event({"type": "transcript.text.delta", "delta": first.text})
+                async for segment in others:
+                    said.append(segment.text)
+                    delta = f" {segment.text}"
+                    yield formats.event({"type": "transcript.text.delta", "delta": delta})
+        except ApiError as error:
+            yield "event: error\n" + formats.event({"error": error.error})
+            return
+    yield formats.event({"type": "transcript.text.done", "text": " ".join(said)})
+
+
+def _check_model(name: str, engine: Engine) -> None:
+    if name not in (engine.name, ALIAS):
+        raise ApiError(
+            HTTPStatus.NOT_FOUND,
+            f"There is no such model; ask for {engine.name!r} or {ALIAS!r}.",
+            "model_not_found",
+            "model",
+        )
+
+
+def _language(asked: str | None, engine: Engine) -> str:
+    """Return the language of the answer: the model's, if its card tells, else what is asked for."""
+    known = engine.recognizer.bundle.card.get("language")
+    if known is not None and asked not in (None, known):
+        raise _invalid(f"The model is of the language {known!r}, not that one.", "language")
+    return str(known or asked or "unknown")
+
+
+def _invalid(message: str, param: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, message, "invalid_field", param)
