@@ -17,19 +17,20 @@ import plainspeech
 
 SOURCE = Path(plainspeech.__file__).parent
 BASE = {"alphabet", "artifact", "audio", "containers", "errors", "features", "files", "transcript"}
-BASE |= {"cues", "writers"}
+BASE |= {"cues", "soundfiles", "writers"}
 TRANSCRIBES = BASE | {"decoding", "lm", "runtime", "serving"}
 TRAINS = {"torch", "plainspeech.training", "plainspeech.model", "plainspeech.data"}
 
 ALLOWED = {
     "alphabet": {"errors"},
     "artifact": {"errors", "files"},
-    "audio": {"containers", "errors"},
+    "audio": {"containers", "errors", "soundfiles"},
     "containers": {"errors"},
     "cues": {"transcript"},
     "errors": set(),
     "features": {"errors"},
     "files": set(),
+    "soundfiles": {"containers", "errors"},
     "transcript": set(),
     "writers": {"cues", "errors", "transcript"},
     "lm": BASE,

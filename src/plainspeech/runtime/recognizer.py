@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,6 +17,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
+from plainspeech.runtime.long_audio import Heard, listen, whole
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Recognizer:
         sample_rate: int = audio.SAMPLE_RATE,
         hot_words: HotWords | None = None,
     ) -> Transcript:
-        """Transcribe one recording.
+        """Transcribe one recording of any length; `listen` gives its parts as they are heard.
 
         Args:
             source: path, binary file, or waveform ``(samples,)``: floats in [-1, 1], or integers.
@@ -78,12 +80,38 @@ class Recognizer:
         Raises:
             PlainspeechError: the recording cannot be read, or these are no hot words.
         """
+        return whole(self.listen(source, sample_rate, hot_words))
+
+    def listen(
+        self,
+        source: str | Path | BinaryIO | npt.NDArray[Any],
+        sample_rate: int = audio.SAMPLE_RATE,
+        hot_words: HotWords | None = None,
+    ) -> Iterator[Heard]:
+        """Yield what is said in a recording as it is heard, in bounded memory.
+
+        Up to 30 s are transcribed at once, as `transcribe_waveforms` does; what is longer is cut
+        where the speaker pauses, see `plainspeech.runtime.pieces`.
+
+        Args:
+            source: as in `transcribe`.
+            sample_rate: likewise.
+            hot_words: likewise.
+
+        Raises:
+            PlainspeechError: the recording cannot be read, at its end perhaps, or these are no hot
+                words.
+        """
         wanted = self.bundle.features.sample_rate
+        hear = partial(self.transcribe_waveforms, hot_words=hot_words)
         if isinstance(source, np.ndarray):
             waveform = audio.from_array(source, sample_rate, wanted)
-        else:
-            waveform = audio.read(source, wanted)
-        return self.transcribe_waveforms([waveform], hot_words)[0]
+            blocks = (waveform[start : start + wanted] for start in range(0, len(waveform), wanted))
+            yield from listen(blocks, wanted, hear)
+            return
+        with audio.opened(source, wanted) as recording:
+            for heard in listen(recording.blocks, wanted, hear):
+                yield replace(heard, promised=recording.duration)
 
     def transcribe_waveforms(
         self, waveforms: Sequence[Array], hot_words: HotWords | None = None
