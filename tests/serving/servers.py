@@ -21,10 +21,10 @@ import soundfile
 
 import plainspeech
 from plainspeech.runtime.recognizer import Recognizer, load_model
+from plainspeech.runtime.voice import Detector
 from plainspeech.serving.app import create_app
 from plainspeech.serving.batching import HotWords
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.pauses import Detector
 from plainspeech.serving.server import Server, listen
 from plainspeech.serving.settings import ServerSettings
 from plainspeech.transcript import Transcript

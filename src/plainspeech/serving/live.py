@@ -102,7 +102,7 @@ class Session:
 
     def _transcriber(self, lane: Lane) -> LiveTranscriber:
         """Return what makes text of this session; a streaming model would come in here."""
-        cutter = PauseCutter(self._engine.detector())
+        cutter = PauseCutter(self._engine.sample_rate, self._engine.detector())
         return UtteranceTranscriber(lane, cutter, self._engine.sample_rate, self._emit)
 
     async def _take(self, transcriber: LiveTranscriber, last: bool = False) -> None:

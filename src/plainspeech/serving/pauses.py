@@ -1,26 +1,28 @@
-"""Cuts audio that is still arriving where the speaker pauses."""
+"""Cuts live audio where the speaker pauses.
+
+`plainspeech.runtime.pieces` cuts recordings into pieces that are as long as is good for a model;
+here the speaker waits for an answer, so that every pause ends an utterance.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.runtime.voice import RATE, WINDOW, Detector, VoiceActivity
+
 Array = npt.NDArray[np.float32]
 
-Detector = Callable[[Array], float]
-"""Takes the next `WINDOW` samples at 16 kHz; gives the probability that somebody speaks."""
+LONGEST = 625
+"""Windows of an utterance: 20 s."""
 
-WINDOW = 512
-"""Samples."""
-
-_BEGINS, _GOES_ON = 0.5, 0.35  # probabilities; two, lest a wavering one cut words
+_BEGINS, _GOES_ON = 0.5, 0.35  # probabilities of speech; two, lest a wavering one cut words
 _PAUSE = 20  # windows without speech that end an utterance: 0.64 s
 _BEFORE, _AFTER = 10, 6  # windows around the speech that belong to it
-_LONGEST = 625  # windows: 20 s
-_SEEK = 160  # windows, at the end of an utterance that is too long, of which the quietest cuts it
+_LATER = 160  # windows, at the end of an utterance that is too long, of which the quietest cuts it
 
 
 @dataclass(frozen=True)
@@ -40,62 +42,63 @@ class PauseCutter:
     """Finds the utterances of one stream.
 
     Args:
-        detector: of this stream.
+        rate: Hz, of the stream.
+        detector: of voice, new.
     """
 
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._rest = np.empty(0, np.float32)
-        self._windows: list[Array] = []  # of the utterance, or the last of the silence
-        self._speech: list[float] = []  # the probability of each
+    def __init__(self, rate: int, detector: Detector) -> None:
+        self._rate = rate
+        self._activity = VoiceActivity(rate, detector)
+        self._audio = np.empty(0, np.float32)  # from the first of the windows on
+        self._speech: list[float] = []  # the probability in each window that is not done with
         self._first = 0  # number of the first of them
         self._speaking = False
-        self._silent = 0  # windows since the last speech
+        self._silent = 0  # windows since somebody spoke
 
-    def feed(self, waveform: Array) -> list[Utterance]:
-        """Return the utterances that end in the next samples, ``(samples,)`` at 16 kHz."""
-        samples = np.concatenate([self._rest, waveform])
-        whole = len(samples) // WINDOW * WINDOW
-        self._rest = samples[whole:]
-        windows = samples[:whole].reshape(-1, WINDOW)
-        return [utterance for window in windows for utterance in self._look(window)]
+    def feed(self, block: Array) -> list[Utterance]:
+        """Return the utterances that end in the next samples, ``(samples,)``."""
+        self._audio = np.concatenate([self._audio, block])
+        found = (self._look(probability) for probability in self._activity.feed(block))
+        return [utterance for utterances in found for utterance in utterances]
 
     def finish(self) -> list[Utterance]:
-        """Return the utterance that the end of the audio cuts off, if there is one."""
-        if not self._speaking:
-            return []
-        self._windows.append(self._rest)
-        return [self._cut(len(self._windows))]
+        """Return the utterance that the end of the audio ends, if there is one."""
+        return [Utterance(self._sample(0), self._audio)] if self._speaking else []
 
     def running(self) -> Utterance | None:
         """Return what has come of the utterance that goes on; None in a pause."""
         if not self._speaking or self._silent:
             return None
-        return Utterance(self._first * WINDOW, np.concatenate(self._windows))
+        return Utterance(self._sample(0), self._audio)
 
-    def _look(self, window: Array) -> Iterator[Utterance]:
-        probability = self._detector(window)
-        self._windows.append(window)
+    def _look(self, probability: float) -> Iterator[Utterance]:
         self._speech.append(probability)
+        length = len(self._speech)
         if probability >= (_GOES_ON if self._speaking else _BEGINS):
             self._speaking, self._silent = True, 0
         elif self._speaking:
             self._silent += 1
         if not self._speaking:
-            self._forget(len(self._windows) - _BEFORE)
+            self._forget(length - _BEFORE)
         elif self._silent == _PAUSE:
-            yield self._cut(len(self._windows) - _PAUSE + _AFTER)
+            yield self._cut(length - _PAUSE + _AFTER)
             self._speaking = False
-        elif len(self._windows) == _LONGEST:
-            quietest = min(range(_LONGEST - _SEEK, _LONGEST), key=self._speech.__getitem__)
-            yield self._cut(quietest)
+        elif length == LONGEST:
+            later = range(LONGEST - _LATER, LONGEST)
+            yield self._cut(min(later, key=self._speech.__getitem__))
 
     def _cut(self, windows: int) -> Utterance:
-        start, waveform = self._first * WINDOW, np.concatenate(self._windows[:windows])
+        end = self._sample(windows) - self._sample(0)
+        utterance = Utterance(self._sample(0), self._audio[:end])
         self._forget(windows)
-        return Utterance(start, waveform)
+        return utterance
 
     def _forget(self, windows: int) -> None:
         if windows > 0:
-            del self._windows[:windows], self._speech[:windows]
+            self._audio = self._audio[self._sample(windows) - self._sample(0) :]
+            del self._speech[:windows]
             self._first += windows
+
+    def _sample(self, window: int) -> int:
+        """Return where one of the windows starts, in samples from the start of the audio."""
+        return (self._first + window) * WINDOW * self._rate // RATE

@@ -1,12 +1,9 @@
-"""Recordings of any length, piece by piece through the queue."""
+"""Recordings of any length through the queue."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections import deque
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from http import HTTPStatus
 from typing import BinaryIO, cast
 
@@ -16,17 +13,14 @@ import numpy.typing as npt
 
 from plainspeech import audio
 from plainspeech.errors import PlainspeechError
+from plainspeech.runtime.long_audio import Heard, listen, whole
 from plainspeech.serving.batching import HotWords, Lane
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
-from plainspeech.serving.pauses import PauseCutter, Utterance
-from plainspeech.serving.uploads import NamedUpload, promised_seconds
-from plainspeech.transcript import Segment, Transcript
+from plainspeech.serving.uploads import NamedUpload
+from plainspeech.transcript import Transcript
 
 Array = npt.NDArray[np.float32]
-
-_WHOLE_SECONDS = 20.0  # a recording up to here is one piece, without a look at voice activity
-_AHEAD = 8  # pieces of one recording that wait or are under way, which bounds its memory
 
 
 class Recording:
@@ -42,7 +36,6 @@ class Recording:
         self._engine = engine
         self._file = NamedUpload(file)
         self._hot_words = hot_words
-        self._samples = 0
 
     async def transcript(self) -> Transcript:
         """Return all that is said in it.
@@ -50,61 +43,53 @@ class Recording:
         Raises:
             ApiError: it cannot be read, or is too long.
         """
-        segments = [segment async for segment in self.segments()]
-        return Transcript.of_segments(segments, self._samples / self._engine.sample_rate)
+        return whole([heard async for heard in self.listen()])
 
-    async def segments(self) -> AsyncGenerator[Segment, None]:
+    async def listen(self) -> AsyncGenerator[Heard, None]:
         """Yield what is said in it, in order, as soon as it is known.
+
+        It is read and cut in a thread, which waits in the queue with its pieces.
 
         Raises:
             ApiError: as `transcript`.
         """
-        pieces = self._pieces()
-        waiting: deque[tuple[float, asyncio.Task[Transcript]]] = deque()
         with self._engine.batcher.lane(self._hot_words) as lane:
+            stretches = self._stretches(lane)
             try:
                 while True:
-                    await self._fill(waiting, pieces, lane)
-                    if not waiting:
+                    heard = await anyio.to_thread.run_sync(
+                        next, stretches, None, limiter=self._engine.readers
+                    )
+                    if heard is None:
                         return
-                    start, task = waiting.popleft()
-                    for segment in (await task).segments:
-                        yield _later(segment, start)
+                    yield heard
+            except PlainspeechError as error:
+                message = f"{str(error).rstrip('.')}."
+                raise ApiError(HTTPStatus.BAD_REQUEST, message, "invalid_audio", "file") from error
             finally:
+                stretches.close()
                 self._file.close()
-                for _, task in waiting:
-                    task.cancel()
 
-    async def _fill(
-        self,
-        waiting: deque[tuple[float, asyncio.Task[Transcript]]],
-        pieces: Iterator[list[Utterance]],
-        lane: Lane,
-    ) -> None:
-        """Read pieces, in threads, until as many wait as may, or there are no more."""
-        while len(waiting) < _AHEAD:
-            found = await anyio.to_thread.run_sync(next, pieces, None)
-            if found is None:
-                return
-            for piece in found:
-                task = asyncio.create_task(lane.transcribe(piece.waveform))
-                waiting.append((piece.start / self._engine.sample_rate, task))
+    def _stretches(self, lane: Lane) -> Generator[Heard, None, None]:
+        def hear(waveforms: Sequence[Array]) -> list[Transcript]:
+            return anyio.from_thread.run(self._hear, lane, waveforms)
 
-    def _pieces(self) -> Iterator[list[Utterance]]:
-        """Yield pieces, often none: what ends each block, lest hours of silence be one step."""
-        try:
-            self._check_length(promised_seconds(self._file))
-            yield from self._cut(
-                self._bounded(audio.blocks(cast(BinaryIO, self._file), self._engine.sample_rate))
-            )
-        except PlainspeechError as error:
-            message = f"{str(error).rstrip('.')}."
-            raise ApiError(HTTPStatus.BAD_REQUEST, message, "invalid_audio", "file") from error
+        rate = self._engine.sample_rate
+        with audio.opened(cast(BinaryIO, self._file), rate) as recording:
+            self._check_length(recording.duration or 0.0)
+            blocks = self._bounded(recording.blocks)
+            yield from listen(blocks, rate, hear, self._engine.detector)
+
+    async def _hear(self, lane: Lane, waveforms: Sequence[Array]) -> list[Transcript]:
+        return await asyncio.gather(*map(lane.transcribe, waveforms))
 
     def _bounded(self, blocks: Iterator[Array]) -> Iterator[Array]:
+        """Yield ``blocks`` as long as they may be, and somebody waits for what they say."""
+        samples = 0
         for block in blocks:
-            self._samples += len(block)
-            self._check_length(self._samples / self._engine.sample_rate)
+            anyio.from_thread.check_cancelled()
+            samples += len(block)
+            self._check_length(samples / self._engine.sample_rate)
             yield block
 
     def _check_length(self, seconds: float) -> None:
@@ -116,26 +101,3 @@ class Recording:
                 "audio_too_long",
                 "file",
             )
-
-    def _cut(self, blocks: Iterator[Array]) -> Iterator[list[Utterance]]:
-        begin: list[Array] = []
-        for block in blocks:
-            begin.append(block)
-            if self._samples > _WHOLE_SECONDS * self._engine.sample_rate:
-                break
-        else:
-            yield [Utterance(0, np.concatenate(begin))]
-            return
-        cutter = PauseCutter(self._engine.detector())
-        for block in itertools.chain(begin, blocks):
-            yield cutter.feed(block)
-        yield cutter.finish()
-
-
-def _later(segment: Segment, seconds: float) -> Segment:
-    return Segment(
-        tuple(
-            replace(word, start=word.start + seconds, end=word.end + seconds)
-            for word in segment.words
-        )
-    )

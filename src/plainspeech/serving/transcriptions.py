@@ -10,12 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
+from plainspeech.runtime.long_audio import Heard
 from plainspeech.serving import formats
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
 from plainspeech.serving.formats import Granularity, ResponseFormat
 from plainspeech.serving.recordings import Recording
-from plainspeech.transcript import Segment
 
 PATH = "/v1/audio/transcriptions"
 ALIAS = "whisper-1"
@@ -59,24 +59,22 @@ async def transcribe(
 
 async def _stream(recording: Recording) -> Response:
     """Answer with an event a segment; what fails before the first has a status of its own."""
-    segments = recording.segments()
-    first = await anext(segments, None)
-    return StreamingResponse(_events(first, segments), media_type="text/event-stream")
+    stretches = recording.listen()
+    first = await anext(stretches)
+    return StreamingResponse(_events(first, stretches), media_type="text/event-stream")
 
 
-async def _events(
-    first: Segment | None, others: AsyncGenerator[Segment, None]
-) -> AsyncIterator[str]:
+async def _events(first: Heard, others: AsyncGenerator[Heard, None]) -> AsyncIterator[str]:
     said: list[str] = []
     async with aclosing(others):
         try:
-            if first is not None:
-                said.append(first.text)
-                yield formats.event({"type": "transcript.text.delta", "delta": first.text})
-                async for segment in others:
-                    said.append(segment.text)
-                    delta = f" {segment.text}"
+            heard: Heard | None = first
+            while heard is not None:
+                for segment in heard.segments:
+                    delta = f" {segment.text}" if said else segment.text
                     yield formats.event({"type": "transcript.text.delta", "delta": delta})
+                    said.append(segment.text)
+                heard = await anext(others, None)
         except ApiError as error:
             yield "event: error\n" + formats.event({"error": error.error})
             return

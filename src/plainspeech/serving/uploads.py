@@ -5,10 +5,6 @@ from __future__ import annotations
 import io
 from typing import BinaryIO
 
-import soundfile
-
-from plainspeech.containers import UNKNOWN_FRAMES
-
 
 class NamedUpload(io.BufferedIOBase):
     """An uploaded file that has a name for messages; temporary files have a number or none.
@@ -47,14 +43,3 @@ class NamedUpload(io.BufferedIOBase):
     def seekable(self) -> bool:
         """Tell that it can seek."""
         return True
-
-
-def promised_seconds(file: NamedUpload) -> float:
-    """Return how long the header of ``file`` says that it is; 0 where it does not, or is none."""
-    try:
-        info = soundfile.info(file)
-    except (soundfile.LibsndfileError, TypeError):  # which is told better by who reads it
-        return 0.0
-    finally:
-        file.seek(0)
-    return float(info.duration) if info.frames < UNKNOWN_FRAMES else 0.0
