@@ -20,6 +20,7 @@ import numpy.typing as npt
 import soundfile
 
 import plainspeech
+from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.voice import Detector
 from plainspeech.serving.app import create_app
@@ -49,18 +50,18 @@ def wav(samples: Array, rate: int = 16_000) -> bytes:
 
 
 class Blocked(Recognizer):
-    """A recogniser that recognises when its gate opens."""
+    """A recogniser that recognises when its gate opens, and remembers the last hot words."""
 
-    def __init__(self, bundle: Path) -> None:
-        super().__init__(load_model(bundle).bundle, threads=1)
+    def __init__(self, bundle: Path, decoder: Decoder | None = None) -> None:
+        super().__init__(load_model(bundle).bundle, 1, decoder)
         self.gate = threading.Event()
         self.gate.set()
-        self.entered = threading.Event()
+        self.hot_words: HotWords | None = None
 
     def transcribe_waveforms(
         self, waveforms: Any, hot_words: HotWords | None = None
     ) -> list[Transcript]:
-        self.entered.set()
+        self.hot_words = hot_words
         assert self.gate.wait(20)
         return super().transcribe_waveforms(waveforms, hot_words)
 

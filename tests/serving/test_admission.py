@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from servers import PATH, Blocked, Running, Speak, eventually, running, wav
+from websockets.sync.client import connect
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
 
@@ -64,6 +67,28 @@ def test_a_full_queue_is_429_with_retry_after(tone_bundle: Path, clip: bytes) ->
         assert [r.result().json() for r in accepted] == [{"text": "good deed"}] * 2
         assert server.transcribe(clip).status_code == 200
         assert server.is_at_rest()
+
+
+def test_waiting_uploads_leave_threads_for_everything_else(tone_bundle: Path, clip: bytes) -> None:
+    model = Blocked(tone_bundle)
+    with running(model) as server, ThreadPoolExecutor(50) as pool:
+        model.gate.clear()
+        waiting = [pool.submit(httpx.post, **upload(server, clip)) for _ in range(50)]
+        try:
+            assert eventually(lambda: server.engine.admission.uploads == 50)
+            with connect(f"ws://{server.netloc}/v1/stream") as client:
+                client.send(bytes(32_000))
+                client.send('{"type": "end"}')
+                assert [json.loads(message)["type"] for message in client] == ["ready", "done"]
+        finally:
+            model.gate.set()
+        assert {future.result().status_code for future in waiting} == {200}
+
+
+def upload(server: Running, clip: bytes) -> dict[str, Any]:
+    """Return the arguments of a request of its own connection."""
+    files, data = {"file": clip}, {"model": "tones"}
+    return {"url": f"http://{server.netloc}{PATH}", "files": files, "data": data, "timeout": 30}
 
 
 def test_a_request_that_takes_too_long_is_504(tone_bundle: Path, clip: bytes) -> None:
@@ -134,6 +159,20 @@ def test_less_than_was_declared_and_silence(limited: Running) -> None:
 def test_a_client_that_leaves_in_the_middle(limited: Running) -> None:
     with raw(limited, "Content-Length: 1900000", FORM + bytes(1_500_000)):
         assert eventually(lambda: limited.engine.admission.uploads == 1)
+
+
+def test_a_client_that_sends_nothing_or_half_a_header(limited: Running) -> None:
+    host, port = limited.netloc.split(":")
+    for begun in (b"", b"POST /v1/audio"):
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(begun)
+            assert connection.recv(1_000) == b""
+    head = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(head + b"\r\n")
+        assert b"200" in connection.recv(1_000)
+        connection.sendall(head)  # another, of which nothing more comes
+        assert connection.recv(1_000) == b""
 
 
 def test_a_client_that_sends_a_byte_now_and_then(tone_bundle: Path) -> None:

@@ -178,3 +178,16 @@ def test_a_lone_request_waits_for_nothing_and_company_is_waited_for_a_little() -
             await one.transcribe(piece(40))  # alone after all
 
     assert run(scenario).batches == [[10], [20, 30], [40]]
+
+
+def test_lanes_that_may_bring_nothing_for_long_are_not_waited_for() -> None:
+    async def scenario(batcher: Batcher, recogniser: Recogniser) -> None:
+        recogniser.gate.set()
+        with batcher.lane(imminent=False):
+            first = asyncio.create_task(text(batcher, 10))
+            while not recogniser.batches:
+                await asyncio.sleep(0)
+            second = asyncio.create_task(text(batcher, 20))
+            await asyncio.gather(first, second)
+
+    assert run(scenario).batches == [[10], [20]]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -170,6 +171,15 @@ def test_a_client_that_sends_nothing_is_let_go(tone_bundle: Path) -> None:
         assert rest(client)[-1]["error"]["code"] == "silence_timeout"
         assert client.close_code == 1008
         assert server.is_at_rest()
+
+
+def test_a_long_session_is_not_a_connection_without_a_request(tone_bundle: Path) -> None:
+    with running(tone_bundle, silence_seconds=1.0) as server, connect(url(server)) as client:
+        for _ in range(12):
+            client.send(bytes(6_400))
+            time.sleep(0.2)
+        client.send(END)
+        assert rest(client)[-1] == {"type": "done", "duration": 2.4}
 
 
 def test_the_token(tone_bundle: Path) -> None:

@@ -31,7 +31,7 @@ def cut(audio: Array, portion: int) -> list[Utterance]:
     return found + cutter.finish()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(RUNS, st.integers(200, 5_000))
 def test_all_speech_is_in_one_utterance_each(runs: list[tuple[bool, int]], portion: int) -> None:
     audio = windows(runs)
@@ -45,7 +45,7 @@ def test_all_speech_is_in_one_utterance_each(runs: list[tuple[bool, int]], porti
     assert np.all(covered[audio > 0.5] == 1)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(RUNS, st.integers(200, 5_000))
 def test_portions_make_no_difference(runs: list[tuple[bool, int]], portion: int) -> None:
     audio = windows(runs)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import openai
 import pytest
 import soundfile
-from servers import PATH, Running, Speak, running, wav
+from servers import PATH, Blocked, Running, Speak, running, wav
+
+from plainspeech.runtime.recognizer import Recognizer, load_model
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +186,30 @@ def test_a_text_in_the_place_of_the_file(server: Running) -> None:
 
 def test_the_prompt_makes_no_difference_to_greedy_decoding(server: Running, clip: bytes) -> None:
     assert server.transcribe(clip, prompt="good Morning, Vietnam!").json() == {"text": "good deed"}
+
+
+def test_the_prompt_is_hot_words_of_the_beam_search(tone_bundle: Path, clip: bytes) -> None:
+    model = Blocked(tone_bundle, load_model(tone_bundle, 1, "beam", "none").decoder)
+    with running(model) as server:
+        assert server.transcribe(clip, prompt="Good MORNING, good café").status_code == 200
+        assert model.hot_words == dict.fromkeys(["good", "morning", "cafe"], 3.0)
+        assert server.transcribe(clip, prompt="¿?").status_code == 200
+        assert model.hot_words is None
+
+
+def test_the_language_of_the_model_is_the_only_one(
+    tone_bundle: Path, clip: bytes, server: Running
+) -> None:
+    bundle = load_model(tone_bundle).bundle
+    bundle = replace(bundle, card={**bundle.card, "language": "en"})
+    with running(Recognizer(bundle, 1)) as english:
+        assert english.transcribe(clip, language="en").status_code == 200
+        response = english.transcribe(clip, language="de")
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == "language"
+        verbose = english.transcribe(clip, response_format="verbose_json").json()
+        assert verbose["language"] == "en"
+    assert server.transcribe(clip, language="de").status_code == 200
 
 
 def test_the_schema_tells_of_the_fields(server: Running) -> None:

@@ -64,13 +64,15 @@ class Lane:
 
     Attributes:
         hot_words: of its pieces.
+        imminent: whether its next piece is about to come.
         end: virtual seconds when its last piece ends.
         waiting: pieces of it in the queue or under way.
     """
 
-    def __init__(self, batcher: Batcher, hot_words: HotWords | None) -> None:
+    def __init__(self, batcher: Batcher, hot_words: HotWords | None, imminent: bool) -> None:
         self._batcher = batcher
         self.hot_words = hot_words
+        self.imminent = imminent
         self.end = 0.0
         self.waiting = 0
 
@@ -112,9 +114,14 @@ class Batcher:
         return len(self._pieces)
 
     @contextmanager
-    def lane(self, hot_words: HotWords | None = None) -> Iterator[Lane]:
-        """Yield a place in the queue for a request that will bring pieces until the block ends."""
-        lane = Lane(self, hot_words)
+    def lane(self, hot_words: HotWords | None = None, imminent: bool = True) -> Iterator[Lane]:
+        """Yield a place in the queue for a request that will bring pieces until the block ends.
+
+        Args:
+            hot_words: of its pieces.
+            imminent: whether they come one after the other, so that others wait a little for them.
+        """
+        lane = Lane(self, hot_words, imminent)
         self._lanes.add(lane)
         try:
             yield lane
@@ -153,7 +160,9 @@ class Batcher:
         A lone request waits for nothing.
         """
         end = asyncio.get_running_loop().time() + _COLLECT_SECONDS
-        while len(self._pieces) < self._together and any(not lane.waiting for lane in self._lanes):
+        while len(self._pieces) < self._together and any(
+            lane.imminent and not lane.waiting for lane in self._lanes
+        ):
             self._arrived.clear()
             left = end - asyncio.get_running_loop().time()
             try:

@@ -68,7 +68,6 @@ class Session:
     def __init__(self, socket: WebSocket, engine: Engine, rate: int) -> None:
         self._socket = socket
         self._engine = engine
-        self._rate = rate
         self._pcm = PcmReader(rate, engine.sample_rate, _PORTION)
         self._samples = 0
         self._patience = engine.settings.silence_seconds
@@ -82,7 +81,7 @@ class Session:
         """
         draining = asyncio.create_task(self._engine.admission.draining.wait())
         try:
-            with self._engine.batcher.lane() as lane:
+            with self._engine.batcher.lane(imminent=False) as lane:
                 transcriber = self._transcriber(lane)
                 try:
                     await self._send({"type": "ready"})
@@ -117,12 +116,12 @@ class Session:
             await asyncio.wait(
                 {receiving, draining}, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED
             )
+            if draining.done():
+                return None
             if receiving.done():
                 return _portion(receiving.result())
         finally:
             receiving.cancel()
-        if draining.done():
-            return None
         raise ApiError(
             HTTPStatus.REQUEST_TIMEOUT,
             f"Nothing came for {self._patience:g} s; send silence as samples of zero.",

@@ -81,6 +81,9 @@ class Measured:
 
         try:
             await self._app(scope, receive, watch)
+        except Exception:
+            status = 500  # which is answered outside of this
+            raise
         finally:
             self._metrics.requests.labels(path, str(status)).inc()
             self._metrics.latency.labels(path).observe(time.perf_counter() - started)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import socket
 from types import FrameType
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from plainspeech.errors import PlainspeechError
 from plainspeech.serving.engine import Engine
@@ -28,11 +32,46 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address, family=family, backlog=1024)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        known = error.errno is not None and not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno or 0) if known else error.strerror
         raise PlainspeechError(
             f"cannot listen at {host}, port {port}: {reason}; choose another --host or --port"
         ) from error
+
+
+class _Impatient(H11Protocol):
+    """HTTP, where a connection without a request is closed; uvicorn waits for ever for the first.
+
+    It is closed between once and twice the time of `uvicorn.Config.timeout_keep_alive`.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, and look at the clock."""
+        super().connection_made(transport)
+        self._seen = self.cycle
+        self._look_later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand over to the protocol of live sessions, which has its own clock."""
+        self._timer.cancel()
+        super().handle_websocket_upgrade(event)
+
+    def _look_later(self) -> None:
+        self._timer = self.loop.call_later(self.timeout_keep_alive, self._look)
+
+    def _look(self) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.cycle is self._seen:
+            self.transport.close()
+            return
+        self._seen = self.cycle
+        self._look_later()
 
 
 class Server(uvicorn.Server):
@@ -47,7 +86,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_Impatient,
+                timeout_keep_alive=math.ceil(self._engine.settings.silence_seconds),
                 ws="websockets-sansio",
                 ws_max_size=_LARGEST_MESSAGE,
                 log_level="warning",  # access logs would hold the tokens of live sessions

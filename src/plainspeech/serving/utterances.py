@@ -62,8 +62,9 @@ class UtteranceTranscriber:
 
     def close(self) -> None:
         """Give up what is under way."""
-        if self._partial is not None:
-            self._partial.cancel()
+        if self._partial is not None and not self._partial.cancel():
+            with suppress(asyncio.CancelledError):
+                self._partial.exception()  # asyncio logs those that nobody has looked at
 
     def _is_time(self, running: Utterance) -> bool:
         if self._partial is not None:
