@@ -71,7 +71,7 @@ def test_new_requests_are_503_while_it_drains(tone_bundle: Path, spoken: Speak) 
         assert child.wait(10) == 0
 
 
-def test_a_live_session_is_told_after_its_last_words(tone_bundle: Path) -> None:
+def test_a_live_session_is_told(tone_bundle: Path) -> None:
     with process(tone_bundle) as (child, url):
         with connect(url.replace("http", "ws") + "/v1/stream") as client:
             assert json.loads(client.recv())["type"] == "ready"
