@@ -18,7 +18,10 @@ from plainspeech.serving.batching import LARGEST_BATCH, Batcher, HotWords
 from plainspeech.serving.metrics import Metrics
 from plainspeech.serving.settings import ServerSettings
 
-_HOT_WORD_NATS = 3.0
+# Of a prompt: at this weight, words that are said are found more often, and long ones that are not
+# said do no harm; short ones would, for they are in everything.
+_HOT_WORD_NATS = 5.0
+_SHORTEST_HOT_WORD = 4  # letters
 _MOST_HOT_WORDS = 500
 
 
@@ -75,13 +78,17 @@ class Engine:
         return self.recognizer.bundle.features.sample_rate
 
     def hot_words(self, prompt: str) -> HotWords | None:
-        """Return the words of ``prompt`` as hot words; None where the decoder has no use for any.
+        """Return the longer words of ``prompt`` as hot words; None if there are none.
 
-        Greedy decoding has none; a prompt is a hint, so that is no error.
+        Greedy decoding has no use for any; a prompt is a hint, so that is no error.
         """
         if isinstance(self.recognizer.decoder, GreedyDecoder):
             return None
-        words = self.recognizer.bundle.alphabet.normalise(prompt).split()
+        words = [
+            word
+            for word in self.recognizer.bundle.alphabet.normalise(prompt).split()
+            if len(word) >= _SHORTEST_HOT_WORD
+        ]
         return dict.fromkeys(words[:_MOST_HOT_WORDS], _HOT_WORD_NATS) or None
 
     @asynccontextmanager
