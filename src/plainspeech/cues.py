@@ -43,14 +43,14 @@ class Cue:
 def cues_of(transcript: Transcript) -> list[Cue]:
     """Return the subtitles of ``transcript``; every word is in one of them, in order."""
     groups = [group for run in _runs(transcript.words) for group in _parted(run)]
-    starts = [group[0].start for group in groups]
+    limits = [*(group[0].start for group in groups), transcript.duration][1:]
     cues = []
-    for group, following in zip(groups, [*starts[1:], transcript.duration], strict=True):
+    for group, limit in zip(groups, limits, strict=True):
         lines = _lines([word.text for word in group])
         assert lines is not None, "groups fit two lines"
         readable = max(SHORTEST, sum(map(len, lines)) / READING_SPEED)
-        wanted = max(group[-1].end, min(group[0].start + readable, following))
-        cues.append(Cue(group[0].start, wanted, lines))
+        end = max(group[-1].end, min(group[0].start + readable, limit))
+        cues.append(Cue(group[0].start, end, lines))
     return cues
 
 

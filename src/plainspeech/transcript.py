@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -79,7 +79,7 @@ class Transcript:
         return cls(" ".join(word.text for word in words), tuple(words), duration, tuple(breaks))
 
     @property
-    def segments(self) -> Sequence[Segment]:
+    def segments(self) -> tuple[Segment, ...]:
         """The words, parted at the pauses; none where nothing was said."""
         ends = (0, *self.breaks, len(self.words)) if self.words else ()
         return tuple(Segment(self.words[start:end]) for start, end in pairwise(ends))

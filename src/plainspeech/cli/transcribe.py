@@ -87,7 +87,7 @@ def transcribe(
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
         run = _Run(recognizer, words, target, with_bar)
         places = (f"{number} of {len(waiting)}" for number in range(1, len(waiting) + 1))
-        if not all([run.transcribe(*each) for each in zip(waiting, places, strict=True)]):
+        if sum(not run.transcribe(*each) for each in zip(waiting, places, strict=True)):
             raise typer.Exit(1)
 
 
