@@ -13,9 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.voice import Detector, silero
 from plainspeech.serving import live, page, transcriptions
-from plainspeech.serving.admission import Gate
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import install_handlers
+from plainspeech.serving.gate import Gate
 from plainspeech.serving.metrics import Measured
 from plainspeech.serving.settings import ServerSettings
 
