@@ -2,7 +2,7 @@
 
 A bundle is a folder, or one zip of it:
 
-- ``model.onnx``: the network; `plainspeech.runtime.recognizer` says what it takes and gives.
+- ``model.onnx``: the network; `plainspeech.runtime.network` says what it takes and gives.
 - ``scorer/``: a language model for the beam search, see `plainspeech.lm.package`; optional.
 - ``bundle.json``: format version, alphabet, feature settings, frame rate, settings of the beam
   search, model card, size and SHA-256 of every file, and a SHA-256 of all that.
@@ -59,6 +59,11 @@ class Bundle:
     model: bytes = field(repr=False)
     decoding: BeamSettings = field(default_factory=BeamSettings)
     scorer_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def subsampling(self) -> int:
+        """Feature frames for each output frame."""
+        return round(1000 * self.frame_seconds / self.features.hop_ms)
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
