@@ -19,7 +19,7 @@ from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import LogMel
 from plainspeech.model.base import AcousticModel
-from plainspeech.model.presets import PRESETS
+from plainspeech.model.presets import PRESETS, Preset
 from plainspeech.model.reference import Reference
 from plainspeech.model.streaming import Streaming
 from plainspeech.model.windows import Windows
@@ -142,6 +142,24 @@ def test_the_card_names_the_run_that_the_weights_started_from(run: Path, tmp_pat
     card = load_model(tmp_path / "bundle").bundle.card
     assert card["started_from"] == best.pedigree()
     assert card["started_from"]["epochs"] == best.progress.history[-1]["epoch"]
+
+
+def test_the_weights_of_one_preset_can_serve_another(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TinyStreaming(Streaming):
+        def __init__(self, bins: int, symbols: int) -> None:
+            super().__init__(bins, symbols, channels=4, width=16, blocks=1, hidden=16)
+
+    features = replace(tiny.PRESET.features, normalise="running")
+    monkeypatch.setitem(PRESETS, "tiny-streaming", Preset(TinyStreaming, features))
+    export_bundle(run / "best.safetensors", tmp_path / "bundle", "tiny-streaming")
+    bundle = load_model(tmp_path / "bundle").bundle
+    assert (bundle.card["preset"], bundle.card["trained_as"]) == ("tiny-streaming", "tiny")
+    assert "dev" not in bundle.card  # which is of the preset that was trained
+    assert bundle.features == features
+    with pytest.raises(PlainspeechError, match="weights are not those of this plainspeech's model"):
+        export_bundle(run / "best.safetensors", tmp_path / "other", "reference")
 
 
 def test_a_bundle_that_computes_something_else_is_not_written(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,17 @@ TOLERANCE = 1e-3
 """The most by which a log-probability in ONNX may differ from torch's, both in float32."""
 
 
-def export_bundle(checkpoint_path: Path, bundle: Path) -> None:
+def export_bundle(checkpoint_path: Path, bundle: Path, preset_name: str | None = None) -> None:
     """Write the averaged weights of a checkpoint as a model bundle.
 
+    Args:
+        checkpoint_path: of the checkpoint.
+        bundle: the folder to write.
+        preset_name: a preset other than the one that was trained, with weights of the same shapes.
+
     Raises:
-        PlainspeechError: the checkpoint cannot be read, or onnxruntime computes something else
-            from the exported model than torch does.
+        PlainspeechError: the checkpoint cannot be read or is of another model, or onnxruntime
+            computes something else from the exported model than torch does.
     """
     checkpoint = Checkpoint.load(checkpoint_path)
     if checkpoint.progress.batch or not checkpoint.progress.history:
@@ -31,7 +35,8 @@ def export_bundle(checkpoint_path: Path, bundle: Path) -> None:
             f"{checkpoint_path}: not exported: it is from the midst of an epoch, and nobody has "
             f"measured its weights; take best.safetensors"
         )
-    chosen = preset(checkpoint.run["recipe"]["preset"])
+    trained = checkpoint.run["recipe"]["preset"]
+    chosen = preset(preset_name or trained)
     model = chosen.build(ENGLISH.size)
     checkpoint.give_average(model, checkpoint_path)
     model.eval()
@@ -42,10 +47,14 @@ def export_bundle(checkpoint_path: Path, bundle: Path) -> None:
             f"{checkpoint_path}: not exported: ONNX and torch differ by {difference:.2g}"
         )
     card = _card(checkpoint, difference)
+    if preset_name not in (None, trained):
+        # What training measured is of the other preset.
+        card = {**card, "preset": preset_name, "trained_as": trained}
+        del card["dev"]
     Bundle(bundle, ENGLISH, chosen.features, chosen.frame_seconds, card, onnx_model).write(bundle)
 
 
-def _card(checkpoint: Checkpoint, difference: float) -> Mapping[str, Any]:
+def _card(checkpoint: Checkpoint, difference: float) -> dict[str, Any]:
     """Return what is known of the model: what its recipe says, and what its training measured."""
     run, progress = checkpoint.run, checkpoint.progress
     recipe, last = run["recipe"], progress.history[-1]
