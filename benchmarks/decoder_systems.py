@@ -2,6 +2,9 @@
 
 Runs under any Python from 3.9 on that has numpy and the decoder; `benchmarks/decoder.py` starts
 it. A line of JSON asks, a line of JSON answers.
+
+Every system has the same language model: an ARPA file, beside which may lie what else a system
+reads: a packaged scorer (the same name without a suffix) and Coqui's scorer (``.scorer``).
 """
 
 from __future__ import annotations
@@ -40,7 +43,10 @@ class Plainspeech:
         from plainspeech.decoding.decoder import BeamSearchDecoder
         from plainspeech.lm.scorer import Scorer
 
-        scorer = Scorer.from_kenlm(arpa, read_words(arpa)) if from_kenlm else Scorer.from_arpa(arpa)
+        if from_kenlm:
+            scorer = Scorer.from_kenlm(arpa, read_words(arpa))
+        else:
+            scorer = Scorer.load(arpa.with_suffix(""))
         self._words = scorer.words
         self._decoder = BeamSearchDecoder(ENGLISH, scorer)
         self._tuned = self._decoder
@@ -70,6 +76,7 @@ class Pyctcdecode:
         self._arpa = str(arpa)
         self._words = read_words(arpa)
         self._decoder: Any = None
+        self.tune(0.5, 1.5)
 
     def tune(self, alpha: float, beta: float) -> None:
         """Take other weights."""
@@ -93,12 +100,13 @@ class Flashlight:
 
         self._library = decoder
         self._names = dictionary.Dictionary()
-        for word in [*read_words(arpa), "<unk>"]:
+        words = read_words(arpa)
+        for word in [*words, "<unk>"]:
             self._names.add_entry(word)
         self._lm = KenLM(str(arpa), self._names)
         self._trie = decoder.Trie(len(SYMBOLS) + 1, 0)
         start = self._lm.start(False)
-        for word in read_words(arpa):
+        for word in words:
             index = self._names.get_index(word)
             _, score = self._lm.score(start, index)
             self._trie.insert([SYMBOLS.index(c) for c in f"{word} "], index, score)
@@ -129,12 +137,37 @@ class Flashlight:
         return " ".join(self._names.get_entry(word) for word in best.words if word >= 0)
 
 
+class Coqui:
+    """coqui-stt-ctcdecoder, which needs Python 3.9 and numpy below 2."""
+
+    def __init__(self, arpa: Path) -> None:
+        import coqui_stt_ctcdecoder  # type: ignore[import-not-found]
+
+        self._library = coqui_stt_ctcdecoder
+        self._alphabet = coqui_stt_ctcdecoder.Alphabet()
+        self._alphabet.InitFromLabels(list(SYMBOLS))
+        path = str(arpa.with_suffix(".scorer"))
+        self._scorer = coqui_stt_ctcdecoder.Scorer(0.75, 1.85, path, self._alphabet)
+
+    def tune(self, alpha: float, beta: float) -> None:
+        """Take other weights."""
+        self._scorer.reset_params(alpha, beta)
+
+    def decode(self, rows: Any) -> str:
+        """Return the text."""
+        found = self._library.ctc_beam_search_decoder(
+            np.exp(rows.astype(np.float64)), self._alphabet, BEAM_WIDTH, scorer=self._scorer
+        )
+        return str(found[0].transcript).strip()
+
+
 SYSTEMS = {
     "plainspeech": Plainspeech,
     "plainspeech-kenlm": lambda arpa: Plainspeech(arpa, from_kenlm=True),
     "ctc-beam-decoder": lambda arpa: Pyctcdecode(arpa, "ctc_beam_decoder"),
     "pyctcdecode": lambda arpa: Pyctcdecode(arpa, "pyctcdecode"),
     "flashlight-text": Flashlight,
+    "coqui": Coqui,
 }
 
 
@@ -149,6 +182,7 @@ def main() -> None:
     """Answer questions until there are no more."""
     name, arpa, *paths = sys.argv[1:]
     sets = {path: read_posteriors(Path(path)) for path in paths}
+    before = _megabytes()
     begin = time.perf_counter()
     system: Any = SYSTEMS[name](Path(arpa))
     loaded = time.perf_counter() - begin
@@ -167,10 +201,15 @@ def main() -> None:
             "seconds": time.perf_counter() - begin,
             "frames": sum(map(len, utterances)),
             "load": loaded,
-            "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "megabytes": _megabytes() - before,
         }
-        sys.stdout.write(json.dumps(answer) + "\n")
+        # Libraries print to standard output, too; this line begins like no other.
+        sys.stdout.write("\n@" + json.dumps(answer) + "\n")
         sys.stdout.flush()
+
+
+def _megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

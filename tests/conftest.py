@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,13 @@ from plainspeech.features import FeatureSettings
 from plainspeech.runtime.bundle import Bundle
 
 Array = npt.NDArray[np.float32]
+
+# numba keeps machine code until the file of the outermost function changes; tests must not run code
+# of before an edit of another one. Set before anything imports numba.
+_PACKAGE = Path(__file__).parents[1] / "src" / "plainspeech"
+_SOURCES = sorted(path for part in ("decoding", "lm") for path in (_PACKAGE / part).rglob("*.py"))
+_DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
+os.environ["NUMBA_CACHE_DIR"] = f"{tempfile.gettempdir()}/plainspeech-machine-code-{_DIGEST[:16]}"
 
 TONE_SECONDS = 0.12
 PAUSE_SECONDS = 0.06

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lm_models import arbitrary, estimated, texts
 
+import plainspeech
 from plainspeech.errors import PlainspeechError
 from plainspeech.lm.arpa import ArpaModel
 from plainspeech.lm.arpa_writer import write_arpa
@@ -25,6 +29,9 @@ SENTENCES = st.lists(
     min_size=1,
     max_size=8,
 )
+
+
+SOURCE = Path(plainspeech.__file__).parents[1]
 
 
 def kenlm_scores(model: kenlm.Model, words: Sequence[str], bos: bool, eos: bool) -> list[float]:
@@ -98,3 +105,23 @@ def test_what_kenlm_cannot_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.binary").write_bytes(b"no model")
     with pytest.raises(PlainspeechError, match=r"m\.binary: KenLM cannot read it"):
         Scorer.from_kenlm(tmp_path / "m.binary", ["a"])
+
+
+def test_a_process_may_begin_with_a_model_of_kenlms(tmp_path: Path) -> None:
+    """In a process of its own: what other tests import makes numba know more types."""
+    model = arbitrary(np.random.default_rng(7), 20, [100, 100])
+    path, words = written(model, str(tmp_path)), model.vocabulary[3:]
+    code = (
+        "import sys; from plainspeech.lm.scorer import Scorer\n"
+        "path, *words = sys.argv[1:]\n"
+        "print(Scorer.from_kenlm(path, words).score(words[:5]))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(path), *words],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = Scorer.from_arpa(path).score(words[:5])
+    assert float(found.stdout) == pytest.approx(expected, rel=1e-4)

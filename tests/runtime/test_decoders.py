@@ -38,7 +38,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(tone_bundle: Path, scorer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tone model with a scorer, and settings that are its own."""
     files = {path.name: path.read_bytes() for path in scorer.iterdir()}
-    settings = BeamSettings(alpha=0.9, beta=0.1, beam_width=17)
+    settings = BeamSettings(alpha=0.9, beta=0.1, beam_width=17, unknown_word_penalty=0.0)
     folder = tmp_path_factory.mktemp("bundle") / "b"
     replace(Bundle.load(tone_bundle), decoding=settings, scorer_files=files).write(folder)
     return folder

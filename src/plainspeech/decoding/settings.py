@@ -45,7 +45,7 @@ class BeamSettings:
     cutoff_prob: float = 1.0
     cutoff_top_n: int = 40
     token_floor: float = -6.0
-    unknown_word_penalty: float = 0.0
+    unknown_word_penalty: float = 12.0
     merge: Merge = "state"
 
     def __post_init__(self) -> None:

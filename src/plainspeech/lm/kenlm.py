@@ -16,6 +16,7 @@ import kenlm
 import numpy as np
 import numpy.typing as npt
 from numba import types
+from numba.experimental import function_type  # noqa: F401  # makes a KenLMModel an argument
 from numba.extending import overload
 
 from plainspeech.errors import PlainspeechError

@@ -11,16 +11,21 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.tables import Floats, Level
+from plainspeech.lm.tables import Floats, Ints, Level
 
 QUANTUM = 1 / 16
 """To a multiple of what natural logarithms are rounded; the error is at most half of it."""
+
+_WIDTH = 4  # bytes of the largest number
+_THREADS = 4  # that inflate arrays
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -57,38 +62,51 @@ def unpack(content: bytes, vocabulary: int, order: int) -> list[Level]:
     """
     levels: list[Level] = []
     try:
-        with np.load(io.BytesIO(content)) as arrays:
-            for number in range(1, order + 1):
-                levels.append(_level(arrays, number, order, vocabulary, levels))
+        arrays = _read_arrays(content)
+        for number in range(1, order + 1):
+            levels.append(_level(arrays, number, order, vocabulary, levels))
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise PlainspeechError(f"the n-grams are damaged: {error}") from error
     return levels
 
 
+def _read_arrays(content: bytes) -> dict[str, Ints]:
+    """Return the numbers of each array of an .npz file."""
+
+    def read(name: str) -> Ints:
+        with np.load(io.BytesIO(content)) as arrays:
+            return _values(arrays[name])
+
+    with np.load(io.BytesIO(content)) as arrays:
+        names = arrays.files
+    # Inflating takes a good part of the time that loading takes, and lets other threads run.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return dict(zip(names, pool.map(read, names), strict=True))
+
+
 def _level(
-    arrays: Mapping[str, Bytes], number: int, order: int, vocabulary: int, levels: Sequence[Level]
+    arrays: Mapping[str, Ints], number: int, order: int, vocabulary: int, levels: Sequence[Level]
 ) -> Level:
     """Return the level of n-grams of ``number`` words."""
-    probabilities = -_values(arrays[f"{number}.probabilities"]) * QUANTUM
-    steps = np.zeros(len(probabilities), np.int64)
+    probabilities = arrays[f"{number}.probabilities"] * np.float32(-QUANTUM)
+    backoffs = np.zeros(len(probabilities), np.float32)
     if number < order:
-        steps = _values(arrays[f"{number}.backoffs"])
-    contexts, words = np.zeros(vocabulary, np.int64), np.arange(vocabulary)
+        steps = arrays[f"{number}.backoffs"]
+        backoffs = ((steps >> 1) ^ -(steps & 1)) * np.float32(-QUANTUM)
+    contexts, words = np.zeros(vocabulary, np.int32), np.arange(vocabulary, dtype=np.int32)
     if number > 1:
-        children = _values(arrays[f"{number}.children"])
-        words = _words(_values(arrays[f"{number}.words"]), children)
-        contexts = np.repeat(np.arange(len(levels[-1].words)), children)
+        gaps, children = arrays[f"{number}.words"], arrays[f"{number}.children"]
+        if len(children) != len(levels[-1].words):
+            raise ValueError(f"another number of contexts than n-grams for {number} words")
+        if (children < 0).any() or children.sum(dtype=np.int64) != len(gaps):
+            raise ValueError("there are more words than contexts for them, or fewer")
+        contexts, words = _summed(gaps, children)
     # Compiled code will take these for places in memory.
-    if not len(contexts) == len(words) == len(probabilities) == len(steps):
+    if not len(contexts) == len(words) == len(probabilities) == len(backoffs):
         raise ValueError(f"arrays of different lengths for {number} words")
-    if words.max(initial=0) >= vocabulary:
+    if words.min(initial=0) < 0 or words.max(initial=0) >= vocabulary:
         raise ValueError("a word is not in the vocabulary")
-    return Level(
-        contexts=contexts.astype(np.int32),
-        words=words.astype(np.int32),
-        probabilities=probabilities.astype(np.float32),
-        backoffs=(-((steps >> 1) ^ -(steps & 1)) * QUANTUM).astype(np.float32),
-    )
+    return Level(contexts, words, probabilities, backoffs)
 
 
 def _quantised(logarithms: Floats) -> Numbers:
@@ -101,14 +119,18 @@ def _gaps(level: Level) -> Numbers:
     return np.where(first, level.words, np.diff(level.words, prepend=0)).astype(np.int64)
 
 
-def _words(gaps: Numbers, children: Numbers) -> Numbers:
-    """Return the words of `_gaps`."""
-    if children.sum() != len(gaps):
-        raise ValueError("there are more words than contexts for them, or fewer")
-    sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(gaps)])
-    starts = np.cumsum(children) - children
-    words: Numbers = sums[1:] - np.repeat(sums[starts], children)
-    return words
+@njit(nogil=True, cache=True)
+def _summed(gaps: Ints, children: Ints) -> tuple[Ints, Ints]:
+    """Return the contexts and the words of `_gaps`."""
+    contexts, words = np.empty_like(gaps), np.empty_like(gaps)
+    place = 0
+    for context in range(len(children)):
+        word = 0
+        for _ in range(children[context]):
+            word += gaps[place]
+            contexts[place], words[place] = context, word
+            place += 1
+    return contexts, words
 
 
 def _planes(numbers: Numbers) -> Bytes:
@@ -119,11 +141,10 @@ def _planes(numbers: Numbers) -> Bytes:
     )
 
 
-def _values(planes: Bytes) -> Numbers:
+def _values(planes: Bytes) -> Ints:
     """Return the numbers of `_planes`."""
-    if planes.dtype != np.uint8 or planes.ndim != 2:
+    if planes.dtype != np.uint8 or planes.ndim != 2 or len(planes) > _WIDTH:
         raise ValueError("an array has another form")
-    numbers = np.zeros(planes.shape[1], np.int64)
-    for plane, byte in enumerate(planes[:4]):
-        numbers |= byte.astype(np.int64) << 8 * plane
-    return numbers
+    numbers = np.zeros((planes.shape[1], _WIDTH), np.uint8)
+    numbers[:, : len(planes)] = planes.T
+    return numbers.view("<i4").ravel().astype(np.int32, copy=False)

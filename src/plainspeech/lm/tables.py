@@ -1,9 +1,11 @@
 """N-gram models flattened into arrays, and their queries as compiled code.
 
 A *state* stands for the words that are left of the next one, as far as the model has use for
-them. State 0 is the empty context; every n-gram that can be a context is one more state. The words
-that a state knows lie in a small hash table of its own (open addressing, linear probing), so a
-query looks at two places in memory, and at two more for every word that it backs off by.
+them. State 0 is the empty context; every n-gram that says something of the word after it is one
+more state. The words that a state knows lie in a small hash table of its own (open addressing,
+linear probing), so a query looks at two places in memory, and at two more for every word that it
+backs off by. Most n-grams are no states; which shorter one is the state after them is found when
+they are first asked for, and kept: to find it for all would take most of the time of loading.
 
 All probabilities are natural logarithms.
 """
@@ -11,7 +13,6 @@ All probabilities are natural logarithms.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
 
 _FIRST, _SIZE, _SHORTER, _BACKOFF = range(4)  # columns of a state
 _WORD, _PROBABILITY, _NEXT = range(3)  # columns of a slot
+_NOT_FOUND_YET = -1
 
 
 class Level(NamedTuple):
@@ -59,7 +61,8 @@ class NGramTables(NamedTuple):
             for a word that no slot has, and the bits of what is added to its probability then.
         backoffs: the same memory as float32.
         slots: ``(slots, 3)`` int32: word (-1 in an empty slot), bits of ln p(word | state), and the
-            state after it.
+            state after it (-1 while nobody has asked; threads that find it at the same time write
+            the same).
         probabilities: the same memory as float32.
         bos_state: the state after ``<s>``.
     """
@@ -106,10 +109,25 @@ def _look_up(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
     while state != 0:
         slot = _find(tables, state, word)
         if slot >= 0:
-            return penalty + tables.probabilities[slot, _PROBABILITY], tables.slots[slot, _NEXT]
+            following = tables.slots[slot, _NEXT]
+            if following == _NOT_FOUND_YET:
+                following = _following(tables, tables.states[state, _SHORTER], word)
+                tables.slots[slot, _NEXT] = following
+            return penalty + tables.probabilities[slot, _PROBABILITY], following
         penalty += tables.backoffs[state, _BACKOFF]
         state = tables.states[state, _SHORTER]
     return penalty + tables.unigrams[word], tables.unigram_states[word]
+
+
+@njit(nogil=True, cache=True)
+def _following(tables: NGramTables, state: int, word: int) -> int:
+    """Return the state of the longest words of ``state`` and ``word`` that have one."""
+    while state != 0:
+        slot = _find(tables, state, word)
+        if slot >= 0 and tables.slots[slot, _NEXT] != _NOT_FOUND_YET:
+            return int(tables.slots[slot, _NEXT])
+        state = tables.states[state, _SHORTER]
+    return int(tables.unigram_states[word])
 
 
 @njit(nogil=True, cache=True)
@@ -141,68 +159,73 @@ def build_tables(levels: Sequence[Level]) -> NGramTables:
     Args:
         levels: unigrams, bigrams and so on.
     """
-    # The n-gram in row r is the state r plus what this tells for its order; 0 is no n-gram.
-    firsts = np.cumsum([1, *(len(level.words) for level in levels)])
-    tables = _room(levels)
-    for order, level in enumerate(levels[1:], start=2):
-        _insert(tables, level, _extended(levels, order), firsts[order - 2], firsts[order - 1])
+    numbers = _number_states(levels)
+    tables = _room(levels, numbers)
+    for order in range(1, len(levels)):
+        _insert(tables, levels[order], numbers[order - 1], numbers[order])
     return tables
 
 
-def _extended(levels: Sequence[Level], order: int) -> npt.NDArray[np.bool_]:
-    """Return which n-grams of ``order`` say something about the word after them."""
-    extended = np.zeros(len(levels[order - 1].words), np.bool_)
-    if order < len(levels):
-        extended[levels[order - 1].backoffs != 0] = True
-        extended[levels[order].contexts] = True
-    return extended
+def _number_states(levels: Sequence[Level]) -> list[Ints]:
+    """Return the state of each n-gram, 0 for those that say nothing of the word after them."""
+    numbers, count = [], 1
+    for order, level in enumerate(levels, start=1):
+        extended = level.backoffs != 0
+        if order < len(levels):
+            extended[levels[order].contexts] = True
+        else:
+            extended[:] = False
+        numbers.append(np.where(extended, count - 1 + np.cumsum(extended, dtype=np.int32), 0))
+        count += int(extended.sum())
+    return [number.astype(np.int32) for number in numbers]
 
 
-def _room(levels: Sequence[Level]) -> NGramTables:
+def _room(levels: Sequence[Level], numbers: Sequence[Ints]) -> NGramTables:
     """Return tables of the unigrams alone, with room for the rest."""
-    unigrams = levels[0]
-    children = [
-        np.bincount(longer.contexts, minlength=len(level.words))
-        for level, longer in pairwise(levels)
-    ]
-    # Every second slot more than words: short ways to a word and to the news that it is not there.
-    sizes = np.concatenate([[0], *children]) * 3 // 2
-    states = np.zeros((len(sizes), 4), np.int32)
-    states[:, _FIRST] = np.cumsum(sizes) - sizes
-    states[:, _SIZE] = sizes
-    backoffs = states.view(np.float32)
-    backoffs[:, _BACKOFF] = np.concatenate(
-        [np.zeros(1, np.float32), *(level.backoffs for level in levels[:-1])]
-    )
-    slots = np.full((sizes.sum(), 3), -1, np.int32)
-    unigram_states = np.where(_extended(levels, 1), unigrams.words + 1, 0).astype(np.int32)
+    sizes, backoffs = [np.zeros(1, np.int64)], [np.zeros(1, np.float32)]
+    for level, longer, number in zip(levels, levels[1:], numbers, strict=False):
+        children = np.bincount(longer.contexts, minlength=len(level.words))
+        # Every second slot more than words: short ways to a word and to the news that it is not
+        # there.
+        sizes.append(children[number > 0] * 3 // 2)
+        backoffs.append(level.backoffs[number > 0])
+    size = np.concatenate(sizes)
+    states = np.zeros((len(size), 4), np.int32)
+    states[:, _FIRST] = np.cumsum(size) - size
+    states[:, _SIZE] = size
+    backoff = states.view(np.float32)
+    backoff[:, _BACKOFF] = np.concatenate(backoffs)
+    slots = np.full((size.sum(), 3), -1, np.int32)
     return NGramTables(
-        unigrams=unigrams.probabilities,
-        unigram_states=unigram_states,
+        unigrams=levels[0].probabilities,
+        unigram_states=numbers[0],
         states=states,
-        backoffs=backoffs,
+        backoffs=backoff,
         slots=slots,
         probabilities=slots.view(np.float32),
-        bos_state=unigram_states[BOS_ID],
+        bos_state=numbers[0][BOS_ID],
     )
 
 
 @njit(nogil=True, cache=True)
-def _insert(
-    tables: NGramTables, level: Level, extended: npt.NDArray[np.bool_], below: int, first: int
-) -> None:
-    """Add the n-grams of ``level``; ``below`` and ``first`` are the states of rows 0."""
+def _insert(tables: NGramTables, level: Level, contexts: Ints, states: Ints) -> None:
+    """Add the n-grams of ``level``.
+
+    Args:
+        tables: with all that is shorter.
+        level: n-grams.
+        contexts: the state of each n-gram one shorter.
+        states: of each n-gram, 0 where it is none.
+    """
     for row in range(len(level.words)):
-        context, word = below + level.contexts[row], level.words[row]
-        # All that is shorter is in the tables already.
-        _, following = _look_up(tables, tables.states[context, _SHORTER], word)
-        if extended[row]:
-            tables.states[first + row, _SHORTER] = following
-            following = first + row
+        context, word, state = contexts[level.contexts[row]], level.words[row], states[row]
         slot = _free_slot(tables, context, word)
         tables.slots[slot, _WORD] = word
         tables.probabilities[slot, _PROBABILITY] = level.probabilities[row]
-        tables.slots[slot, _NEXT] = following
+        if state != 0:
+            shorter = tables.states[context, _SHORTER]
+            tables.states[state, _SHORTER] = _following(tables, shorter, word)
+            tables.slots[slot, _NEXT] = state
 
 
 @njit(nogil=True, cache=True)
