@@ -9,7 +9,8 @@ import typer
 
 from plainspeech.cli.extras import needs
 from plainspeech.cli.options import DecoderOption, LanguageModelOption
-from plainspeech.cli.terminal import stderr, track
+from plainspeech.cli.terminal import stderr
+from plainspeech.cli.tracking import track
 from plainspeech.errors import PlainspeechError
 
 
