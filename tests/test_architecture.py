@@ -115,8 +115,8 @@ def test_the_reader_of_imports_reads_imports() -> None:
     assert Import("plainspeech.decoding.greedy", False, False) in imports_of(
         "plainspeech.runtime.decoders"
     )
-    assert Import("onnxruntime", True, False) in imports_of("plainspeech.runtime.recognizer")
-    assert Import("onnxruntime", False, True) in imports_of("plainspeech.runtime.recognizer")
+    assert Import("onnxruntime", True, False) in imports_of("plainspeech.runtime.network")
+    assert Import("onnxruntime", False, True) in imports_of("plainspeech.runtime.network")
     assert "torch" in reached_from("plainspeech.cli.train")
     assert "plainspeech.audio" in reached_from("plainspeech.runtime.recognizer")
 

@@ -2,7 +2,7 @@
 
 A bundle is a folder, or one zip of it:
 
-- ``model.onnx``: the network; `plainspeech.runtime.recognizer` says what it takes and gives.
+- ``model.onnx``: the network; `plainspeech.runtime.network` says what it takes and gives.
 - ``scorer/``: a language model for the beam search, see `plainspeech.lm.package`; optional.
 - ``bundle.json``: format version, alphabet, feature settings, frame rate, settings of the beam
   search, model card, size and SHA-256 of every file, and a SHA-256 of all that.
@@ -60,6 +60,11 @@ class Bundle:
     model: bytes = field(repr=False)
     decoding: BeamSettings = field(default_factory=BeamSettings)
     scorer_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def subsampling(self) -> int:
+        """Feature frames for each output frame."""
+        return round(1000 * self.frame_seconds / self.features.hop_ms)
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -129,16 +134,19 @@ class Bundle:
         write_folder(folder, {**files, BUNDLE.manifest: record.serialise()}, BUNDLE)
 
 
-def bundled_model_path() -> Path:
-    """Return the bundle that comes with the package.
+def bundled_model_path(name: str = "english-small") -> Path:
+    """Return a bundle that comes with the package.
+
+    Args:
+        name: of the model; ``"english-small-streaming"`` is the one for audio that goes on.
 
     Raises:
         PlainspeechError: this copy of the package has none.
     """
-    path = Path(__file__).resolve().parents[1] / "models" / "english-small"
+    path = Path(__file__).resolve().parents[1] / "models" / name
     if not (path / BUNDLE.manifest).is_file():
         raise PlainspeechError(
-            "this copy of plainspeech comes without a model; name one (--model PATH)"
+            f"this copy of plainspeech comes without a model called {name}; name one (--model PATH)"
         )
     return path
 
