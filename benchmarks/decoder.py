@@ -105,9 +105,10 @@ class System:
     def ask(self, dataset: Path, alpha: float, beta: float, **more: Any) -> dict[str, Any]:
         """Have a set decoded; return texts, seconds and more."""
         question = {"set": str(dataset), "alpha": alpha, "beta": beta, "options": {}, "threads": 1}
+        question |= {"first": None, "scores": False}
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps(question | {"first": None} | more) + "\n")
+        self._process.stdin.write(json.dumps(question | more) + "\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("@"):
@@ -125,13 +126,18 @@ def simulated(
     core: Core = 0,
 ) -> None:
     """Compare on simulated log-probabilities, weights tuned on a set of their own."""
+    _compare(simulated_workload(folder, scorer), peer, rounds, core)
+
+
+def simulated_workload(folder: Path, scorer: Path) -> Workload:
+    """Return the log-probabilities and references in ``folder`` with the packaged ``scorer``."""
     sets = {folder / f"{name}posteriors.npz": name for name in ("dev_", "")}
     references = {
         path: (folder / f"{name}references.txt").read_text().splitlines()
         for path, name in sets.items()
     }
     dev, test = sets
-    _compare(Workload(dev, test, references, _arpa(scorer), 0.02), peer, rounds, core)
+    return Workload(dev, test, references, _arpa(scorer), 0.02)
 
 
 @app.command()

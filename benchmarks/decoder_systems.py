@@ -13,6 +13,7 @@ import json
 import resource
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +70,18 @@ class Plainspeech:
 
 
 class Pyctcdecode:
-    """pyctcdecode, and ctc-beam-decoder, which has the same face."""
+    """pyctcdecode, and what has the same face."""
 
     def __init__(self, arpa: Path, module: str) -> None:
-        self._build = __import__(module).build_ctcdecoder
+        self._build = import_module(module).build_ctcdecoder
         self._arpa = str(arpa)
         self._words = read_words(arpa)
         self._decoder: Any = None
         self.tune(0.5, 1.5)
 
-    def tune(self, alpha: float, beta: float) -> None:
-        """Take other weights."""
+    def tune(self, alpha: float, beta: float, hot_words: int = 0) -> None:
+        """Take other weights; ``hot_words`` is how many rare words to boost."""
+        self._options = {"hotwords": self._words[-hot_words:]} if hot_words else {}
         if hasattr(self._decoder, "reset_params"):
             self._decoder.reset_params(alpha=alpha, beta=beta)
         else:
@@ -88,7 +90,12 @@ class Pyctcdecode:
 
     def decode(self, rows: Any) -> str:
         """Return the text."""
-        return str(self._decoder.decode(rows, beam_width=BEAM_WIDTH))
+        return str(self._decoder.decode(rows, beam_width=BEAM_WIDTH, **self._options))
+
+    def score(self, rows: Any) -> float:
+        """Return the score of the best text."""
+        best = self._decoder.decode_beams(rows, beam_width=BEAM_WIDTH, **self._options)[0]
+        return float(best[-1])
 
 
 class Flashlight:
@@ -166,6 +173,7 @@ SYSTEMS = {
     "plainspeech-kenlm": lambda arpa: Plainspeech(arpa, from_kenlm=True),
     "ctc-beam-decoder": lambda arpa: Pyctcdecode(arpa, "ctc_beam_decoder"),
     "pyctcdecode": lambda arpa: Pyctcdecode(arpa, "pyctcdecode"),
+    "plainspeech.pyctcdecode": lambda arpa: Pyctcdecode(arpa, "plainspeech.pyctcdecode"),
     "flashlight-text": Flashlight,
     "coqui": Coqui,
 }
@@ -196,9 +204,11 @@ def main() -> None:
             texts = system.decode_all(utterances, question["threads"])
         else:
             texts = [system.decode(rows) for rows in utterances]
+        seconds = time.perf_counter() - begin
         answer = {
             "texts": texts,
-            "seconds": time.perf_counter() - begin,
+            "scores": [system.score(rows) for rows in utterances] if question["scores"] else [],
+            "seconds": seconds,
             "frames": sum(map(len, utterances)),
             "load": loaded,
             "megabytes": _megabytes() - before,

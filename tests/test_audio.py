@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from plainspeech import audio
+from plainspeech import audio, soundfiles
 from plainspeech.errors import PlainspeechError
 
 Array = npt.NDArray[np.float32]
@@ -90,7 +90,7 @@ def test_another_rate_can_be_asked_for(tmp_path: Path) -> None:
 def test_blocks_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.flac", tone(2.0, 44_100), 44_100)
     whole = audio.read(path)
-    monkeypatch.setattr(audio, "_BLOCK", 997)
+    monkeypatch.setattr(soundfiles, "_BLOCK", 997)
     np.testing.assert_array_equal(audio.read(path), whole)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.features import FeatureSettings, LogMel
+from plainspeech.features import FeatureSettings, LogMel, LogMelStream, RunningNormalisation
 
 Array = npt.NDArray[np.float32]
 PLAIN = FeatureSettings(normalise="none")
@@ -145,3 +145,67 @@ def test_the_defaults_have_no_empty_filter_and_the_references_have() -> None:
 def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(PlainspeechError, match=says):
         replace(FeatureSettings(), **changes)
+
+
+RUNNING = replace(PLAIN, normalise="running")
+
+
+@given(
+    samples=st.integers(0, 6_000),
+    pieces=st.lists(st.integers(0, 1_500), max_size=8),
+    normalise=st.sampled_from(["running", "none"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_pieces_give_the_bits_of_the_whole(samples: int, pieces: list[int], normalise: str) -> None:
+    settings = replace(PLAIN, normalise=normalise)
+    waveform, stream, start = noise(samples), LogMelStream(settings), 0
+    found = []
+    for piece in pieces:
+        found.append(stream.feed(waveform[start : start + piece]))
+        start += piece
+    found += [stream.feed(waveform[start:]), stream.finish()]
+    np.testing.assert_array_equal(np.concatenate(found), LogMel(settings)(waveform))
+
+
+def test_frames_come_as_soon_as_their_window_is_there() -> None:
+    stream = LogMelStream(RUNNING)
+    # Frame 0 is centred on 5 ms and 25 ms long: it ends at 17.5 ms.
+    assert len(stream.feed(noise(279))) == 0
+    assert len(stream.feed(noise(1))) == 1
+    assert len(stream.feed(noise(320))) == 2
+
+
+def test_a_stream_cannot_normalise_by_utterance() -> None:
+    with pytest.raises(PlainspeechError, match="by utterance cannot be had before it is over"):
+        LogMelStream(FeatureSettings())
+
+
+def by_running_definition(energies: Array) -> npt.NDArray[np.float64]:
+    """`RunningNormalisation` from its docstring, frame by frame and without a state."""
+    weight, prior = RunningNormalisation, RunningNormalisation.PRIOR_MEAN
+    mean = np.full(energies.shape[1], prior)
+    square = mean**2 + weight.PRIOR_DEVIATION**2
+    rows = []
+    for index, frame in enumerate(energies.astype(np.float64), start=1):
+        share = 1 / min(weight.PRIOR_FRAMES + index, weight.HORIZON)
+        mean = (1 - share) * mean + share * frame
+        square = (1 - share) * square + share * frame**2
+        rows.append((frame - mean) / np.sqrt(square - mean**2))
+    return np.array(rows)
+
+
+def test_running_normalisation_is_as_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunningNormalisation, "HORIZON", 150.0)
+    waveform = noise(32_000)
+    found = LogMel(RUNNING)(waveform)
+    np.testing.assert_allclose(found, by_running_definition(LogMel(PLAIN)(waveform)), atol=1e-4)
+
+
+def test_the_level_is_forgotten() -> None:
+    loud, quiet = (LogMel(RUNNING)(gain * noise(160_000)) for gain in (np.float32(5), 0.05))
+    assert abs(float(loud[0].mean() - quiet[0].mean())) > 1.5
+    assert abs(float(loud[-100:].mean() - quiet[-100:].mean())) < 0.3
+
+
+def test_running_normalisation_of_silence_is_finite() -> None:
+    assert np.isfinite(LogMel(RUNNING)(np.zeros(800_000, np.float32))).all()

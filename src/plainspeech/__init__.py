@@ -11,7 +11,7 @@ from importlib import metadata as _metadata
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.recognizer import Recognizer, load_model
-from plainspeech.transcript import Transcript, Word
+from plainspeech.transcript import Segment, Transcript, Word
 
 try:
     __version__ = _metadata.version("plainspeech")
@@ -22,6 +22,7 @@ __all__ = [
     "BeamSearchDecoder",
     "PlainspeechError",
     "Recognizer",
+    "Segment",
     "Transcript",
     "Word",
     "__version__",

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 
-from plainspeech.containers import (
-    UNKNOWN_FRAMES,
-    check_complete,
-    check_header,
-    check_last_page,
-)
+from plainspeech.containers import UNKNOWN_FRAMES
 from plainspeech.errors import PlainspeechError
+from plainspeech.soundfiles import check_rate, check_samples, decoder, mono
 
 Array = npt.NDArray[np.float32]
 
@@ -29,19 +24,10 @@ SAMPLE_RATE = 16_000
 SHORTEST = 0.01
 """Seconds; anything shorter holds not one frame of features."""
 
-_BLOCK = 16_384  # samples a channel; a header can promise any number of them
-_RATES = (1_000, 1_000_000)  # Hz
-_LOUDEST = 1e6  # beyond it the energies of the mel filters leave float32
-
-
-class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A sound file that is read from front to back.
-
-    soundfile seeks after each read of a file that can seek; FLAC of unknown length cannot.
-    """
-
-    def seekable(self) -> bool:
-        return False
+EXTENSIONS = frozenset(
+    {".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"}
+)
+"""By which recordings are found in a folder; a file that is named is read whatever its name."""
 
 
 def read(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Array:
@@ -61,17 +47,56 @@ def read(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Array
         PlainspeechError: the file is missing, is no audio, is damaged, truncated or shorter than
             `SHORTEST`, or has samples that are not finite.
     """
-    with _opened(source) as (name, sound):
-        parts = list(_resampled(_mono(name, sound), sound.samplerate, sample_rate))
-    waveform = np.concatenate(parts) if parts else np.empty(0, np.float32)
-    if not len(waveform):
+    with opened(source, sample_rate) as recording:
+        return np.concatenate([*recording.blocks])
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording that is being read.
+
+    Attributes:
+        blocks: ``(samples,)`` float32 each, about a second: what `read` returns, in its order, and
+            with its errors, of which those about the end come there.
+        duration: seconds that the header promises; None where it does not say.
+    """
+
+    blocks: Iterator[Array]
+    duration: float | None
+
+
+@contextmanager
+def opened(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Iterator[Recording]:
+    """Yield a recording that is read block by block, so that its length takes no memory.
+
+    Args:
+        source: path, or a binary file; a pipe is copied to a temporary file where it is long.
+        sample_rate: Hz, of the blocks.
+
+    Raises:
+        PlainspeechError: as `read`.
+    """
+    with decoder(source) as (name, sound):
+        known = sound.frames < UNKNOWN_FRAMES
+        blocks = _resampled(mono(name, sound), sound.samplerate, sample_rate)
+        yield Recording(
+            _long_enough(name, blocks, sample_rate),
+            sound.frames / sound.samplerate if known else None,
+        )
+
+
+def _long_enough(name: str, blocks: Iterable[Array], rate: int) -> Iterator[Array]:
+    done = 0
+    for block in blocks:
+        done += len(block)
+        yield block
+    if not done:
         raise PlainspeechError(f"{name}: holds no audio")
-    if len(waveform) < SHORTEST * sample_rate:
+    if done < SHORTEST * rate:
         raise PlainspeechError(
-            f"{name}: too short: {1000 * len(waveform) / sample_rate:.3g} ms of audio, "
+            f"{name}: too short: {1000 * done / rate:.3g} ms of audio, "
             f"at least {1000 * SHORTEST:g} ms are needed"
         )
-    return waveform
 
 
 def from_array(samples: npt.NDArray[Any], rate: int, sample_rate: int = SAMPLE_RATE) -> Array:
@@ -91,10 +116,10 @@ def from_array(samples: npt.NDArray[Any], rate: int, sample_rate: int = SAMPLE_R
         )
     if samples.dtype.kind not in "fi":
         raise PlainspeechError(f"waveform: has the type {samples.dtype}; floats are needed")
-    _check_rate("waveform", rate)
+    check_rate("waveform", rate)
     scale = 1.0 if samples.dtype.kind == "f" else -1.0 / np.iinfo(samples.dtype).min
     scaled = samples * np.float64(scale)  # a float64 may be beyond what a float32 holds
-    _check_samples("waveform", scaled)
+    check_samples("waveform", scaled)
     waveform = scaled.astype(np.float32)
     return np.concatenate([*_resampled([waveform], rate, sample_rate)])
 
@@ -105,77 +130,21 @@ def duration(path: str | Path) -> float:
     Raises:
         PlainspeechError: the file is missing, is no audio, or its header contradicts its size.
     """
-    with _opened(path) as (_, sound):
-        frames, rate = sound.frames, sound.samplerate
-    return len(read(path)) / SAMPLE_RATE if frames >= UNKNOWN_FRAMES else frames / rate
+    with opened(path) as recording:
+        if recording.duration is not None:
+            return recording.duration
+        return sum(map(len, recording.blocks)) / SAMPLE_RATE
 
 
-@contextmanager
-def _opened(source: str | Path | BinaryIO) -> Iterator[tuple[str, _ForwardFile]]:
-    """Yield the name of ``source`` for messages, and its decoder."""
-    if not isinstance(source, (str, Path)):
-        yield from _decoder(str(getattr(source, "name", "audio")), source)
-        return
-    try:
-        with Path(source).open("rb") as file:
-            yield from _decoder(str(source), file)
-    except FileNotFoundError as error:
-        raise PlainspeechError(f"{source}: no such file") from error
-    except IsADirectoryError as error:
-        raise PlainspeechError(f"{source}: is a folder, not a recording") from error
-    except OSError as error:
-        raise PlainspeechError(f"{source}: cannot be read: {error.strerror}") from error
+def resampler(rate: int, wanted: int) -> Callable[[Array], Array]:
+    """Return what takes a stream at ``rate`` Hz block by block and gives it at ``wanted`` Hz.
 
-
-def _decoder(name: str, file: BinaryIO) -> Iterator[tuple[str, _ForwardFile]]:
-    stream = file if file.seekable() else io.BytesIO(file.read())
-    magic = stream.read(4)
-    if not magic:
-        raise PlainspeechError(f"{name}: is empty")
-    if magic == b"OggS":
-        check_last_page(name, stream)
-    stream.seek(0)
-    try:
-        sound = _ForwardFile(stream)
-    # TypeError: soundfile wants to be told what a name that ends in .raw holds.
-    except (soundfile.LibsndfileError, TypeError) as error:
-        reason = getattr(error, "error_string", str(error)).rstrip(".")
-        raise PlainspeechError(f"{name}: is not audio, or damaged: {reason}") from error
-    with sound:
-        _check_rate(name, sound.samplerate)
-        check_header(name, sound)
-        yield name, sound
-
-
-def _check_rate(name: str, rate: int) -> None:
-    if not _RATES[0] <= rate <= _RATES[1]:
-        raise PlainspeechError(f"{name}: claims a sample rate of {rate} Hz")
-
-
-def _check_samples(name: str, samples: npt.NDArray[np.floating[Any]]) -> None:
-    if not np.all(np.abs(samples) < _LOUDEST):  # also false for NaN
-        raise PlainspeechError(
-            f"{name}: has samples that are not numbers (NaN, infinite or beyond {_LOUDEST:g})"
-        )
-
-
-def _mono(name: str, sound: _ForwardFile) -> Iterator[Array]:
-    """Yield blocks of the mean of the channels, ``(samples,)``."""
-    done = 0
-    while True:
-        try:
-            block = sound.read(_BLOCK, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise PlainspeechError(
-                f"{name}: damaged or truncated: cannot be decoded beyond "
-                f"{done / sound.samplerate:.1f} s ({error.error_string.rstrip('.')})"
-            ) from error
-        if not len(block):
-            break
-        _check_samples(name, block)
-        done += len(block)
-        yield block.mean(axis=1)
-    check_complete(name, done, sound.frames, sound.samplerate)
+    What it gives comes a few milliseconds late where the rates differ.
+    """
+    if rate == wanted:
+        return lambda block: block
+    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32")
+    return lambda block: np.asarray(stream.resample_chunk(block), np.float32)
 
 
 def _resampled(blocks: Iterable[Array], rate: int, wanted: int) -> Iterator[Array]:

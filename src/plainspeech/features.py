@@ -13,6 +13,8 @@ from plainspeech.errors import PlainspeechError
 
 Array = npt.NDArray[np.float32]
 
+NORMALISATIONS = ("utterance", "running", "none")
+
 
 @dataclass(frozen=True)
 class FeatureSettings:
@@ -26,7 +28,8 @@ class FeatureSettings:
         low_hz: lower edge of the first filter.
         high_hz: upper edge of the last filter.
         normalise: ``"utterance"`` brings every bin to zero mean and unit deviation over the
-            utterance, which removes the microphone and the loudness; ``"none"`` leaves the logs.
+            utterance, which removes the microphone and the loudness; ``"running"`` does so by
+            what was heard so far, for audio that goes on; ``"none"`` leaves the logs.
     """
 
     sample_rate: int = 16_000
@@ -39,9 +42,9 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         self._check_sizes()
-        if self.normalise not in ("utterance", "none"):
+        if self.normalise not in NORMALISATIONS:
             raise PlainspeechError(
-                f"features.normalise is {self.normalise!r}; it can be 'utterance' or 'none'"
+                f"features.normalise is {self.normalise!r}; it can be {', '.join(NORMALISATIONS)}"
             )
         if not 0 <= self.low_hz < self.high_hz <= self.sample_rate / 2:
             raise PlainspeechError(
@@ -92,18 +95,7 @@ class LogMel:
 
     def __init__(self, settings: FeatureSettings) -> None:
         self.settings = settings
-        options = knf.FbankOptions()
-        options.frame_opts.samp_freq = settings.sample_rate
-        options.frame_opts.frame_length_ms = settings.window_ms
-        options.frame_opts.frame_shift_ms = settings.hop_ms
-        options.frame_opts.dither = 0.0
-        # A frame is centred on each hop and the edges are mirrored, so that the number of frames
-        # depends on the duration alone.
-        options.frame_opts.snip_edges = False
-        options.mel_opts.num_bins = settings.bins
-        options.mel_opts.low_freq = settings.low_hz
-        options.mel_opts.high_freq = settings.high_hz
-        self._options = options
+        self._options = _options(settings)
 
     def __call__(self, waveform: Array) -> Array:
         """Return the features of ``waveform``.
@@ -115,13 +107,116 @@ class LogMel:
             ``(frames, bins)`` float32; no frame where the waveform is shorter than half a hop.
         """
         bank = knf.OnlineFbank(self._options)
-        bank.accept_waveform(self.settings.sample_rate, np.ascontiguousarray(waveform, np.float32))
+        _accept(bank, waveform, self.settings)
         bank.input_finished()
-        features = np.empty((bank.num_frames_ready, self.settings.bins), np.float32)
-        for index in range(len(features)):
-            features[index] = bank.get_frame(index)
+        features = _frames(bank, 0, self.settings.bins)
+        if self.settings.normalise == "running":
+            return RunningNormalisation(self.settings.bins)(features)
         if self.settings.normalise == "utterance" and len(features):
             features -= features.mean(axis=0)
             # A silent recording has no deviation; the floor keeps it at zero instead of NaN.
-            features /= np.maximum(features.std(axis=0), math.sqrt(np.finfo(np.float32).eps))
+            features /= np.maximum(features.std(axis=0), _LEAST_DEVIATION)
         return features
+
+
+class LogMelStream:
+    """What `LogMel` gives, of a waveform that arrives in pieces; cuts make no difference.
+
+    Args:
+        settings: not those that normalise by utterance, which would have to be over first.
+
+    Raises:
+        PlainspeechError: they are.
+    """
+
+    def __init__(self, settings: FeatureSettings) -> None:
+        if settings.normalise == "utterance":
+            raise PlainspeechError(
+                "features that are normalised by utterance cannot be had before it is over"
+            )
+        self.settings = settings
+        self._bank = knf.OnlineFbank(_options(settings))
+        self._running = settings.normalise == "running"
+        self._normalise = RunningNormalisation(settings.bins)
+        self._done = 0
+
+    def feed(self, waveform: Array) -> Array:
+        """Return the features that ``waveform``, the next samples, completes."""
+        if len(waveform):
+            _accept(self._bank, waveform, self.settings)
+        return self._ready()
+
+    def finish(self) -> Array:
+        """Return the features of the end, whose windows reach beyond it; nothing may follow."""
+        self._bank.input_finished()
+        return self._ready()
+
+    def _ready(self) -> Array:
+        features = _frames(self._bank, self._done, self.settings.bins)
+        # The bank would keep what it gave.
+        self._bank.pop(len(features))
+        self._done += len(features)
+        return self._normalise(features) if self._running else features
+
+
+class RunningNormalisation:
+    """Brings every bin to zero mean and unit deviation over what was heard so far.
+
+    Each frame moves the means of the energies and of their squares by ``1 / weight`` of its
+    difference to them. The weight begins at that of the prior, a second, and grows by one a frame
+    up to `HORIZON`: over the first seconds all frames count alike, after that the older ones fade.
+
+    Args:
+        bins: of the features.
+    """
+
+    PRIOR_MEAN, PRIOR_DEVIATION, PRIOR_FRAMES = -7.5, 3.7, 100.0
+    """Of the log energies of read speech (train-clean-5), all bins together."""
+    HORIZON = 2_000.0
+    """Frames: 20 s of the usual 10 ms, so that pauses do not turn noise into speech."""
+
+    def __init__(self, bins: int) -> None:
+        square = self.PRIOR_MEAN**2 + self.PRIOR_DEVIATION**2
+        self._moments = np.repeat([[self.PRIOR_MEAN], [square]], bins, axis=1)
+        self._weight = self.PRIOR_FRAMES
+
+    def __call__(self, features: Array) -> Array:
+        """Return the next frames, ``(frames, bins)``, normalised; the frame itself is heard."""
+        moments = np.stack([features, np.square(features, dtype=np.float64)], axis=1)
+        for frame in moments:
+            self._weight = min(self._weight + 1.0, self.HORIZON)
+            self._moments += (frame - self._moments) / self._weight
+            frame[:] = self._moments
+        mean, square = moments[:, 0], moments[:, 1]
+        deviation = np.sqrt(np.maximum(square - mean**2, _LEAST_DEVIATION**2))
+        return np.asarray((features - mean) / deviation, np.float32)
+
+
+_LEAST_DEVIATION = math.sqrt(np.finfo(np.float32).eps)
+
+
+def _options(settings: FeatureSettings) -> knf.FbankOptions:
+    options = knf.FbankOptions()
+    options.frame_opts.samp_freq = settings.sample_rate
+    options.frame_opts.frame_length_ms = settings.window_ms
+    options.frame_opts.frame_shift_ms = settings.hop_ms
+    options.frame_opts.dither = 0.0
+    # A frame is centred on each hop and the edges are mirrored, so that the number of frames
+    # depends on the duration alone.
+    options.frame_opts.snip_edges = False
+    options.mel_opts.num_bins = settings.bins
+    options.mel_opts.low_freq = settings.low_hz
+    options.mel_opts.high_freq = settings.high_hz
+    return options
+
+
+def _accept(bank: knf.OnlineFbank, waveform: Array, settings: FeatureSettings) -> None:
+    bank.accept_waveform(settings.sample_rate, np.ascontiguousarray(waveform, np.float32))
+
+
+def _frames(bank: knf.OnlineFbank, start: int, bins: int) -> Array:
+    """Return the frames of ``bank`` from ``start`` on that are ready."""
+    features = np.empty((bank.num_frames_ready - start, bins), np.float32)
+    for index in range(len(features)):
+        features[index] = bank.get_frame(start + index)
+    return features

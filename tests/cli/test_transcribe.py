@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,12 @@ import typer
 from typer.testing import CliRunner
 
 import plainspeech
+from plainspeech.cli.destinations import Line
+from plainspeech.cli.recordings import Recording
 from plainspeech.cli.transcribe import transcribe
+from plainspeech.errors import PlainspeechError
+from plainspeech.runtime.long_audio import Heard
+from plainspeech.transcript import Segment, Word
 
 Speak = Callable[..., npt.NDArray[np.float32]]
 SOURCE = Path(plainspeech.__file__).parents[1]
@@ -96,3 +102,185 @@ def test_transcribing_imports_nothing_that_trains(clips: list[str], tone_bundle:
         m for m in modules for name in packages + ours if m == name or m.startswith(f"{name}.")
     ]
     assert found == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path, spoken: Speak) -> Path:
+    """A folder of recordings, with another in it and a file that is none."""
+    folder = tmp_path / "in"
+    (folder / "deep" / "er").mkdir(parents=True)
+    soundfile.write(folder / "b.wav", spoken("a bee"), 16_000)
+    soundfile.write(folder / "deep" / "er" / "a.v2.FLAC", spoken("an ace"), 16_000, format="FLAC")
+    (folder / "notes.txt").write_text("no recording")
+    (folder / ".b.wav").write_text("nor this")
+    return folder
+
+
+def test_a_folder_is_all_recordings_in_it(
+    app: typer.Typer, folder: Path, tone_bundle: Path
+) -> None:
+    result = CliRunner().invoke(app, [str(folder), "--model", str(tone_bundle)])
+    first, second = folder / "b.wav", folder / "deep" / "er" / "a.v2.FLAC"
+    assert result.stdout == f"{first}: a bee\n{second}: an ace\n"
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_a_folder_of_transcripts_mirrors_it_and_is_gone_on_with(
+    app: typer.Typer, folder: Path, tone_bundle: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "new" / "out"
+    arguments = [str(folder), "-o", str(output), "-f", "txt,srt", "--model", str(tone_bundle)]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    files = sorted(str(path.relative_to(output)) for path in output.rglob("*.*"))
+    assert files == ["b.srt", "b.txt", "deep/er/a.v2.srt", "deep/er/a.v2.txt"]
+    assert (output / "b.txt").read_text() == "a bee\n"
+    assert (output / "b.srt").read_text().startswith("1\n00:00:00,")
+
+    (output / "b.txt").write_text("corrected by hand\n")
+    (output / "deep" / "er" / "a.v2.srt").unlink()
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stderr) == (0, f"{output}: has 1 of 2 already\n")
+    assert (output / "b.txt").read_text() == "corrected by hand\n"
+    assert (output / "deep" / "er" / "a.v2.srt").exists()
+
+    later = (output / "b.srt").stat().st_mtime + 10
+    os.utime(folder / "b.wav", (later, later))
+    CliRunner().invoke(app, arguments)
+    assert (output / "b.txt").read_text() == "a bee\n"
+
+
+def test_one_recording_that_fails_leaves_no_file_and_the_others_are_done(
+    app: typer.Typer, folder: Path, tone_bundle: Path, tmp_path: Path
+) -> None:
+    (folder / "a.wav").write_bytes((folder / "b.wav").read_bytes()[:9_000])
+    arguments = [str(folder), "-o", str(tmp_path / "out"), "--model", str(tone_bundle)]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {folder / 'a.wav'}: truncated")
+    names = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert names == {"b.txt", "a.v2.txt"}
+
+
+def test_a_transcript_that_cannot_be_written_is_one_line(
+    app: typer.Typer, folder: Path, tone_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "deep").write_text("in the way of a folder")
+    arguments = [str(folder), "-o", str(tmp_path / "out"), "--model", str(tone_bundle)]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    file = tmp_path / "out" / "deep" / "er" / "a.v2.txt"
+    assert result.stderr == f"error: {file}: cannot be written: Not a directory\n"
+    assert (tmp_path / "out" / "b.txt").exists()
+
+
+def test_two_recordings_do_not_share_a_transcript(
+    app: typer.Typer, folder: Path, tone_bundle: Path, tmp_path: Path
+) -> None:
+    soundfile.write(folder / "b.flac", np.zeros(16_000), 16_000)
+    arguments = [str(folder), "-o", str(tmp_path / "out"), "--model", str(tone_bundle)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: {folder / 'b.wav'}: its transcript would replace that of {folder / 'b.flac'}; "
+        "transcribe it to another folder\n"
+    )
+
+
+def test_a_document_goes_to_standard_output(
+    app: typer.Typer, clips: list[str], tone_bundle: Path
+) -> None:
+    result = CliRunner().invoke(app, [clips[0], "-f", "json", "--model", str(tone_bundle)])
+    values = json.loads(result.stdout)
+    assert values["text"] == "first one"
+    assert [word["text"] for word in values["segments"][0]["words"]] == ["first", "one"]
+    piped = run(["-", "-f", "vtt", "--model", str(tone_bundle)], Path(clips[0]).read_bytes())
+    assert piped.stdout.startswith(b"WEBVTT\n\n00:00:00.")
+
+
+def test_a_pipe_to_a_folder(clips: list[str], tone_bundle: Path, tmp_path: Path) -> None:
+    arguments = ["-", "-o", str(tmp_path / "out"), "--model", str(tone_bundle)]
+    assert run(arguments, Path(clips[0]).read_bytes()).returncode == 0
+    assert (tmp_path / "out" / "stdin.txt").read_text() == "first one\n"
+
+
+def test_text_comes_as_it_is_heard_and_ends_where_it_breaks_off(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def heard() -> Iterator[Heard]:
+        word = Word("good", 0.0, 0.5, 1.0)
+        yield Heard((Segment((word,)), Segment((word, word))), 10.0)
+        assert capsys.readouterr().out == "good good good"
+        raise PlainspeechError("a.mp3: damaged")
+
+    with pytest.raises(PlainspeechError):
+        Line().write(Recording("a.mp3", PurePath("a")), heard())
+    assert capsys.readouterr().out == "\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-f", "vvt"], "format: 'vvt' is none; did you mean 'vtt'?"),
+        (["-f", "srt,"], "format: '' is none"),
+        (["-f", "srt,vtt"], "give --output FOLDER"),
+        (["two.wav", "-f", "srt"], "give --output FOLDER"),
+        (["-o", "one.wav"], "one.wav: is a file; --output must be a folder"),
+        (["-o", "one.wav/out"], "one.wav/out: cannot be written to: Not a directory"),
+        (["--hot-word", "deed"], "--hot-word: 'deed' is not a phrase and its weight"),
+        (["--hot-word", "deed:x"], "--hot-word: 'deed:x' is not a phrase"),
+        (["--hot-word", "deed:8", "--decoder", "greedy"], "greedy decoding cannot heed them"),
+        (["--hot-word", "Deed:8", "--decoder", "beam"], "'D', which the alphabet does not"),
+        (["--hot-words", "none.txt"], "none.txt: cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is(
+    app: typer.Typer,
+    clips: list[str],
+    tone_bundle: Path,
+    arguments: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(Path(clips[0]).parent)
+    before = sorted(Path().rglob("*"))
+    result = CliRunner().invoke(app, ["one.wav", *arguments, "--model", str(tone_bundle)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert says in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_hot_words_are_heard(app: typer.Typer, clips: list[str], tone_bundle: Path) -> None:
+    """With so much weight that they are heard where they have not been said."""
+    listed = Path(clips[0]).with_name("hot.txt")
+    listed.write_text("# wanted\nfirst fun: 90\n\nsecond:1\n")
+    arguments = [clips[0], "--decoder", "beam", "--model", str(tone_bundle)]
+    plain = CliRunner().invoke(app, arguments)
+    hot = CliRunner().invoke(app, [*arguments, "--hot-words", str(listed)])
+    overruled = [*arguments, "--hot-words", str(listed), "--hot-word", "first fun:0"]
+    assert plain.stdout == "first one\n"
+    assert hot.stdout == "first fun\n"
+    assert CliRunner().invoke(app, overruled).stdout == "first one\n"
+
+
+def test_progress_is_on_a_terminal_only(
+    clips: list[str], tone_bundle: Path, tmp_path: Path
+) -> None:
+    shown, terminal = pty.openpty()
+    code = "from plainspeech.cli import main; main()"
+    arguments = ["transcribe", *clips, "--model", str(tone_bundle)]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm", "COLUMNS": "200"},
+        check=True,
+    )
+    assert result.stdout.decode() == f"{clips[0]}: first one\n{clips[1]}: second\n"
+    seen = os.read(shown, 100_000).decode()
+    os.close(terminal)
+    os.close(shown)
+    assert f"{clips[0]} (1 of 2)" in seen
+    assert "(2 of 2)" in seen

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from plainspeech import cli
+from plainspeech.decoding.confidence import WITHOUT_LANGUAGE_MODEL
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.lm.arpa_writer import write_arpa
 from plainspeech.lm.build import BuildSettings, build
@@ -134,13 +135,20 @@ def _check_card(card: Any) -> None:
 def test_a_models_own_scorer_is_tuned_anew_from_the_models_settings(
     run: Run, bundle: Path, manifest: Path, scorer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bad = BeamSettings(alpha=0.1, unknown_word_penalty=0.5, beam_width=70, cutoff_top_n=30)
+    bad = BeamSettings(
+        alpha=0.1,
+        unknown_word_penalty=0.5,
+        beam_width=70,
+        cutoff_top_n=30,
+        calibration=WITHOUT_LANGUAGE_MODEL,
+    )
     files = {path.name: path.read_bytes() for path in scorer.iterdir()}
     replace(Bundle.load(bundle), decoding=bad, scorer_files=files).write(bundle)
     assert run(bundle, manifest, "--trials", "12") == 0
     tuned = Bundle.load(bundle)
     assert (tuned.decoding.beam_width, tuned.decoding.cutoff_top_n) == (70, 30)
     assert tuned.decoding.unknown_word_penalty > 0.5
+    assert tuned.decoding.calibration is None  # that of before was of the search of before
     assert tuned.card["tuning"]["tuned"]["wer"] < tuned.card["tuning"]["before"]["wer"]
     assert "untuned" not in capsys.readouterr().out
     assert run(bundle, manifest, "--beam-width", "90") == 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from toy_lm import ToyLm, random_lm
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.decoding.results import Hypothesis
+from plainspeech.lm.tables import score
 
 SMALL = Alphabet((" ", "a", "b"))
 SPACELESS = Alphabet(("a", "b"))
@@ -83,6 +85,7 @@ def test_every_text_has_the_sum_of_its_alignments(
 def test_times_are_those_of_the_best_alignment(seed: int, frames: int) -> None:
     rows = random_rows(seed, frames, SMALL.size, sharpness=3.0)
     found = exact().decode_n_best(rows, 1)[0]
+    _, evidence = exact().decode_with_evidence(rows)
     path = best_alignment(rows, found.transcript.text, SMALL)
     ends = list(itertools.accumulate(len(list(run)) for _, run in itertools.groupby(path)))
     runs = [
@@ -92,12 +95,12 @@ def test_times_are_those_of_the_best_alignment(seed: int, frames: int) -> None:
     ]
     letters = [(c.text, c.start, c.end) for c in found.characters if c.text != " "]
     assert letters == [run for run in runs if run[0] != " "]
-    for word in found.transcript.words:
+    for word, acoustic in zip(found.transcript.words, evidence[:, 0], strict=True):
         frames_of = list(range(int(word.start), int(word.end)))
         assert path[frames_of[0]] == SMALL.encode(word.text[0])[0]
         assert path[frames_of[-1]] == SMALL.encode(word.text[-1])[0]
         written = [np.exp(rows[f, path[f]]) for f in frames_of if path[f] != SMALL.blank_id]
-        assert word.confidence == pytest.approx(np.mean(written), abs=1e-5)
+        assert acoustic == pytest.approx(np.mean(written), abs=1e-5)
 
 
 @settings(deadline=None)
@@ -106,6 +109,23 @@ def test_words_are_scored_by_the_language_model(seed: int, frames: int, penalty:
     rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORDS)
     found = exact(lm=lm, penalty=penalty).decode_n_best(rows, 10_000)
     assert scores(found) == close(reference(lm, penalty, {}).scores(rows))
+
+
+@settings(deadline=None)
+@given(seeds, frame_counts, st.booleans())
+def test_parts_of_sentences_go_on_after_words_and_need_not_end(
+    seed: int, frames: int, ends: bool
+) -> None:
+    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORDS)
+
+    def log_probability(before: Sequence[str], word: str) -> float:
+        return lm.log_probability(["a", *before], word) if ends or word != "</s>" else 0.0
+
+    _, state = score(lm.tables, int(lm.tables.bos_state), lm.vocabulary.index("a"))
+    decoder = exact(lm=lm, penalty=1.5).within_sentence(state, ends)
+    expected = replace(reference(lm, 1.5, {}), lm=log_probability).scores(rows)
+    for found in (decoder, decoder.with_settings(beam_width=3000)):
+        assert scores(found.decode_n_best(rows, 10_000)) == close(expected)
 
 
 @settings(deadline=None)

@@ -14,6 +14,8 @@ from plainspeech.model.base import AcousticModel
 from plainspeech.model.ctc import ctc_loss
 from plainspeech.model.reference import Reference
 from plainspeech.model.small import Small
+from plainspeech.model.streaming import Streaming
+from plainspeech.model.windows import Windows
 
 BINS, SYMBOLS, LONGEST = 12, 5, 24
 Model = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -28,10 +30,14 @@ def shaken(model: AcousticModel) -> AcousticModel:
     return model.eval()
 
 
-# Narrow, so that hundreds of batches take seconds; depth and kernels are the presets' own.
+# Narrow, so that hundreds of batches take seconds; depth and kernels are mostly the presets' own.
 MODELS = {
     "reference": shaken(Reference(BINS, SYMBOLS, channels=3, hidden=8)),
     "small": shaken(Small(BINS, SYMBOLS, channels=3, width=8, hidden=8)),
+    # 24 features are eight frames: windows as short as that, so that there are several.
+    "streaming": shaken(
+        Streaming(BINS, SYMBOLS, channels=3, width=8, hidden=8, kernel=5, windows=Windows(3, 2))
+    ),
 }
 PADDINGS = {"zeros": 0.0, "loud": 1e4, "infinite": float("inf"), "nan": float("nan")}
 of_models = pytest.mark.parametrize("name", sorted(MODELS))
@@ -72,7 +78,7 @@ def test_output_depends_on_neither_neighbours_nor_padding(
     assert_invariant(MODELS[name], lengths, padding, extra)
 
 
-@pytest.mark.parametrize("preset", [Reference, Small])
+@pytest.mark.parametrize("preset", [Reference, Small, Streaming])
 def test_output_at_full_size(preset: type[AcousticModel]) -> None:
     model = shaken(preset(BINS, SYMBOLS))
     assert_invariant(model, [7, 24, 13], "loud", extra=3)

@@ -11,6 +11,7 @@ import pytest
 import tiny
 import torch
 from tiny import ignore, trainer_of, write_corpus, write_recipe
+from torch.nn.utils.rnn import pad_sequence
 
 from plainspeech import audio
 from plainspeech.alphabet import ENGLISH
@@ -18,16 +19,23 @@ from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import LogMel
 from plainspeech.model.base import AcousticModel
-from plainspeech.model.presets import PRESETS
+from plainspeech.model.presets import PRESETS, Preset
 from plainspeech.model.reference import Reference
+from plainspeech.model.streaming import Streaming
+from plainspeech.model.windows import Windows
+from plainspeech.runtime.network import WholeNetwork, WindowedNetwork
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training import export
 from plainspeech.training.checkpoint import Checkpoint
-from plainspeech.training.export import export_bundle, largest_difference, to_onnx
+from plainspeech.training.export import export_bundle
+from plainspeech.training.onnx_networks import largest_difference, to_onnx
 
 BINS = 20
 MODELS: dict[str, Callable[[], AcousticModel]] = {
     "small": lambda: tiny.Tiny(BINS, ENGLISH.size),
+    "streaming": lambda: Streaming(
+        BINS, ENGLISH.size, channels=2, width=16, blocks=2, hidden=8, windows=Windows(7, 4)
+    ),
     "reference": lambda: Reference(BINS, ENGLISH.size, channels=3, blocks=1, layers=2, hidden=8),
 }
 
@@ -64,16 +72,26 @@ def test_onnx_is_torch_for_batches_of_any_lengths(name: str) -> None:
     exported = to_onnx(model, BINS)
     assert largest_difference(model, exported, BINS) < 1e-5
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    network = WindowedNetwork(session, 3) if name == "streaming" else WholeNetwork(session)
     random = np.random.default_rng(9)
     for lengths in ([1], [2], [3, 1], [301, 7, 150, 1], [64, 64]):
-        features = random.standard_normal((len(lengths), max(lengths), BINS), np.float32)
-        inputs = {"features": features, "lengths": np.array(lengths, np.int64)}
-        found, found_lengths = session.run(None, inputs)
+        rows = [random.standard_normal((length, BINS), np.float32) for length in lengths]
+        padded = pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)
         with torch.no_grad():
-            wanted, wanted_lengths = model(*map(torch.from_numpy, inputs.values()))
-        assert found_lengths.tolist() == wanted_lengths.tolist()
-        for row, expected, length in zip(found, wanted.numpy(), found_lengths, strict=True):
-            np.testing.assert_allclose(row[:length], expected[:length], atol=1e-5)
+            wanted, wanted_lengths = model(padded, torch.tensor(lengths))
+        for found, expected, length in zip(
+            network.run(rows), wanted.numpy(), wanted_lengths.tolist(), strict=True
+        ):
+            assert len(found) == length
+            np.testing.assert_allclose(found, expected[:length], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_stays_in_its_mode(name: str, training: bool) -> None:
+    model = MODELS[name]().train(training)
+    to_onnx(model, BINS)
+    assert {part.training for part in model.modules()} == {training}
 
 
 def test_the_difference_sees_another_model() -> None:
@@ -103,6 +121,7 @@ def test_the_card_says_what_was_promised(run: Path, tmp_path: Path) -> None:
     assert card.pop("onnx")["largest_difference_to_torch"] < 1e-5
     assert len(card.pop("exported")) == len("2015-04-19")
     card.pop("code")  # of the checkout, if there is one
+    assert 0 <= card.pop("hours_of_training") < 1
     assert card == {
         "name": "Tones",
         "licence": "CC0",
@@ -110,7 +129,6 @@ def test_the_card_says_what_was_promised(run: Path, tmp_path: Path) -> None:
         "preset": "tiny",
         "hours_of_training_data": 0.0,
         "epochs": best["epoch"],
-        "hours_of_training": 0.0,
         "dev": {"manifest": "corpus.jsonl", "wer": best["dev_wer"], "cer": best["dev_cer"]},
     }
     assert (bundle.features, bundle.frame_seconds) == (tiny.PRESET.features, 0.03)
@@ -124,6 +142,24 @@ def test_the_card_names_the_run_that_the_weights_started_from(run: Path, tmp_pat
     card = load_model(tmp_path / "bundle").bundle.card
     assert card["started_from"] == best.pedigree()
     assert card["started_from"]["epochs"] == best.progress.history[-1]["epoch"]
+
+
+def test_the_weights_of_one_preset_can_serve_another(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TinyStreaming(Streaming):
+        def __init__(self, bins: int, symbols: int) -> None:
+            super().__init__(bins, symbols, channels=4, width=16, blocks=1, hidden=16)
+
+    features = replace(tiny.PRESET.features, normalise="running")
+    monkeypatch.setitem(PRESETS, "tiny-streaming", Preset(TinyStreaming, features))
+    export_bundle(run / "best.safetensors", tmp_path / "bundle", "tiny-streaming")
+    bundle = load_model(tmp_path / "bundle").bundle
+    assert (bundle.card["preset"], bundle.card["trained_as"]) == ("tiny-streaming", "tiny")
+    assert "dev" not in bundle.card  # which is of the preset that was trained
+    assert bundle.features == features
+    with pytest.raises(PlainspeechError, match="weights are not those of this plainspeech's model"):
+        export_bundle(run / "best.safetensors", tmp_path / "other", "reference")
 
 
 def test_a_bundle_that_computes_something_else_is_not_written(

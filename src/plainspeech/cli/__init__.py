@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from plainspeech.cli import data, evaluate, lm, model, train, transcribe, tune
+from plainspeech.cli import data, evaluate, lm, model, serve, train, transcribe, tune
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(transcribe.transcribe)
+app.command()(serve.serve)
 app.command()(evaluate.evaluate)
 app.command()(tune.tune)
 app.command()(train.train)

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import progress
 from rich.table import Table
 
 from plainspeech.cli.extras import needs
+from plainspeech.cli.label import label
 from plainspeech.cli.terminal import stderr
+from plainspeech.cli.tracking import track
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
     from plainspeech.data.check import Finding
     from plainspeech.data.manifest import Utterance
 
-T = TypeVar("T")
-
 app = typer.Typer(help="Download, prepare and check corpora.", no_args_is_help=True)
+app.command()(label)
 
 Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest.")]
 Cuts = Annotated[Path, typer.Argument(help="lhotse's cuts, .jsonl or .jsonl.gz.")]
@@ -106,7 +107,7 @@ def prepare(
     from plainspeech.data.manifest import write_manifest
     from plainspeech.data.prepare import prepare as find
 
-    utterances, problems = find(sources, track=_track)
+    utterances, problems = find(sources, track=track)
     for problem in problems:
         stderr().print(f"error: {problem}", markup=False)
     if problems and not skip_faulty:
@@ -135,7 +136,7 @@ def check(
     from plainspeech.data.manifest import read_manifest
 
     splits = [read_manifest(manifest) for manifest in manifests]
-    findings = examine(splits, frame_seconds=frame_seconds, track=_track)
+    findings = examine(splits, frame_seconds=frame_seconds, track=track)
     for finding in findings:
         typer.echo(finding)
     stderr().print(_summary(splits, findings))
@@ -173,15 +174,3 @@ def from_lhotse(cuts: Cuts, manifest: Manifest) -> None:
     from plainspeech.data.manifest import write_manifest
 
     write_manifest(manifest, read_cuts(cuts))
-
-
-def _track(items: Iterable[T], total: int) -> Iterable[T]:
-    console = stderr()
-    return progress.track(
-        items,
-        "Reading recordings",
-        total=total,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

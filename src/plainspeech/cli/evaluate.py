@@ -13,7 +13,8 @@ from rich.console import Console
 
 from plainspeech.cli.extras import needs
 from plainspeech.cli.options import BUNDLED, DecoderOption, LanguageModelOption
-from plainspeech.cli.terminal import progress, stderr
+from plainspeech.cli.terminal import stderr
+from plainspeech.cli.tracking import progress
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plainspeech.cli.destinations import Destination, Document, Folder, Line, NamedLines
+from plainspeech.cli.hot_words import read_hot_words
+from plainspeech.cli.listening import silent_libraries, tracked
 from plainspeech.cli.options import DecoderOption, LanguageModelOption
+from plainspeech.cli.recordings import STDIN, Recording, find_recordings
+from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
+
+if TYPE_CHECKING:
+    from plainspeech.runtime.long_audio import Heard
+    from plainspeech.runtime.recognizer import Recognizer
 
 
 def transcribe(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Recordings: WAV, FLAC, MP3, Ogg, any rate and channels; - is standard input.",
+            help="Recordings: WAV, FLAC, MP3, Ogg, any rate, channels and length; folders of them; "
+            "- is standard input.",
             metavar="FILE...",
             show_default=False,
         ),
@@ -30,41 +39,115 @@ def transcribe(
     ] = None,
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="txt, srt, vtt, tsv, json, or several: srt,json.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder to write to, which mirrors a folder of recordings; what is there already "
+            "is not transcribed again.",
+            show_default=False,
+        ),
+    ] = None,
+    hot_word: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A word or phrase to expect and its weight: 'plain speech:8'. Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    hot_words: Annotated[
+        Path | None,
+        typer.Option(help="A file of hot words, one a line.", show_default=False),
+    ] = None,
 ) -> None:
-    """Print what is said in recordings, one line each; after its name where there are several."""
-    from plainspeech import audio
+    """Print what is said in recordings, one line each; after its name where there are several.
+
+    With --format or --output, write text, subtitles, tables or JSON instead.
+    """
+    words = read_hot_words(hot_word or [], hot_words)
+    target = _destination(files, formats, output)
+    found = list(find_recordings(files, one_target_each=output is not None))
+    waiting = [each for each in found if isinstance(each, PlainspeechError) or not target.has(each)]
+    if len(waiting) < len(found):
+        kept = len(found) - len(waiting)
+        stderr().print(f"{output}: has {kept} of {len(found)} already", markup=False)
+    if waiting:
+        recognizer = _load(model, decoder, language_model, words)
+        # Text that goes to the terminal shows itself how far it is.
+        with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
+        run = _Run(recognizer, words, target, with_bar)
+        places = (f"{number} of {len(waiting)}" for number in range(1, len(waiting) + 1))
+        if sum(not run.transcribe(*each) for each in zip(waiting, places, strict=True)):
+            raise typer.Exit(1)
+
+
+def _destination(files: Sequence[str], formats: str | None, output: Path | None) -> Destination:
+    from plainspeech.writers import check_format
+
+    chosen = list(dict.fromkeys((formats or "txt").split(",")))
+    for name in chosen:
+        check_format(name)
+    if output is not None:
+        return Folder(output, chosen)
+    alone = len(files) == 1 and not Path(files[0]).is_dir()
+    if formats is None:
+        return Line() if alone else NamedLines()
+    if len(chosen) > 1 or not alone:
+        raise PlainspeechError(
+            "format: standard output takes one format of one recording; give --output FOLDER"
+        )
+    return Document(chosen[0])
+
+
+def _load(
+    model: Path | None, decoder: str | None, language_model: str | None, words: dict[str, float]
+) -> Recognizer:
+    import numpy as np
+
     from plainspeech.runtime.recognizer import load_model
 
     recognizer = load_model(model, None, decoder, language_model)
-    failed = False
-    for file in files:
+    if words:  # refused now, rather than once for each recording
+        second = np.zeros(recognizer.bundle.features.sample_rate, np.float32)
+        recognizer.transcribe_waveforms([second], words)
+    return recognizer
+
+
+@dataclass(frozen=True)
+class _Run:
+    """How each recording is transcribed."""
+
+    recognizer: Recognizer
+    words: dict[str, float]
+    target: Destination
+    with_bar: bool
+
+    def transcribe(self, found: Recording | PlainspeechError, place: str) -> bool:
+        """Transcribe what was found, or tell what is wrong; return whether nothing is."""
         try:
-            with _silent_libraries():
-                waveform = audio.read(_source(file), recognizer.bundle.features.sample_rate)
+            if isinstance(found, PlainspeechError):
+                raise found
+            with silent_libraries() as terminal:
+                heard: Iterable[Heard] = self._heard(found.source)
+                if self.with_bar:
+                    name = f"{typer.format_filename(found.source)} ({place})"
+                    heard = tracked(heard, name, terminal)
+                self.target.write(found, heard)
         except PlainspeechError as error:
             typer.echo(f"error: {error}", err=True)
-            failed = True
-            continue
-        text = recognizer.transcribe_waveforms([waveform])[0].text
-        typer.echo(text if len(files) == 1 else f"{typer.format_filename(file)}: {text}")
-    if failed:
-        raise typer.Exit(1)
+            return False
+        return True
 
-
-def _source(file: str) -> str | BinaryIO:
-    return sys.stdin.buffer if file == "-" else file
-
-
-@contextmanager
-def _silent_libraries() -> Iterator[None]:
-    """Keep C libraries off stderr: libmpg123 remarks on damaged files, which are one line each."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+    def _heard(self, source: str) -> Iterator[Heard]:
+        file = sys.stdin.buffer if source == STDIN else source
+        return self.recognizer.listen(file, hot_words=self.words or None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,8 @@ from rich.console import Console
 
 from plainspeech.cli.extras import needs
 from plainspeech.cli.options import BUNDLED
-from plainspeech.cli.terminal import progress, stderr
+from plainspeech.cli.terminal import stderr
+from plainspeech.cli.tracking import progress
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
@@ -215,8 +215,9 @@ def _print(search: Search, rows: Sequence[Measured], target: Path | None) -> Non
     from plainspeech.tuning.result import comparison, difference
 
     console = Console(highlight=False, soft_wrap=True)
-    for name, value in asdict(search.chosen).items():
-        console.print(f"{name:<21}{value}", markup=False)
+    for name, value in vars(search.chosen).items():
+        if value is not None:
+            console.print(f"{name:<21}{value}", markup=False)
     console.print(comparison(rows))
     change, interval = difference(rows[0], rows[-1])
     console.print(

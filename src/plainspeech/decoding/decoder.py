@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.confidence import Calibration, Evidence
 from plainspeech.decoding.hot_words import build_hot_words
 from plainspeech.decoding.inputs import Array, checked, require_frames
 from plainspeech.decoding.results import Hypothesis
@@ -59,6 +61,7 @@ class BeamSearchDecoder:
         token_floor: float = BeamSettings.token_floor,
         unknown_word_penalty: float = BeamSettings.unknown_word_penalty,
         merge: Merge | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Prepare to decode.
 
@@ -76,6 +79,7 @@ class BeamSearchDecoder:
             token_floor: least log-probability of a symbol considered.
             unknown_word_penalty: nats for a word outside the lexicon; 0 forbids them.
             merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
+            calibration: makes the confidences; by default one fitted to the bundled model.
 
         Raises:
             PlainspeechError: a setting is out of range, or alphabet and scorer do not fit.
@@ -97,6 +101,7 @@ class BeamSearchDecoder:
             token_floor=token_floor,
             unknown_word_penalty=unknown_word_penalty,
             merge=merge or ("state" if scorer else "prefix"),
+            calibration=calibration,
         )
         self._known = prepare(alphabet, scorer, frame_seconds, self.settings)
         self._latest: tuple[dict[str, float], Knowledge] = ({}, self._known)
@@ -119,6 +124,23 @@ class BeamSearchDecoder:
         other._latest = ({}, other._known)
         return other
 
+    def within_sentence(self, state: int, ends: bool = True) -> BeamSearchDecoder:
+        """Return a decoder of parts of sentences, which shares all with this one.
+
+        Args:
+            state: of the language model, where texts begin, as `plainspeech.lm.tables.score`
+                returns it; 0 knows nothing of what was before.
+            ends: whether the sentence ends with them.
+        """
+        other = copy.copy(self)
+        other._known = replace(
+            self._known,
+            setup=self._known.setup._replace(sentence_end=ends),
+            tables=self._known.tables._replace(bos_state=np.int32(state)),
+        )
+        other._latest = ({}, other._known)
+        return other
+
     def decode(
         self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None = None
     ) -> Transcript:
@@ -128,6 +150,19 @@ class BeamSearchDecoder:
             PlainspeechError: these are no log-probabilities over the alphabet, or no hot words.
         """
         return self._fed(self._checked(log_probabilities), hot_words).finish()
+
+    def decode_with_evidence(
+        self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None = None
+    ) -> tuple[Transcript, Evidence]:
+        """Return what `decode` does, and what the confidences of its words are made of.
+
+        With words that are known to be right or wrong, `fit_calibration` makes a `Calibration` of
+        it.
+
+        Raises:
+            PlainspeechError: as `decode`.
+        """
+        return self._fed(self._checked(log_probabilities), hot_words).finish_with_evidence()
 
     def decode_n_best(
         self, log_probabilities: npt.ArrayLike, count: int, hot_words: HotWords | None = None

@@ -71,6 +71,9 @@ class KenLMModel(types.WrapperAddressProtocol):
         """Of the model."""
         return int(self._model.order)
 
+    def __contains__(self, word: object) -> bool:
+        return word in self._model
+
     def tables(self) -> KenLMTables:
         """Return what compiled code takes, with an empty cache."""
         cache = np.zeros((_CACHED, 2), np.int64)

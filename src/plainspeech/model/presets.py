@@ -9,6 +9,7 @@ from plainspeech.features import FeatureSettings
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.reference import Reference
 from plainspeech.model.small import Small
+from plainspeech.model.streaming import Streaming
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Preset:
 PRESETS = {
     # MP3 of few kbit/s ends near 6 kHz. Normalised, the empty bins above would be loud noise.
     "small": Preset(Small, FeatureSettings(high_hz=5_800.0)),
+    "streaming": Preset(Streaming, FeatureSettings(high_hz=5_800.0, normalise="running")),
     # 1344 frames are 16.8 s, as in the published system; its 128 filters need a longer window
     # than its 25 ms to have a frequency in each.
     "reference": Preset(Reference, FeatureSettings(bins=128, window_ms=40.0, hop_ms=12.5)),

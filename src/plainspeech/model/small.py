@@ -100,16 +100,22 @@ class Small(AcousticModel):
         dropout: float = 0.25,
     ) -> None:
         super().__init__()
+        self.bins, self.width, self.kernel, self.hidden = bins, width, kernel, hidden
         self.frontend = Frontend(bins, channels, width)
         self.blocks = nn.ModuleList(
             TimeBlock(width, kernel, expansion, dropout) for _ in range(blocks)
         )
         self.between = nn.LayerNorm(width)
         self.intermediate = nn.Linear(width, symbols)
-        self.lower = Bidirectional(nn.LSTM, width, hidden)
-        self.upper = Bidirectional(nn.LSTM, 2 * hidden, hidden)
+        self.lower = self.recurrence(width, hidden)
+        self.upper = self.recurrence(2 * hidden, hidden)
         self.dropout = LockedDropout(dropout)
         self.output = nn.Linear(2 * hidden, symbols)
+
+    @staticmethod
+    def recurrence(inputs: int, hidden: int) -> nn.Module:
+        """Return a recurrent layer from ``inputs`` to ``2 * hidden`` channels."""
+        return Bidirectional(nn.LSTM, inputs, hidden)
 
     def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """Return the log-probabilities after the convolutions and after the recurrences."""

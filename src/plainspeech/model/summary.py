@@ -46,7 +46,7 @@ def summarise(model: AcousticModel, bins: int, frames: int) -> list[Stage]:
     def note(module: nn.Module, _: Any, output: Any) -> None:
         output = output[0] if isinstance(output, tuple) else output
         shapes[module] = output.shape[1:]
-        costs[module] = _multiply_adds(module, output)
+        costs[module] = costs.get(module, 0) + _multiply_adds(module, output)
 
     _run_with_hooks(model, note, torch.zeros(1, frames, bins))
     return [

@@ -2,7 +2,7 @@
 
 A bundle is a folder, or one zip of it:
 
-- ``model.onnx``: the network; `plainspeech.runtime.recognizer` says what it takes and gives.
+- ``model.onnx``: the network; `plainspeech.runtime.network` says what it takes and gives.
 - ``scorer/``: a language model for the beam search, see `plainspeech.lm.package`; optional.
 - ``bundle.json``: format version, alphabet, feature settings, frame rate, settings of the beam
   search, model card, size and SHA-256 of every file, and a SHA-256 of all that.
@@ -21,6 +21,7 @@ from plainspeech.alphabet import Alphabet
 from plainspeech.artifact.contents import listing, read_listed
 from plainspeech.artifact.record import LARGEST_RECORD, Record
 from plainspeech.artifact.storage import Kind, reading, write_folder
+from plainspeech.decoding.confidence import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
@@ -59,6 +60,11 @@ class Bundle:
     model: bytes = field(repr=False)
     decoding: BeamSettings = field(default_factory=BeamSettings)
     scorer_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def subsampling(self) -> int:
+        """Feature frames for each output frame."""
+        return round(1000 * self.frame_seconds / self.features.hop_ms)
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -128,16 +134,19 @@ class Bundle:
         write_folder(folder, {**files, BUNDLE.manifest: record.serialise()}, BUNDLE)
 
 
-def bundled_model_path() -> Path:
-    """Return the bundle that comes with the package.
+def bundled_model_path(name: str = "english-small") -> Path:
+    """Return a bundle that comes with the package.
+
+    Args:
+        name: of the model; ``"english-small-streaming"`` is the one for audio that goes on.
 
     Raises:
         PlainspeechError: this copy of the package has none.
     """
-    path = Path(__file__).resolve().parents[1] / "models" / "english-small"
+    path = Path(__file__).resolve().parents[1] / "models" / name
     if not (path / BUNDLE.manifest).is_file():
         raise PlainspeechError(
-            "this copy of plainspeech comes without a model; name one (--model PATH)"
+            f"this copy of plainspeech comes without a model called {name}; name one (--model PATH)"
         )
     return path
 
@@ -160,7 +169,14 @@ def _decoding(record: Record) -> BeamSettings:
         return BeamSettings()
     part = record.part("decoding")
     with part.named():
-        return BeamSettings(**_taken(part, BeamSettings()))
+        return BeamSettings(**_taken(part, BeamSettings()), calibration=_calibration(part))
+
+
+def _calibration(record: Record) -> Calibration | None:
+    if record.values.get("calibration") is None:
+        return None
+    part = record.part("calibration")
+    return Calibration(**{field.name: part.number(field.name) for field in fields(Calibration)})
 
 
 def _feature_settings(record: Record) -> FeatureSettings:
@@ -170,7 +186,8 @@ def _feature_settings(record: Record) -> FeatureSettings:
 
 def _taken(record: Record, defaults: FeatureSettings | BeamSettings) -> dict[str, Any]:
     """Return the values of ``record`` for the fields of ``defaults``, of the types there."""
-    kinds = {setting.name: type(getattr(defaults, setting.name)) for setting in fields(defaults)}
+    values = {setting.name: getattr(defaults, setting.name) for setting in fields(defaults)}
+    kinds = {name: type(value) for name, value in values.items() if value is not None}
     return {
         name: record.number(name) if kind is float else record.take(name, kind)
         for name, kind in kinds.items()

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Literal
 
@@ -170,7 +170,7 @@ def _tune_thresholds(
 
 
 def _with(settings: BeamSettings, changes: Mapping[str, float]) -> BeamSettings:
-    return BeamSettings(**{**asdict(settings), **changes})
+    return BeamSettings(**{**vars(settings), **changes})
 
 
 def _best(trials: Sequence[Trial]) -> Trial:

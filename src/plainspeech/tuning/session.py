@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plainspeech.decoding.decoder import BeamSearchDecoder
@@ -48,7 +48,8 @@ class Session:
             PlainspeechError: there is no scorer, or it cannot be read or be in a bundle, or it does
                 not fit the model.
         """
-        settings = bundle.decoding
+        # Confidences were fitted to the search as it was.
+        settings = replace(bundle.decoding, calibration=None)
         if beam_width:
             settings = replace(settings, beam_width=beam_width)
         if language_model:
@@ -63,7 +64,7 @@ class Session:
                 f"{bundle.origin}: has no language model; name one (--language-model SCORER)"
             )
         decoder = BeamSearchDecoder(
-            bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **asdict(settings)
+            bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **vars(settings)
         )
         return cls(bundle, files, decoder, language_model is not None)
 
@@ -71,7 +72,7 @@ class Session:
         """Search for the settings; see `plainspeech.tuning.search`."""
 
         def measure(settings: BeamSettings) -> Trial:
-            reading = dev_set.read(self.untuned.with_settings(**asdict(settings)))
+            reading = dev_set.read(self.untuned.with_settings(**vars(settings)))
             return Trial(settings, reading.word_error_rate, reading.milliseconds)
 
         return search(measure, self.untuned.settings, trials, seed, on_trial)
@@ -81,7 +82,7 @@ class Session:
         decoders = {
             "before": choose_decoder(self.bundle),
             "untuned": self.untuned,
-            "tuned": self.untuned.with_settings(**asdict(chosen)),
+            "tuned": self.untuned.with_settings(**vars(chosen)),
         }
         if not self.is_new:
             del decoders["untuned"]

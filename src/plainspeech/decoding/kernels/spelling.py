@@ -180,7 +180,7 @@ def finish_sentence(beam: Record, setup: Setup, tables: NGramTables, phrases: Tr
     hot_gain, gain = 0.0, 0.0
     if len(phrases.nodes) > 2 and beam.hot_node > ROOT:
         hot_gain = -phrases.nodes[beam.hot_node].potential
-    if setup.mode != PLAIN:
+    if setup.mode != PLAIN and setup.sentence_end:
         log_probability, _ = score(tables, integer(beam.context), EOS_ID)
         gain = setup.alpha * log_probability
     beam.lm += gain

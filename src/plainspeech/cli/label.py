@@ -1,0 +1,58 @@
+"""``plainspeech data label``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plainspeech.cli.extras import needs
+from plainspeech.cli.options import DecoderOption, LanguageModelOption
+from plainspeech.cli.terminal import stderr
+from plainspeech.cli.tracking import track
+from plainspeech.errors import PlainspeechError
+
+
+def label(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Recordings of an utterance each, or folders."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model bundle, folder or zip; the English model by default."),
+    ] = None,
+    decoder: DecoderOption = None,
+    language_model: LanguageModelOption = None,
+    least_agreement: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Characters that greedy decoding must write as well."),
+    ] = 0.8,
+) -> None:
+    """Write a manifest of recordings without transcripts, with what a model hears as their text.
+
+    A model that is trained on it beside transcribed speech learns more voices; see
+    recipes/english-small-student.toml. Recordings that the model is not sure of are left out.
+    """
+    with needs("evaluate"):
+        from plainspeech.evaluation.labelling import find_recordings
+        from plainspeech.evaluation.labelling import label as run
+    from plainspeech.data.manifest import write_manifest
+    from plainspeech.runtime.recognizer import load_model
+
+    recordings = find_recordings(sources)
+    recognizer = load_model(model, None, decoder, language_model)
+    labels, problems = run(recognizer, recordings, track)
+    for problem in problems:
+        stderr().print(f"error: {problem}", markup=False)
+    kept = [found.utterance for found in labels if found.agreement >= least_agreement]
+    kept = [utterance for utterance in kept if utterance.text]
+    if not kept:
+        raise PlainspeechError(f"{output}: not written, no label agrees so far")
+    write_manifest(output, kept)
+    hours = sum(utterance.duration for utterance in kept) / 3600
+    stderr().print(
+        f"{output}: {len(kept)} of {len(recordings)} utterances, {hours:.2f} h", markup=False
+    )

@@ -1,0 +1,65 @@
+"""``plainspeech serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plainspeech.cli.extras import needs
+from plainspeech.cli.options import DecoderOption, LanguageModelOption
+from plainspeech.cli.terminal import stderr
+
+
+def serve(
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model bundle, folder or zip; the English model by default."),
+    ] = None,
+    decoder: DecoderOption = None,
+    language_model: LanguageModelOption = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PLAINSPEECH_TOKEN",
+            help="Clients must send it; better given in the environment, where ps hides it.",
+            show_default=False,
+        ),
+    ] = None,
+    queue: Annotated[int, typer.Option(help="Most requests at a time.", min=1)] = 64,
+    max_upload_mib: Annotated[float, typer.Option(help="Largest request.")] = 200.0,
+    max_minutes: Annotated[float, typer.Option(help="Longest recording.")] = 240.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 1800.0,
+    batching: Annotated[
+        bool, typer.Option(help="Recognise pieces of several requests together.")
+    ] = True,
+) -> None:
+    """Serve transcription over HTTP and WebSocket, by OpenAI's interface and a live one."""
+    with needs("serve"):
+        from plainspeech.serving.app import create_app
+        from plainspeech.serving.server import Server, listen
+    from plainspeech.runtime.recognizer import load_model
+    from plainspeech.serving.settings import ServerSettings
+
+    settings = ServerSettings(
+        token=token,
+        queue=queue,
+        upload_bytes=int(max_upload_mib * 2**20),
+        audio_seconds=60 * max_minutes,
+        request_seconds=timeout,
+        batching=batching,
+    )
+    console = stderr()
+    with listen(host, port) as socket:
+        app = create_app(load_model(model, None, decoder, language_model), settings)
+        address, number = socket.getsockname()[:2]
+        url = f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
+        console.print(f"{app.state.engine.name} at {url}; Ctrl+C stops it")
+        if token is None and not address.startswith("127.") and address != "::1":
+            console.print("warning: without --token, everyone who reaches this address may use it")
+        Server(app).run([socket])

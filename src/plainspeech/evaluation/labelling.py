@@ -1,0 +1,104 @@
+"""Transcripts for recordings that have none, by a model: labels for self-training.
+
+The beam search brings in what the language model knows and the acoustic model does not, which is
+what a model trained on the labels learns from them (noisy student training for speech: Park et al.,
+Interspeech 2020). Where it has to depart far from what the model hears, it guesses: a label is
+judged by how far it agrees with greedy decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainspeech import audio
+from plainspeech.data.librispeech import AUDIO_SUFFIXES
+from plainspeech.data.manifest import Utterance
+from plainspeech.data.tracking import Track, untracked
+from plainspeech.decoding.greedy import greedy_text
+from plainspeech.errors import PlainspeechError
+from plainspeech.evaluation.error_rates import Pair, error_rates
+from plainspeech.runtime.recognizer import Recognizer
+
+_BATCH = 32  # recordings in memory at a time
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A recording and what a model makes of it.
+
+    Attributes:
+        utterance: with the text of the model's decoder.
+        agreement: 1 less the character error rate of that text against greedy decoding; 0 where
+            nothing was heard.
+    """
+
+    utterance: Utterance
+    agreement: float
+
+
+def find_recordings(sources: Sequence[Path]) -> list[Path]:
+    """Return the recordings that ``sources`` are or hold, in order.
+
+    Raises:
+        PlainspeechError: one is missing or holds none.
+    """
+    found: list[Path] = []
+    for source in sources:
+        files = sorted(source.rglob("*")) if source.is_dir() else [source] * source.is_file()
+        recordings = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
+        if not recordings:
+            raise PlainspeechError(f"{source}: no recording, and no folder that holds one")
+        found += recordings
+    return found
+
+
+def label(
+    recognizer: Recognizer, recordings: Sequence[Path], track: Track = untracked
+) -> tuple[list[Labelled], list[str]]:
+    """Transcribe ``recordings``.
+
+    Args:
+        recognizer: whose decoder writes the labels.
+        recordings: to transcribe, one utterance each.
+        track: shows progress.
+
+    Returns:
+        A label for each that can be read, in order, and a line for each that cannot.
+    """
+    labels: list[Labelled] = []
+    problems: list[str] = []
+    starts = range(0, len(recordings), _BATCH)
+    for start in track(starts, len(starts)):
+        paths = recordings[start : start + _BATCH]
+        read = {path: _read(path, recognizer.bundle.features.sample_rate) for path in paths}
+        problems += [problem for problem in read.values() if isinstance(problem, str)]
+        heard = {path: found for path, found in read.items() if not isinstance(found, str)}
+        labels += _label(recognizer, heard)
+    return labels, problems
+
+
+def _read(path: Path, sample_rate: int) -> audio.Array | str:
+    """Return the waveform of a recording, or what is wrong with it."""
+    try:
+        return audio.read(path, sample_rate)
+    except PlainspeechError as error:
+        return str(error)
+
+
+def _label(recognizer: Recognizer, batch: dict[Path, audio.Array]) -> Iterator[Labelled]:
+    rows = recognizer.log_probabilities(list(batch.values()))
+    transcripts = recognizer.decoder.decode_batch(rows)
+    for (path, waveform), heard, transcript in zip(batch.items(), rows, transcripts, strict=True):
+        seconds = len(waveform) / recognizer.bundle.features.sample_rate
+        text = transcript.text
+        pair = Pair(path.stem, "", greedy_text(heard, recognizer.bundle.alphabet), text)
+        agreement = max(0.0, 1.0 - error_rates([pair]).characters.rate) if text else 0.0
+        utterance = Utterance(path.stem, path, text, seconds, _speaker(path.stem))
+        yield Labelled(utterance, agreement)
+
+
+def _speaker(name: str) -> str:
+    """Return whom LibriSpeech's ``speaker-chapter-utterance`` names; nothing for other names."""
+    return name.partition("-")[0] if name.count("-") == 2 else ""

@@ -1,0 +1,52 @@
+"""The face of pyctcdecode 0.5.0 with this package's beam search behind it.
+
+For programs that were written for pyctcdecode: the same names, parameters and results, so that
+another import is all that changes. ``docs/coming-from.md`` lists what differs. New programs are
+better off with `plainspeech.decoding.decoder`, which has more to offer.
+
+Example:
+    >>> from plainspeech.pyctcdecode import build_ctcdecoder
+    >>> decoder = build_ctcdecoder(labels, "model.arpa", alpha=0.5, beta=1.5)
+    >>> decoder.decode(logits, hotwords=["plainspeech"])
+"""
+
+from __future__ import annotations
+
+import sys
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.pyctcdecode import alphabet, constants, decoder, language_model
+from plainspeech.pyctcdecode.alphabet import Alphabet
+from plainspeech.pyctcdecode.beams import OutputBeam
+from plainspeech.pyctcdecode.build import build_ctcdecoder
+from plainspeech.pyctcdecode.decoder import BeamSearchDecoderCTC
+from plainspeech.pyctcdecode.language_model import LanguageModel
+
+__all__ = [
+    "Alphabet",
+    "BeamSearchDecoderCTC",
+    "LanguageModel",
+    "OutputBeam",
+    "build_ctcdecoder",
+    "install_as_pyctcdecode",
+]
+
+_PARTS = (alphabet, constants, decoder, language_model)
+
+
+def install_as_pyctcdecode() -> None:
+    """Have ``import pyctcdecode`` find this package, in this process.
+
+    For libraries that import pyctcdecode themselves, as transformers does. Call it before they do.
+
+    Raises:
+        PlainspeechError: another pyctcdecode has been imported already.
+    """
+    this = sys.modules[__name__]
+    if sys.modules.get("pyctcdecode", this) is not this:
+        raise PlainspeechError(
+            "another pyctcdecode has been imported; call install_as_pyctcdecode before that"
+        )
+    sys.modules["pyctcdecode"] = this
+    for part in _PARTS:
+        sys.modules[part.__name__.removeprefix("plainspeech.")] = part

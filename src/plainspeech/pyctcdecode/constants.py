@@ -1,0 +1,13 @@
+"""Defaults, by pyctcdecode's names and of its values."""
+
+from __future__ import annotations
+
+DEFAULT_ALPHA = 0.5
+DEFAULT_BETA = 1.5
+DEFAULT_UNK_LOGP_OFFSET = -10.0
+DEFAULT_SCORE_LM_BOUNDARY = True
+DEFAULT_BEAM_WIDTH = 100
+DEFAULT_PRUNE_LOGP = -10.0
+DEFAULT_PRUNE_BEAMS = False
+DEFAULT_MIN_TOKEN_LOGP = -5.0
+DEFAULT_HOTWORD_WEIGHT = 10.0

@@ -1,0 +1,54 @@
+"""Joins what was heard in two pieces of audio that overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from plainspeech.transcript import Word
+
+_TOLERANCE = 0.25  # seconds between the times at which two pieces have the same word
+
+
+def joined(
+    left: Sequence[Word], right: Sequence[Word], start: float, end: float
+) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
+    """Return what to keep of the words of two pieces, so that each word is there once.
+
+    Where both have a word in the overlap, they are joined at it, near the middle, since the edges
+    cut words; where they agree in none, each keeps the words that are centred on its side.
+
+    Args:
+        left: words of the earlier piece, in order, that do not overlap.
+        right: words of the later piece, likewise.
+        start: seconds, of the overlap.
+        end: seconds, of the overlap.
+    """
+    middle = (start + end) / 2
+    kept, following = _seam(left, right, middle)
+    left, right = left[:kept], right[following:]
+    if left and right and left[-1].end > right[0].start:
+        if left[-1].start >= right[0].start:
+            return tuple(left[:-1]), tuple(right)
+        left = [*left[:-1], replace(left[-1], end=right[0].start)]
+    return tuple(left), tuple(right)
+
+
+def _seam(left: Sequence[Word], right: Sequence[Word], middle: float) -> tuple[int, int]:
+    """Return how many words of ``left`` to keep, and the first of ``right`` to keep."""
+    agreed = [
+        (abs(_centre(mine) - middle), kept, following)
+        for kept, mine in enumerate(left, start=1)
+        for following, theirs in enumerate(right, start=1)
+        if mine.text == theirs.text and abs(mine.start - theirs.start) <= _TOLERANCE
+    ]
+    if agreed:
+        return min(agreed)[1:]
+    return (
+        sum(_centre(word) < middle for word in left),
+        sum(_centre(word) < middle for word in right),
+    )
+
+
+def _centre(word: Word) -> float:
+    return (word.start + word.end) / 2

@@ -1,0 +1,118 @@
+"""Audio of any length, transcribed piece by piece in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.runtime.joining import joined
+from plainspeech.runtime.pieces import Piece, PieceCutter
+from plainspeech.runtime.voice import Detector, silero
+from plainspeech.transcript import Segment, Transcript, Word
+
+Array = npt.NDArray[np.float32]
+Hear = Callable[[Sequence[Array]], list[Transcript]]
+"""Transcribes many waveforms at once."""
+
+SHORT = 30.0
+"""Seconds; audio up to here is one piece, whatever pauses it has."""
+
+_AT_ONCE = 200.0  # seconds of speech that are transcribed together, in batches of like length
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was said in a stretch of a recording, from the end of the one before.
+
+    Attributes:
+        segments: in order, with times from the start of the recording.
+        until: seconds from the start of the recording to the end of the stretch.
+        promised: seconds of the recording by its own account; None where it gives none.
+    """
+
+    segments: tuple[Segment, ...]
+    until: float
+    promised: float | None = None
+
+
+def whole(stretches: Iterable[Heard]) -> Transcript:
+    """Return the transcript of a recording that was heard in ``stretches``, one or more."""
+    heard = list(stretches)
+    segments = chain.from_iterable(stretch.segments for stretch in heard)
+    return Transcript.of_segments(segments, heard[-1].until)
+
+
+def listen(
+    blocks: Iterable[Array], rate: int, hear: Hear, detector: Callable[[], Detector] = silero
+) -> Iterator[Heard]:
+    """Yield what is said in a recording as it is heard; the last stretch ends where it does.
+
+    Args:
+        blocks: ``(samples,)`` float32 each.
+        rate: Hz.
+        hear: transcribes pieces of up to `SHORT` seconds.
+        detector: makes a detector of voice, which finds the pauses of longer recordings.
+    """
+    remaining = iter(blocks)
+    head = _first(remaining, round(SHORT * rate) + 1)
+    samples = sum(map(len, head))
+    if samples <= SHORT * rate:
+        (transcript,) = hear([np.concatenate(head or [np.empty(0, np.float32)])])
+        yield Heard(tuple(transcript.segments), samples / rate)
+        return
+    yield from _Listener(rate, hear, detector()).listen(chain(head, remaining))
+
+
+def _first(blocks: Iterator[Array], samples: int) -> list[Array]:
+    """Return the blocks that hold the first ``samples``."""
+    taken: list[Array] = []
+    while samples > 0 and (block := next(blocks, None)) is not None:
+        taken.append(block)
+        samples -= len(block)
+    return taken
+
+
+class _Listener:
+    """Transcribes the pieces of one long recording."""
+
+    def __init__(self, rate: int, hear: Hear, detector: Detector) -> None:
+        self._rate = rate
+        self._hear = hear
+        self._cutter = PieceCutter(rate, detector)
+        self._words: tuple[Word, ...] = ()  # of the last piece, whose end the next may overlap
+
+    def listen(self, blocks: Iterable[Array]) -> Iterator[Heard]:
+        pieces: list[Piece] = []
+        samples = 0
+        for block in blocks:
+            samples += len(block)
+            pieces += self._cutter.feed(block)
+            if sum(len(piece.waveform) for piece in pieces) >= _AT_ONCE * self._rate:
+                yield Heard(tuple(self._segments(pieces)), samples / self._rate)
+                pieces = []
+        pieces += self._cutter.finish()
+        yield Heard((*self._segments(pieces), *self._rest()), samples / self._rate)
+
+    def _segments(self, pieces: Sequence[Piece]) -> Iterator[Segment]:
+        """Yield what is certain after ``pieces``: all but the last of them."""
+        transcripts = self._hear([piece.waveform for piece in pieces])
+        for piece, transcript in zip(pieces, transcripts, strict=True):
+            start = piece.start / self._rate
+            words = tuple(
+                replace(word, start=word.start + start, end=word.end + start)
+                for word in transcript.words
+            )
+            if piece.overlap:
+                end = start + piece.overlap / self._rate
+                self._words, words = joined(self._words, words, start, end)
+            yield from self._rest()
+            self._words = words
+
+    def _rest(self) -> Iterator[Segment]:
+        if self._words:
+            yield Segment(self._words)
+        self._words = ()

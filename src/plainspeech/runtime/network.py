@@ -1,0 +1,187 @@
+"""The ONNX network of a bundle: one that takes whole utterances, or one that takes windows.
+
+Every network takes ``features``, float32 ``(batch, frames, bins)`` padded with anything, and
+``lengths``, int64 ``(batch,)``; it gives ``log_probabilities``, float32
+``(batch, output frames, symbols)`` with natural logarithms and the blank last, and
+``output_lengths``, int64 ``(batch,)``. Padding has no influence on what it gives.
+
+A *windowed* network, for audio that goes on, has a fixed number of frames: those of a chunk and of
+the look-ahead after it. It gives output for the chunk. Its further inputs are a state, zeros at the
+start, and its further outputs, in the same order, the state for the window that begins a chunk
+later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.errors import PlainspeechError
+from plainspeech.runtime.bundle import Bundle
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Array = npt.NDArray[np.float32]
+Lengths = npt.NDArray[np.int64]
+State = list[npt.NDArray[Any]]
+
+_INPUTS = ["features", "lengths"]
+_OUTPUTS = ["log_probabilities", "output_lengths"]
+
+
+class Network(Protocol):
+    """What computes log-probabilities."""
+
+    def run(self, features: Sequence[Array]) -> list[Array]:
+        """Return ``(output frames, symbols)`` for each of ``features``, ``(frames, bins)``.
+
+        Args:
+            features: of whole utterances, each of one frame or more.
+        """
+
+
+class WholeNetwork:
+    """A network that sees an utterance from beginning to end.
+
+    Args:
+        session: of the network.
+    """
+
+    def __init__(self, session: InferenceSession) -> None:
+        self._session = session
+
+    def run(self, features: Sequence[Array]) -> list[Array]:
+        """Return ``(output frames, symbols)`` for each of ``features``, ``(frames, bins)``."""
+        padded, lengths = _pad(features, max(map(len, features)))
+        inputs = dict(zip(_INPUTS, (padded, lengths), strict=True))
+        outputs, output_lengths = self._session.run(_OUTPUTS, inputs)
+        # Copies: views would keep the whole batch.
+        return [rows[:n].copy() for rows, n in zip(outputs, output_lengths.tolist(), strict=True)]
+
+
+class WindowedNetwork:
+    """A network that sees a window at a time.
+
+    Args:
+        session: of the network.
+        subsampling: features for each output frame.
+
+    Attributes:
+        chunk: features of a window that are its own.
+        window: features of a window, its look-ahead included.
+    """
+
+    def __init__(self, session: InferenceSession, subsampling: int) -> None:
+        self._session = session
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        self._names = [node.name for node in inputs]
+        self._states = [(node.shape[1:], node.type) for node in inputs[len(_INPUTS) :]]
+        self.window = int(inputs[0].shape[1])
+        self.chunk = int(outputs[0].shape[1]) * subsampling
+
+    def start(self, batch: int) -> State:
+        """Return the state at the start of ``batch`` utterances."""
+        return [np.zeros((batch, *shape), np.float32) for shape, _ in self._states]
+
+    def step(self, features: Array, lengths: Lengths, state: State) -> tuple[Array, Lengths, State]:
+        """Compute one window.
+
+        Args:
+            features: ``(batch, window, bins)``.
+            lengths: ``(batch,)``, how many of them there are; fewer where the audio ends.
+            state: from before the window.
+
+        Returns:
+            Log-probabilities ``(batch, output frames, symbols)``, how many of these frames there
+            are, and the state after the chunk.
+        """
+        inputs = dict(zip(self._names, (features, lengths, *state), strict=True))
+        outputs, output_lengths, *after = self._session.run(None, inputs)
+        return outputs, output_lengths, after
+
+    def run(self, features: Sequence[Array]) -> list[Array]:
+        """Return ``(output frames, symbols)`` for each of ``features``, ``(frames, bins)``."""
+        windows = -(-max(map(len, features)) // self.chunk)
+        padded, lengths = _pad(features, (windows - 1) * self.chunk + self.window)
+        state = self.start(len(features))
+        parts: list[list[Array]] = [[] for _ in features]
+        for start in range(0, windows * self.chunk, self.chunk):
+            there = np.clip(lengths - start, 0, self.window)
+            window = padded[:, start : start + self.window]
+            outputs, output_lengths, state = self.step(window, there, state)
+            for rows, part, length in zip(outputs, parts, output_lengths.tolist(), strict=True):
+                part.append(rows[:length])
+        return [np.concatenate(part) for part in parts]
+
+
+def open_network(bundle: Bundle, threads: int | None) -> WholeNetwork | WindowedNetwork:
+    """Return the network of ``bundle``, ready to run.
+
+    Args:
+        bundle: the model.
+        threads: to compute with; None takes one a core.
+
+    Raises:
+        PlainspeechError: it is no such ONNX network.
+    """
+    session = _session(bundle, threads)
+    _check_contract(bundle, session)
+    if len(session.get_inputs()) == len(_INPUTS):
+        return WholeNetwork(session)
+    _check_windows(bundle, session)
+    return WindowedNetwork(session, bundle.subsampling)
+
+
+def _pad(features: Sequence[Array], frames: int) -> tuple[Array, Lengths]:
+    padded = np.zeros((len(features), frames, features[0].shape[1]), np.float32)
+    for place, rows in zip(padded, features, strict=True):
+        place[: len(rows)] = rows
+    return padded, np.array([len(rows) for rows in features], np.int64)
+
+
+def _session(bundle: Bundle, threads: int | None) -> InferenceSession:
+    # Here, so that the command line starts and `plainspeech.training` imports without it.
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 4  # what is fatal comes as an exception too
+    try:
+        return onnxruntime.InferenceSession(
+            bundle.model, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # of classes that onnxruntime does not export
+        reason = str(error).splitlines()[0]
+        raise PlainspeechError(
+            f"{bundle.origin}: onnxruntime refuses its model: {reason}"
+        ) from error
+
+
+def _check_contract(bundle: Bundle, session: InferenceSession) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    names = [node.name for node in inputs], [node.name for node in outputs]
+    if (names[0][:2], names[1][:2]) != (_INPUTS, _OUTPUTS) or len(inputs) != len(outputs):
+        raise PlainspeechError(
+            f"{bundle.origin}: its model takes {names[0]} and gives {names[1]}; "
+            f"it must take {_INPUTS} and give {_OUTPUTS}, and as many states after both"
+        )
+    for node, size in ((inputs[0], bundle.features.bins), (outputs[0], bundle.alphabet.size)):
+        if len(node.shape) != 3 or node.shape[2] != size:
+            raise PlainspeechError(
+                f"{bundle.origin}: {node.name} of its model has the shape {node.shape}; "
+                f"its bundle.json asks for {size} in the last place"
+            )
+
+
+def _check_windows(bundle: Bundle, session: InferenceSession) -> None:
+    states = session.get_inputs()[len(_INPUTS) :]
+    frames = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[1]
+    sizes = [*frames, *(size for node in states for size in node.shape[1:])]
+    if not all(isinstance(size, int) for size in sizes):
+        raise PlainspeechError(f"{bundle.origin}: its model has states, but no fixed windows")
+    if any(node.type != "tensor(float)" for node in states):
+        raise PlainspeechError(f"{bundle.origin}: the states of its model must be of float32")

@@ -1,0 +1,1 @@
+"""Transcription over HTTP and WebSocket. No torch."""

@@ -1,0 +1,105 @@
+"""What all requests of a server share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import numpy as np
+from anyio import CapacityLimiter
+
+from plainspeech.decoding.greedy import GreedyDecoder
+from plainspeech.runtime.recognizer import Recognizer
+from plainspeech.runtime.voice import Detector
+from plainspeech.serving.admission import Admission
+from plainspeech.serving.batching import LARGEST_BATCH, Batcher, HotWords
+from plainspeech.serving.metrics import Metrics
+from plainspeech.serving.settings import ServerSettings
+
+# Of a prompt: at this weight, words that are said are found more often, and long ones that are not
+# said do no harm; short ones would, for they are in everything.
+_HOT_WORD_NATS = 5.0
+_SHORTEST_HOT_WORD = 4  # letters
+_MOST_HOT_WORDS = 500
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model that serves.
+
+    Attributes:
+        recognizer: the model.
+        settings: of the server.
+        metrics: of the server.
+        admission: of the server.
+        batcher: the one way to the recogniser.
+        detector: makes a detector of voice activity for one stream.
+        readers: the threads that read recordings and wait in the queue with them; of their own,
+            for everything else must go on meanwhile.
+    """
+
+    recognizer: Recognizer
+    settings: ServerSettings
+    metrics: Metrics
+    admission: Admission
+    batcher: Batcher
+    detector: Callable[[], Detector]
+    readers: CapacityLimiter
+
+    @classmethod
+    def build(
+        cls, recognizer: Recognizer, settings: ServerSettings, detector: Callable[[], Detector]
+    ) -> Engine:
+        """Put one together."""
+        metrics = Metrics()
+        together = LARGEST_BATCH if settings.batching else 1
+        rate = recognizer.bundle.features.sample_rate
+        batcher = Batcher(recognizer, rate, metrics, together)
+        return cls(
+            recognizer,
+            settings,
+            metrics,
+            Admission(settings, metrics),
+            batcher,
+            detector,
+            CapacityLimiter(settings.queue),
+        )
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return str(self.recognizer.bundle.card.get("name", "plainspeech"))
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, that the model takes."""
+        return self.recognizer.bundle.features.sample_rate
+
+    def hot_words(self, prompt: str) -> HotWords | None:
+        """Return the longer words of ``prompt`` as hot words; None if there are none.
+
+        Greedy decoding has no use for any; a prompt is a hint, so that is no error.
+        """
+        if isinstance(self.recognizer.decoder, GreedyDecoder):
+            return None
+        words = [
+            word
+            for word in self.recognizer.bundle.alphabet.normalise(prompt).split()
+            if len(word) >= _SHORTEST_HOT_WORD
+        ]
+        return dict.fromkeys(words[:_MOST_HOT_WORDS], _HOT_WORD_NATS) or None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Recognise what requests bring until the block ends; begins when the model is warm."""
+        task = asyncio.create_task(self.batcher.run())
+        try:
+            with self.batcher.lane() as lane:
+                await lane.transcribe(np.zeros(self.sample_rate, np.float32))
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

@@ -1,0 +1,126 @@
+"""Transcripts as text, subtitles, tables and JSON."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from plainspeech.cues import Cue, cues_of
+from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.transcript import Segment, Transcript, Word
+
+
+def render(transcript: Transcript, format: str) -> str:  # noqa: A002  # it is what users call it
+    """Return ``transcript`` as a file of ``format`` holds it.
+
+    Times are written to the millisecond.
+
+    Args:
+        transcript: of any length; its segments become lines, rows and, cut to size, cues.
+        format: one of `FORMATS`.
+
+    Raises:
+        PlainspeechError: there is no such format.
+    """
+    check_format(format)
+    return _WRITERS[format](transcript)
+
+
+def check_format(name: str) -> None:
+    """Refuse a ``name`` that is not one of `FORMATS`.
+
+    Raises:
+        PlainspeechError: naming the nearest.
+    """
+    if name not in FORMATS:
+        raise PlainspeechError(f"format: {name!r} is none; {nearest(name, FORMATS)}")
+
+
+def _txt(transcript: Transcript) -> str:
+    """One segment a line."""
+    return "".join(f"{segment.text}\n" for segment in transcript.segments)
+
+
+def _srt(transcript: Transcript) -> str:
+    """SubRip: numbered cues; it has no way to escape, and ``-->`` would begin another cue."""
+    return "\n".join(
+        f"{number}\n{_cue(cue, ',', _without_arrows)}"
+        for number, cue in enumerate(cues_of(transcript), start=1)
+    )
+
+
+def _vtt(transcript: Transcript) -> str:
+    """WebVTT (W3C), without settings."""
+    return "\n".join(["WEBVTT\n", *(_cue(cue, ".", _escaped) for cue in cues_of(transcript))])
+
+
+def _tsv(transcript: Transcript) -> str:
+    """A row a segment, milliseconds and text parted by tabs, as whisper's."""
+    rows = (
+        f"{milliseconds(segment.start)}\t{milliseconds(segment.end)}\t{segment.text}\n"
+        for segment in transcript.segments
+    )
+    return "".join(["start\tend\ttext\n", *rows])
+
+
+def _json(transcript: Transcript) -> str:
+    """Everything: segments, words, times in seconds, confidences."""
+    values = {
+        "text": transcript.text,
+        "duration": round(transcript.duration, 3),
+        "segments": [_segment_values(segment) for segment in transcript.segments],
+    }
+    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+
+
+_WRITERS: Mapping[str, Callable[[Transcript], str]] = MappingProxyType(
+    {"txt": _txt, "srt": _srt, "vtt": _vtt, "tsv": _tsv, "json": _json}
+)
+
+FORMATS = tuple(_WRITERS)
+"""What `render` writes; also the extensions of the files."""
+
+
+def milliseconds(seconds: float) -> int:
+    """Return ``seconds`` as every format that counts in milliseconds rounds them."""
+    return round(seconds * 1000)
+
+
+def _segment_values(segment: Segment) -> dict[str, Any]:
+    return {
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "text": segment.text,
+        "words": [_word_values(word) for word in segment.words],
+    }
+
+
+def _word_values(word: Word) -> dict[str, Any]:
+    return {
+        "text": word.text,
+        "start": round(word.start, 3),
+        "end": round(word.end, 3),
+        "confidence": round(word.confidence, 4),
+    }
+
+
+def _cue(cue: Cue, point: str, safe: Callable[[str], str]) -> str:
+    times = f"{_clock(cue.start, point)} --> {_clock(cue.end, point)}"
+    return "".join(f"{line}\n" for line in (times, *map(safe, cue.lines)))
+
+
+def _clock(seconds: float, point: str) -> str:
+    """Return hours, minutes, seconds, ``point``, milliseconds."""
+    whole, thousandths = divmod(milliseconds(seconds), 1000)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}{point}{thousandths:03}"
+
+
+def _without_arrows(text: str) -> str:
+    return text.replace("-->", "->")
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)

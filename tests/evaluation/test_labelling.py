@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from plainspeech.cli import app
+from plainspeech.data.manifest import read_manifest
+from plainspeech.errors import PlainspeechError
+from plainspeech.evaluation.labelling import find_recordings, label
+from plainspeech.runtime.decoders import choose_decoder
+from plainspeech.runtime.recognizer import Recognizer, load_model
+from plainspeech.transcript import Transcript
+
+Speak = Callable[..., npt.NDArray[np.float32]]
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, spoken: Speak) -> Path:
+    folder = tmp_path / "recordings" / "7"
+    folder.mkdir(parents=True)
+    for name, text in (("7-1-0001.wav", "feed a cab"), ("7-1-0002.flac", "one ear")):
+        soundfile.write(folder / name, spoken(text), 16_000)
+    soundfile.write(folder / "silence.wav", np.zeros(16_000), 16_000)
+    (folder / "broken.wav").write_bytes(b"RIFF")
+    (folder / "notes.txt").write_text("no recording")
+    return tmp_path / "recordings"
+
+
+@pytest.fixture
+def recognizer(tone_bundle: Path) -> Recognizer:
+    return load_model(tone_bundle, threads=1)
+
+
+def test_recordings_get_the_text_that_is_heard(recordings: Path, recognizer: Recognizer) -> None:
+    labels, problems = label(recognizer, find_recordings([recordings]))
+    found = {x.utterance.id: (x.utterance.text, x.utterance.speaker, x.agreement) for x in labels}
+    assert found == {
+        "7-1-0001": ("feed a cab", "7", 1.0),
+        "7-1-0002": ("one ear", "7", 1.0),
+        "silence": ("", "", 0.0),
+    }
+    assert [x.utterance.duration for x in labels[:2]] == pytest.approx([1.8, 1.26])
+    (problem,) = problems
+    assert "broken.wav" in problem
+
+
+def test_agreement_is_that_of_the_decoder_with_greedy_decoding(
+    recordings: Path, tone_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_model(tone_bundle).bundle
+    decoder = choose_decoder(bundle, "greedy")
+    other = Transcript("feed a cab!!", (), 1.0)
+    monkeypatch.setattr(type(decoder), "decode_batch", lambda *_: [other])
+    recognizer = Recognizer(bundle, 1, decoder)
+    (found,), _ = label(recognizer, [recordings / "7" / "7-1-0001.wav"])
+    assert found.utterance.text == other.text
+    assert found.agreement == pytest.approx(1 - 2 / 10)
+
+
+def test_a_source_without_recordings_is_refused(tmp_path: Path) -> None:
+    for source in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(PlainspeechError, match="no recording, and no folder that holds one"):
+            find_recordings([source])
+
+
+def test_the_command_writes_a_manifest_of_what_is_sure(recordings: Path, tone_bundle: Path) -> None:
+    output = recordings.parent / "labels.jsonl"
+    arguments = ["data", "label", str(recordings), "-o", str(output), "--model", str(tone_bundle)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert [u.text for u in read_manifest(output)] == ["feed a cab", "one ear"]
+    assert "2 of 4 utterances" in result.stderr
+    assert "broken.wav" in result.stderr
+
+
+def test_without_a_sure_label_nothing_is_written(recordings: Path, tone_bundle: Path) -> None:
+    output = recordings.parent / "labels.jsonl"
+    silent = recordings / "7" / "silence.wav"
+    arguments = ["data", "label", str(silent), "-o", str(output), "--model", str(tone_bundle)]
+    with pytest.raises(PlainspeechError, match="not written, no label agrees"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert not output.exists()

@@ -1,0 +1,166 @@
+"""Long recordings give the text that their parts give, in bounded memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from plainspeech import audio
+from plainspeech.errors import PlainspeechError
+from plainspeech.runtime.long_audio import SHORT, Heard, listen, whole
+from plainspeech.runtime.recognizer import Recognizer, load_model
+from plainspeech.runtime.voice import Detector
+from plainspeech.transcript import Transcript, Word
+
+Array = npt.NDArray[np.float32]
+Speak = Callable[..., Array]
+RATE = 16_000
+
+
+def loud() -> Detector:
+    """Return a detector that hears tones as voice."""
+    return lambda window: float(np.abs(window).max() > 0.01)
+
+
+@pytest.fixture(scope="module")
+def recognizer(tone_bundle: Path) -> Recognizer:
+    return load_model(tone_bundle, threads=1)
+
+
+def hear(recognizer: Recognizer, samples: Array) -> Transcript:
+    """Transcribe samples as long audio, block by block."""
+    blocks = (samples[start : start + RATE] for start in range(0, len(samples), RATE))
+    return whole(listen(blocks, RATE, recognizer.transcribe_waveforms, loud))
+
+
+def silence(seconds: float) -> Array:
+    return np.zeros(round(seconds * RATE), np.float32)
+
+
+def test_sentences_between_pauses_become_segments(recognizer: Recognizer, spoken: Speak) -> None:
+    texts = ["the first of three sentences with some more words to it", "a deed", "the last one"]
+    pause = silence(4.0)
+    parts = [part for text in texts for part in (spoken(text), pause)]
+    samples = np.concatenate([*parts, silence(20)])
+    transcript = hear(recognizer, samples)
+    assert [segment.text for segment in transcript.segments] == texts
+    assert transcript.text == " ".join(texts)
+    assert transcript.duration == len(samples) / RATE
+    start = 0.0
+    for segment, text in zip(transcript.segments, texts, strict=True):
+        assert segment.start == pytest.approx(start, abs=0.05)
+        assert segment.end == pytest.approx(start + len(text) * 0.18 - 0.06, abs=0.05)
+        start += len(text) * 0.18 + 4.0
+
+
+def test_nothing_is_lost_or_said_twice_where_nobody_pauses(
+    recognizer: Recognizer, spoken: Speak
+) -> None:
+    """Tones part letters by pauses too short to cut in, and pieces cut words."""
+    text = " ".join(f"{a}e{b}a{c}" for a in "bcdf" for b in "ghkl" for c in "mnrs")
+    transcript = hear(recognizer, spoken(text))
+    assert transcript.duration > 60
+    assert transcript.text == text
+    starts = [place * 0.18 for place, a in enumerate(f" {text}") if a == " "]
+    for word, start in zip(transcript.words, starts, strict=True):
+        assert word.start == pytest.approx(start, abs=0.05)
+    for word, following in pairwise(transcript.words):
+        assert word.end <= following.start
+
+
+def test_up_to_30_seconds_are_one_piece(recognizer: Recognizer, spoken: Speak) -> None:
+    parts = spoken("one"), silence(6.0), spoken("two")
+    samples = np.concatenate([*parts, silence(SHORT)])[: round(SHORT * RATE)]
+    expected = recognizer.transcribe_waveforms([samples])[0]
+    assert hear(recognizer, samples) == expected
+    assert recognizer.transcribe(samples) == expected
+    longer = hear(recognizer, np.concatenate([samples, silence(0.1)]))
+    assert [segment.text for segment in longer.segments] == ["one", "two"]
+
+
+def test_silence_and_nothing_give_no_segment(recognizer: Recognizer) -> None:
+    for samples in (silence(40), silence(0)):
+        assert hear(recognizer, samples) == Transcript("", (), len(samples) / RATE)
+
+
+def test_segments_come_before_the_end_is_read() -> None:
+    read = 0
+
+    def blocks() -> Iterator[Array]:
+        nonlocal read
+        for _ in range(1200):
+            read += 1
+            yield np.concatenate([np.ones(RATE // 2, np.float32), silence(0.5)])
+
+    stretches = listen(blocks(), RATE, said_once, loud)
+    first = next(stretches)
+    assert first.segments
+    assert first.until == read <= 300
+    rest = list(stretches)
+    assert rest[-1].until == 1200
+    untils = [first.until, *(stretch.until for stretch in rest)]
+    assert untils == sorted(untils)
+
+
+def said_once(waveforms: Sequence[Array]) -> list[Transcript]:
+    return [Transcript("x", (Word("x", 0.1, 0.2, 1.0),), len(w) / RATE) for w in waveforms]
+
+
+def test_memory_does_not_grow_with_the_recording() -> None:
+    block = np.concatenate([np.ones(RATE // 2, np.float32), silence(0.5)])
+
+    def peak(seconds: int) -> int:
+        tracemalloc.start()
+        try:
+            for _ in listen((block.copy() for _ in range(seconds)), RATE, said_once, loud):
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(3_000) < 1.2 * peak(600)
+
+
+SAMPLES = ("2412-153954-0002", "2035-147961-0007", "2803-154328-0001", "1272-135031-0004")
+
+
+@pytest.fixture(scope="module")
+def reading(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of the bundled samples, with pauses between them; 40 s at 44.1 kHz."""
+    folder = pytestconfig.rootpath / "samples"
+    parts = [audio.read(folder / f"{name}.flac", 44_100) for name in SAMPLES]
+    pause = np.zeros(5 * 44_100, np.float32)
+    path = tmp_path_factory.mktemp("long") / "reading.flac"
+    soundfile.write(path, np.concatenate([x for part in parts for x in (part, pause)]), 44_100)
+    assert audio.duration(path) > SHORT
+    return path
+
+
+def test_a_long_file_is_what_its_sentences_are(reading: Path, pytestconfig: pytest.Config) -> None:
+    model = load_model()
+    folder = pytestconfig.rootpath / "samples"
+    alone = [model.transcribe(folder / f"{name}.flac").text for name in SAMPLES]
+    transcript = model.transcribe(reading)
+    assert len(transcript.segments) == len(SAMPLES)
+    # Silence around a sentence moves its features a little, and some letters with them.
+    assert SequenceMatcher(None, " ".join(alone), transcript.text, autojunk=False).ratio() > 0.8
+    assert transcript.duration == pytest.approx(audio.duration(reading), abs=0.001)
+    (*_, last) = model.listen(reading)
+    assert last == Heard(transcript.segments, transcript.duration, audio.duration(reading))
+    waveform, rate = soundfile.read(reading, dtype="float32")
+    assert model.transcribe(waveform, rate).text == transcript.text
+
+
+def test_a_long_file_that_is_cut_off_says_so(reading: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    path.write_bytes(reading.read_bytes()[:-200_000])
+    with pytest.raises(PlainspeechError, match="truncated"):
+        load_model().transcribe(path)

@@ -1,0 +1,155 @@
+"""Servers on free ports of this machine that read tones."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+import plainspeech
+from plainspeech.runtime.decoders import Decoder
+from plainspeech.runtime.recognizer import Recognizer, load_model
+from plainspeech.runtime.voice import Detector
+from plainspeech.serving.app import create_app
+from plainspeech.serving.batching import HotWords
+from plainspeech.serving.engine import Engine
+from plainspeech.serving.server import Server, listen
+from plainspeech.serving.settings import ServerSettings
+from plainspeech.transcript import Transcript
+
+Array = npt.NDArray[np.float32]
+Speak = Callable[..., Array]
+
+PATH = "/v1/audio/transcriptions"
+SOURCE = Path(plainspeech.__file__).parents[1]
+
+
+def loud() -> Detector:
+    """Return a detector for tones, in which Silero's hears no speech."""
+    return lambda window: float(np.abs(window).max() > 0.1)
+
+
+def wav(samples: Array, rate: int = 16_000) -> bytes:
+    """Return a file that holds ``samples``."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV")
+    return file.getvalue()
+
+
+class Blocked(Recognizer):
+    """A recogniser that recognises when its gate opens, and remembers the last hot words."""
+
+    def __init__(self, bundle: Path, decoder: Decoder | None = None) -> None:
+        super().__init__(load_model(bundle).bundle, 1, decoder)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.hot_words: HotWords | None = None
+
+    def transcribe_waveforms(
+        self, waveforms: Any, hot_words: HotWords | None = None
+    ) -> list[Transcript]:
+        self.hot_words = hot_words
+        assert self.gate.wait(20)
+        return super().transcribe_waveforms(waveforms, hot_words)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that runs.
+
+    Attributes:
+        netloc: host and port.
+        engine: its inside.
+        client: does not retry.
+        files: temporary ones that were open before, which are pytest's.
+    """
+
+    netloc: str
+    engine: Engine
+    client: httpx.Client
+    files: int
+
+    def transcribe(self, content: bytes, **fields: Any) -> httpx.Response:
+        """Upload ``content``."""
+        files = {"file": ("a.wav", content)}
+        return self.client.post(PATH, files=files, data={"model": "whisper-1", **fields})
+
+    def is_at_rest(self) -> bool:
+        """Tell whether it holds nothing of any request within a moment."""
+        return eventually(
+            lambda: (
+                self.engine.admission.uploads == 0
+                and self.engine.admission.sessions == 0
+                and self.engine.batcher.length == 0
+                and temporary_files() == self.files
+            )
+        )
+
+
+@contextmanager
+def running(model: Path | Recognizer, **settings: Any) -> Iterator[Running]:
+    """Serve from a thread of this process until the block ends."""
+    recognizer = model if isinstance(model, Recognizer) else load_model(model, threads=1)
+    with listen("127.0.0.1", 0) as socket:
+        app = create_app(recognizer, ServerSettings(**settings), loud)
+        server = Server(app)
+        files = temporary_files()
+        netloc = "{}:{}".format(*socket.getsockname())
+        thread = threading.Thread(target=server.run, args=([socket],))
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://{netloc}", timeout=30) as client:
+                client.get("/health")  # waits until it is up: the socket listens already
+                yield Running(netloc, app.state.engine, client, files)
+        finally:
+            server.should_exit = True
+            thread.join(timeout=20)
+            assert not thread.is_alive()
+
+
+@contextmanager
+def process(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run ``plainspeech serve`` as its users do; yield the process and its address."""
+    command = [sys.executable, "-c", "from plainspeech.cli import main; main()", "serve"]
+    with subprocess.Popen(
+        [*command, "--model", str(bundle), "--port", "0", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    ) as child:
+        try:
+            assert child.stderr is not None
+            url = child.stderr.readline().split(" at ")[1].split(";")[0]
+            httpx.get(f"{url}/health", timeout=30)
+            yield child, url
+        finally:
+            child.kill()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Tell whether ``condition`` comes true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def temporary_files() -> int:
+    """Return how many files this process has open that have no name any more."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(str(link.readlink()).endswith("(deleted)") for link in links)

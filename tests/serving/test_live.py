@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from servers import Array, Running, Speak, eventually, running
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
+END = json.dumps({"type": "end"})
+SILENCE = np.zeros(16_000, np.float32)
+
+
+@pytest.fixture(scope="module")
+def server(tone_bundle: Path) -> Iterator[Running]:
+    with running(tone_bundle) as server:
+        yield server
+
+
+@pytest.fixture
+def talk(spoken: Speak) -> bytes:
+    """Two utterances and silence around them."""
+    parts = [SILENCE, spoken("good deed"), SILENCE, spoken("indeed"), SILENCE]
+    return pcm(np.concatenate(parts))
+
+
+def pcm(samples: Array) -> bytes:
+    return np.round(samples * 32767).astype("<i2").tobytes()
+
+
+def url(server: Running, query: str = "") -> str:
+    return f"ws://{server.netloc}/v1/stream{query}"
+
+
+def rest(client: ClientConnection) -> list[dict[str, Any]]:
+    """Return all messages until the server closes."""
+    messages: list[dict[str, Any]] = []
+    with suppress(ConnectionClosed):
+        messages.extend(map(json.loads, client))
+    return messages
+
+
+def say(server: Running, content: bytes, portion: int, query: str = "") -> list[dict[str, Any]]:
+    with connect(url(server, query)) as client:
+        for start in range(0, len(content), portion):
+            client.send(content[start : start + portion])
+        client.send(END)
+        return rest(client)
+
+
+def finals(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["text"] for message in messages if message["type"] == "final"]
+
+
+@pytest.mark.parametrize("portion", [500_000, 3_201, 333])
+def test_utterances_come_whatever_the_portions(server: Running, talk: bytes, portion: int) -> None:
+    messages = say(server, talk, portion)
+    assert messages[0] == {"type": "ready"}
+    assert finals(messages) == ["good deed", "indeed"]
+    assert messages[-1] == {"type": "done", "duration": round(len(talk) / 32_000, 3)}
+    assert server.is_at_rest()
+
+
+def test_single_bytes_are_audio_too(server: Running, spoken: Speak) -> None:
+    assert finals(say(server, pcm(spoken("be")), 1)) == ["be"]
+
+
+def test_times_are_those_of_the_session(server: Running, talk: bytes) -> None:
+    first, second = [m for m in say(server, talk, 3_200) if m["type"] == "final"]
+    assert 0.5 < first["start"] < 1.0 < first["words"][0]["start"] < 1.1
+    word = second["words"][0]
+    begins = 1.0 + 9 * 0.18 + 1.0
+    assert word["start"] == pytest.approx(begins, abs=0.05)
+    assert second["start"] < word["start"] < word["end"] < second["end"]
+    assert set(word) == {"text", "start", "end", "confidence"}
+    assert 0 < word["confidence"] <= 1
+
+
+def test_partials_grow_and_tell_what_is_stable(server: Running, spoken: Speak) -> None:
+    content = pcm(np.concatenate([SILENCE, spoken("a good deed indeed is a good deed")]))
+    with connect(url(server)) as client:
+        messages = [json.loads(client.recv())]
+        for start in range(0, len(content), 3_200):
+            client.send(content[start : start + 3_200])
+            if start > 64_000 and not start % 32_000:
+                messages.append(json.loads(client.recv(timeout=5)))
+        client.send(END)
+        messages += rest(client)
+    partials = [message for message in messages if message["type"] == "partial"]
+    assert len(partials) >= 3
+    for before, after in pairwise(partials):
+        assert after["text"].startswith(after["stable"])
+        assert before["text"].startswith(after["stable"])
+        assert len(before["text"]) <= len(after["text"])
+    assert partials[-1]["stable"] != ""
+    assert partials[-1]["start"] == next(m["start"] for m in messages if m["type"] == "final")
+
+
+@pytest.mark.parametrize("rate", [8_000, 48_000])
+def test_other_sample_rates(server: Running, spoken: Speak, rate: int) -> None:
+    text = "be" if rate == 8_000 else "good deed"
+    content = pcm(spoken(text, rate))
+    assert finals(say(server, content, 1_001, f"?sample_rate={rate}")) == [text]
+
+
+def test_silence_gives_nothing(server: Running) -> None:
+    messages = say(server, bytes(96_000), 3_200)
+    assert messages == [{"type": "ready"}, {"type": "done", "duration": 3.0}]
+
+
+def test_an_end_without_audio(server: Running) -> None:
+    assert say(server, b"", 1) == [{"type": "ready"}, {"type": "done", "duration": 0.0}]
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_nothing(server: Running, talk: bytes) -> None:
+    with connect(url(server)) as client:
+        client.send(talk[:60_000])
+    host, port = server.netloc.split(":")
+    with connect(url(server), sock=socket.create_connection((host, int(port)))) as client:
+        client.send(talk[:60_000])
+        client.socket.shutdown(socket.SHUT_RDWR)  # without a word
+    assert server.is_at_rest()
+    assert finals(say(server, talk, 32_000)) == ["good deed", "indeed"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"), [("?sample_rate=3", "invalid_sample_rate"), ("?sample_rate=x", None)]
+)
+def test_a_sample_rate_that_is_none(server: Running, query: str, code: str | None) -> None:
+    with connect(url(server, query)) as client:
+        (error,) = rest(client)
+    assert error["type"] == "error"
+    assert error["error"]["code"] == (code or "invalid_sample_rate")
+    assert client.close_code == 1008
+
+
+@pytest.mark.parametrize("text", ["end", "[" * 100_000, '{"type": "stop"}'])
+def test_an_unknown_message(server: Running, text: str) -> None:
+    with connect(url(server)) as client:
+        client.send(text)
+        assert rest(client)[-1]["error"]["code"] == "invalid_message"
+    assert server.is_at_rest()
+
+
+def test_a_message_that_is_too_long_ends_the_session(server: Running) -> None:
+    with connect(url(server)) as client:
+        client.send(bytes(2**20 + 1))
+        assert rest(client) == [{"type": "ready"}]
+        assert client.close_code == 1009
+    assert server.is_at_rest()
+
+
+def test_pages_of_other_sites_are_refused(server: Running) -> None:
+    with connect(url(server), origin=Origin("http://evil.example")) as client:
+        assert rest(client)[0]["error"]["code"] == "foreign_origin"
+    with connect(url(server), origin=Origin(f"http://{server.netloc}")) as client:
+        assert json.loads(client.recv()) == {"type": "ready"}
+
+
+def test_a_client_that_sends_nothing_is_let_go(tone_bundle: Path) -> None:
+    with running(tone_bundle, silence_seconds=0.3) as server, connect(url(server)) as client:
+        assert rest(client)[-1]["error"]["code"] == "silence_timeout"
+        assert client.close_code == 1008
+        assert server.is_at_rest()
+
+
+def test_a_long_session_is_not_a_connection_without_a_request(tone_bundle: Path) -> None:
+    with running(tone_bundle, silence_seconds=1.0) as server, connect(url(server)) as client:
+        for _ in range(12):
+            client.send(bytes(6_400))
+            time.sleep(0.2)
+        client.send(END)
+        assert rest(client)[-1] == {"type": "done", "duration": 2.4}
+
+
+def test_the_token(tone_bundle: Path) -> None:
+    with running(tone_bundle, token="sesame") as server:
+        for query in ("", "?token=wrong", "?token="):
+            with connect(url(server, query)) as client:
+                (error,) = rest(client)
+                assert error["error"]["code"] == "invalid_api_key"
+        assert say(server, b"", 1, "?token=sesame")[0] == {"type": "ready"}
+        header = {"Authorization": "Bearer sesame"}
+        with connect(url(server), additional_headers=header) as client:
+            assert json.loads(client.recv()) == {"type": "ready"}
+
+
+def test_sessions_are_bounded(tone_bundle: Path) -> None:
+    with running(tone_bundle, queue=1) as server, connect(url(server)) as first:
+        assert json.loads(first.recv()) == {"type": "ready"}
+        with connect(url(server)) as second:
+            assert rest(second)[0]["error"]["code"] == "queue_full"
+            assert second.close_code == 1013
+        first.close()
+        assert eventually(lambda: server.engine.admission.sessions == 0)
+        with connect(url(server)) as third:
+            assert json.loads(third.recv()) == {"type": "ready"}

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from servers import SOURCE, process
+
+RUN = [sys.executable, "-c"]
+SERVE = "from plainspeech.cli import main; main()"
+
+
+def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*RUN, code, "serve", *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_it_serves_until_a_signal_and_ends_well(tone_bundle: Path, name: str) -> None:
+    with process(tone_bundle) as (child, url):
+        assert url.startswith("http://127.0.0.1:")
+        assert httpx.get(f"{url}/health").json() == {"status": "ready", "model": "tones"}
+        child.send_signal(getattr(signal, name))
+        assert child.wait(10) == 0
+        assert child.stderr is not None
+        assert child.stderr.read() == ""
+
+
+def test_the_token_comes_from_the_environment(
+    tone_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAINSPEECH_TOKEN", "sesame")
+    with process(tone_bundle) as (_, url):
+        assert httpx.get(f"{url}/v1/models").status_code == 401
+        headers = {"Authorization": "Bearer sesame"}
+        assert httpx.get(f"{url}/v1/models", headers=headers).status_code == 200
+
+
+def test_an_address_for_all_is_warned_of(tone_bundle: Path) -> None:
+    with process(tone_bundle, "--host", "0.0.0.0") as (child, _):
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith("warning: without --token")
+
+
+def test_a_port_that_is_taken_is_one_line(tone_bundle: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = run(SERVE, "--model", str(tone_bundle), "--port", port)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"error: cannot listen at 127.0.0.1, port {port}: Address already in use; "
+        "choose another --host or --port\n"
+    )
+
+
+def test_a_host_that_is_not_there_is_one_line(tone_bundle: Path) -> None:
+    result = run(SERVE, "--model", str(tone_bundle), "--host", "no host")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: cannot listen at no host, port 8000: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    result = run(SERVE, "--model", str(tmp_path / "none"), "--port", "0")
+    assert result.returncode == 1
+    assert result.stderr == f"error: {tmp_path / 'none'}: no such model bundle\n"
+
+
+def test_a_missing_extra_is_named() -> None:
+    result = run(f"import sys; sys.modules['fastapi'] = None; {SERVE}")
+    assert result.returncode == 1
+    assert "pip install 'plainspeech[serve]'" in result.stderr
+    assert len(result.stderr.splitlines()) == 1

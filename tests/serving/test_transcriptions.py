@@ -1,0 +1,217 @@
+"""Every format, through HTTP and through OpenAI's own client."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import openai
+import pytest
+import soundfile
+from servers import PATH, Blocked, Running, Speak, running, wav
+
+from plainspeech.runtime.recognizer import Recognizer, load_model
+
+
+@pytest.fixture(scope="module")
+def server(tone_bundle: Path) -> Iterator[Running]:
+    with running(tone_bundle, token="sesame") as server:
+        server.client.headers["Authorization"] = "Bearer sesame"
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: Running) -> Iterator[openai.OpenAI]:
+    url = f"http://{server.netloc}/v1"
+    with openai.OpenAI(base_url=url, api_key="sesame", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def clip(spoken: Speak) -> bytes:
+    return wav(spoken("good deed"))
+
+
+@pytest.fixture(scope="module")
+def long(spoken: Speak) -> bytes:
+    """Forty seconds, of which two utterances are speech."""
+    pause = np.zeros(16_000 * 18, np.float32)
+    samples = np.concatenate([spoken("good deed"), pause, spoken("indeed"), pause, pause[:9_999]])
+    return wav(samples)
+
+
+def test_json_and_text(client: openai.OpenAI, clip: bytes) -> None:
+    create = client.audio.transcriptions.create
+    assert create(model="whisper-1", file=("a.wav", clip)).text == "good deed"
+    assert create(model="tones", file=clip, response_format="json").text == "good deed"
+    text = create(model="tones", file=clip, response_format="text")
+    assert text == "good deed\n"
+
+
+def test_subtitles(client: openai.OpenAI, clip: bytes) -> None:
+    srt = client.audio.transcriptions.create(model="tones", file=clip, response_format="srt")
+    number, times, text = srt.splitlines()
+    assert (number, text) == ("1", "good deed")
+    assert times.startswith("00:00:00,000 --> 00:00:01,")
+    vtt = client.audio.transcriptions.create(model="tones", file=clip, response_format="vtt")
+    assert vtt.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.")
+
+
+def test_the_times_of_segments(client: openai.OpenAI, long: bytes) -> None:
+    found = client.audio.transcriptions.create(
+        model="tones", file=long, response_format="verbose_json"
+    )
+    assert (found.text, found.words) == ("good deed indeed", None)
+    assert float(found.duration) == pytest.approx(39.3, abs=0.1)
+    assert found.segments is not None
+    first, second = found.segments
+    assert (first.id, first.text, second.id, second.text) == (0, "good deed", 1, "indeed")
+    assert first.start == pytest.approx(0.0, abs=0.05)
+    assert second.start == pytest.approx(19.62, abs=0.05)
+    assert second.seek == round(100 * second.start)
+    assert -1 < first.avg_logprob <= 0
+    assert (first.tokens, first.no_speech_prob) == ([], 0)
+
+
+def test_the_times_of_words(client: openai.OpenAI, long: bytes) -> None:
+    found = client.audio.transcriptions.create(
+        model="tones",
+        file=long,
+        response_format="verbose_json",
+        timestamp_granularities=["word"],
+        language="en",
+    )
+    assert (found.language, found.segments) == ("en", None)
+    assert found.words is not None
+    assert [word.word for word in found.words] == ["good", "deed", "indeed"]
+    assert found.words[2].start == pytest.approx(19.62, abs=0.05)
+    both = client.audio.transcriptions.create(
+        model="tones",
+        file=long,
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+    )
+    assert both.words == found.words
+    assert both.segments is not None
+    assert len(both.segments) == 2
+
+
+def test_a_stream_of_segments(client: openai.OpenAI, long: bytes) -> None:
+    events = list(client.audio.transcriptions.create(model="tones", file=long, stream=True))
+    deltas = [event.delta for event in events if event.type == "transcript.text.delta"]
+    assert deltas == ["good deed", " indeed"]
+    assert events[-1].type == "transcript.text.done"
+    assert events[-1].text == "good deed indeed"
+
+
+def test_an_error_in_a_stream(client: openai.OpenAI, spoken: Speak, server: Running) -> None:
+    """FLAC that is damaged in the middle, where some has been sent already."""
+    noise = np.random.default_rng(1).normal(0, 0.05, 16_000 * 20)
+    samples = np.concatenate([spoken("good deed"), np.zeros(16_000 * 20), *[noise] * 20])
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format="FLAC")
+    content = file.getvalue()
+    with pytest.raises(openai.APIError, match="damaged or truncated"):
+        list(
+            client.audio.transcriptions.create(
+                model="tones", file=content[: len(content) // 2], stream=True
+            )
+        )
+    with pytest.raises(openai.BadRequestError):
+        client.audio.transcriptions.create(model="tones", file=b"nothing", stream=True)
+    assert server.is_at_rest()
+
+
+def test_the_models(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["tones"]
+
+
+def test_errors_are_those_of_the_client(client: openai.OpenAI, clip: bytes) -> None:
+    create = client.audio.transcriptions.create
+    with pytest.raises(openai.NotFoundError, match="'tones' or 'whisper-1'"):
+        create(model="gpt-4o-transcribe", file=clip)
+    with pytest.raises(openai.BadRequestError, match="not audio"):
+        create(model="tones", file=b"Dear diary")
+    with pytest.raises(openai.AuthenticationError, match="Bearer"):
+        client.with_options(api_key="wrong").audio.transcriptions.create(model="tones", file=clip)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("response_format", "docx"),
+        ("temperature", "warm"),
+        ("temperature", "nan"),
+        ("timestamp_granularities[]", "letter"),
+        ("timestamp_granularities[]", "word"),
+        ("stream", "perhaps"),
+    ],
+)
+def test_fields_that_are_not_valid(server: Running, clip: bytes, field: str, value: str) -> None:
+    response = server.transcribe(clip, **{field: value})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["param"] == field
+    assert field in error["message"]
+
+
+@pytest.mark.parametrize("field", ["file", "model"])
+def test_fields_that_are_missing(server: Running, clip: bytes, field: str) -> None:
+    parts: dict[str, tuple[str | None, bytes]] = {
+        "file": ("a.wav", clip),
+        "model": (None, b"tones"),
+    }
+    del parts[field]
+    response = server.client.post(PATH, files=parts)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == field
+
+
+def test_what_is_no_form(server: Running, clip: bytes) -> None:
+    for kind in ("application/json", "multipart/form-data", "audio/wav"):
+        response = server.client.post(PATH, content=clip, headers={"Content-Type": kind})
+        assert response.status_code == 400
+        assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_text_in_the_place_of_the_file(server: Running) -> None:
+    response = server.client.post(PATH, data={"model": "tones", "file": "a.wav"})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "file"
+
+
+def test_the_prompt_makes_no_difference_to_greedy_decoding(server: Running, clip: bytes) -> None:
+    assert server.transcribe(clip, prompt="good Morning, Vietnam!").json() == {"text": "good deed"}
+
+
+def test_the_prompt_is_hot_words_of_the_beam_search(tone_bundle: Path, clip: bytes) -> None:
+    model = Blocked(tone_bundle, load_model(tone_bundle, 1, "beam", "none").decoder)
+    with running(model) as server:
+        assert server.transcribe(clip, prompt="Good MORNING to you, good café").status_code == 200
+        assert model.hot_words == dict.fromkeys(["good", "morning", "cafe"], 5.0)
+        assert server.transcribe(clip, prompt="¿?").status_code == 200
+        assert model.hot_words is None
+
+
+def test_the_language_of_the_model_is_the_only_one(
+    tone_bundle: Path, clip: bytes, server: Running
+) -> None:
+    bundle = load_model(tone_bundle).bundle
+    bundle = replace(bundle, card={**bundle.card, "language": "en"})
+    with running(Recognizer(bundle, 1)) as english:
+        assert english.transcribe(clip, language="en").status_code == 200
+        response = english.transcribe(clip, language="de")
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == "language"
+        verbose = english.transcribe(clip, response_format="verbose_json").json()
+        assert verbose["language"] == "en"
+    assert server.transcribe(clip, language="de").status_code == 200
+
+
+def test_the_schema_tells_of_the_fields(server: Running) -> None:
+    schema = server.client.get("/openapi.json").json()
+    assert "timestamp_granularities[]" in json.dumps(schema)

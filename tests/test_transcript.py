@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plainspeech.transcript import Segment, Transcript, Word
+
+SEGMENTS = st.lists(st.integers(1, 4), max_size=6).map(
+    lambda sizes: [
+        Segment(
+            tuple(
+                Word(f"w{i}", i, i + 0.5, 0.9) for i in range(sum(sizes[:k]), sum(sizes[: k + 1]))
+            )
+        )
+        for k in range(len(sizes))
+    ]
+)
+
+
+@given(SEGMENTS)
+def test_segments_are_what_a_transcript_was_made_of(segments: list[Segment]) -> None:
+    transcript = Transcript.of_segments(segments, 60.0)
+    assert list(transcript.segments) == segments
+    assert transcript.words == tuple(word for segment in segments for word in segment.words)
+    assert transcript.text == " ".join(segment.text for segment in segments)
+    assert transcript.duration == 60.0
+
+
+def test_a_short_utterance_is_one_segment_and_silence_is_none() -> None:
+    words = Word("good", 0.5, 0.9, 0.8), Word("deed", 1.1, 1.4, 0.7)
+    (segment,) = Transcript("good deed", words, 2.0).segments
+    assert (segment.start, segment.end, segment.text) == (0.5, 1.4, "good deed")
+    assert Transcript("", (), 2.0).segments == ()

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plainspeech.cues import Cue, cues_of
+from plainspeech.errors import PlainspeechError
+from plainspeech.transcript import Segment, Transcript, Word
+from plainspeech.writers import FORMATS, render
+
+HOURS = 3600.0
+TWO = Transcript.of_segments(
+    [
+        Segment((Word("good", 0.5, 0.9, 0.81234), Word("<deed>", 1.1, 1.4, 0.7))),
+        Segment((Word("R&B", 100 * HOURS + 61.0614, 100 * HOURS + 61.5, 1.0),)),
+    ],
+    100 * HOURS + 63,
+)
+
+
+@st.composite
+def transcripts(draw: st.DrawFn) -> Transcript:
+    time, segments = draw(st.floats(0, 20 * HOURS)), []
+    for size in draw(st.lists(st.integers(1, 12), max_size=4)):
+        words = []
+        for _ in range(size):
+            start = time + draw(st.floats(0, 2))
+            time = start + draw(st.floats(0.01, 1))
+            confidence = draw(st.floats(0, 1))
+            words.append(Word(draw(st.text("abé'<&>-", min_size=1)), start, time, confidence))
+        segments.append(Segment(tuple(words)))
+    return Transcript.of_segments(segments, time)
+
+
+def test_txt_is_a_segment_a_line() -> None:
+    assert render(TWO, "txt") == "good <deed>\nR&B\n"
+
+
+def test_srt() -> None:
+    assert render(TWO, "srt") == (
+        "1\n00:00:00,500 --> 00:00:01,500\ngood <deed>\n\n2\n100:01:01,061 --> 100:01:02,061\nR&B\n"
+    )
+
+
+def test_vtt_escapes_what_its_syntax_needs() -> None:
+    assert render(TWO, "vtt") == (
+        "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\ngood &lt;deed&gt;\n\n"
+        "100:01:01.061 --> 100:01:02.061\nR&amp;B\n"
+    )
+
+
+def test_tsv_is_in_milliseconds() -> None:
+    assert render(TWO, "tsv") == (
+        "start\tend\ttext\n500\t1400\tgood <deed>\n360061061\t360061500\tR&B\n"
+    )
+
+
+def test_json_has_words_with_times_and_confidences() -> None:
+    values = json.loads(render(TWO, "json"))
+    assert (values["text"], values["duration"]) == ("good <deed> R&B", 360063.0)
+    first = values["segments"][0]
+    assert (first["start"], first["end"], first["text"]) == (0.5, 1.4, "good <deed>")
+    assert first["words"][0] == {"text": "good", "start": 0.5, "end": 0.9, "confidence": 0.8123}
+
+
+def test_silence_is_a_valid_file() -> None:
+    rendered = {name: render(Transcript("", (), 1.0), name) for name in FORMATS}
+    assert json.loads(rendered.pop("json")) == {"text": "", "duration": 1.0, "segments": []}
+    table = "start\tend\ttext\n"
+    assert rendered == {"txt": "", "srt": "", "vtt": "WEBVTT\n", "tsv": table}
+
+
+def test_an_arrow_does_not_begin_a_cue() -> None:
+    transcript = Transcript("-->", (Word("-->", 0, 1, 1),), 1)
+    assert render(transcript, "srt").count("-->") == 1
+    assert render(transcript, "vtt").count("-->") == 1
+
+
+@pytest.mark.parametrize(("name", "says"), [("vvt", "did you mean 'vtt'"), ("docx", "there are")])
+def test_another_format_is_refused(name: str, says: str) -> None:
+    with pytest.raises(PlainspeechError, match=says):
+        render(TWO, name)
+
+
+@given(transcripts())
+@settings(deadline=None)
+def test_json_holds_the_transcript_to_the_millisecond(transcript: Transcript) -> None:
+    rendered = render(transcript, "json")
+    again = transcript_of(json.loads(rendered))
+    assert [w.text for w in again.words] == [w.text for w in transcript.words]
+    assert again.breaks == transcript.breaks
+    assert again.text == transcript.text
+    for word, original in zip(again.words, transcript.words, strict=True):
+        assert word.start == pytest.approx(original.start, abs=0.00051)
+        assert word.end == pytest.approx(original.end, abs=0.00051)
+        assert word.confidence == pytest.approx(original.confidence, abs=0.000051)
+    assert render(again, "json") == rendered
+
+
+def transcript_of(values: dict[str, Any]) -> Transcript:
+    segments = [
+        Segment(tuple(Word(**word) for word in segment["words"])) for segment in values["segments"]
+    ]
+    return Transcript.of_segments(segments, values["duration"])
+
+
+@given(transcripts())
+@settings(deadline=None)
+def test_subtitles_read_back_have_the_same_cues(transcript: Transcript) -> None:
+    expected = [
+        Cue(round(1000 * cue.start) / 1000, round(1000 * cue.end) / 1000, cue.lines)
+        for cue in cues_of(transcript)
+    ]
+    assert parse_srt(render(transcript, "srt")) == [
+        Cue(cue.start, cue.end, tuple(line.replace("-->", "->") for line in cue.lines))
+        for cue in expected
+    ]
+    assert parse_vtt(render(transcript, "vtt")) == expected
+
+
+def parse_srt(content: str) -> list[Cue]:
+    blocks = content.removesuffix("\n").split("\n\n") if content else []
+    cues = []
+    for number, block in enumerate(blocks, start=1):
+        assert block.startswith(f"{number}\n")
+        cues.append(parse_cue(block.removeprefix(f"{number}\n"), ","))
+    return cues
+
+
+def parse_vtt(content: str) -> list[Cue]:
+    header, *blocks = content.removesuffix("\n").split("\n\n")
+    assert header == "WEBVTT"
+    cues = [parse_cue(block, ".") for block in blocks]
+    return [Cue(cue.start, cue.end, tuple(map(html.unescape, cue.lines))) for cue in cues]
+
+
+def parse_cue(block: str, point: str) -> Cue:
+    """Read a cue as strictly as the formats' specifications let one."""
+    times, *lines = block.split("\n")
+    clock = rf"(\d\d+):([0-5]\d):([0-5]\d){re.escape(point)}(\d\d\d)"
+    match = re.fullmatch(f"{clock} --> {clock}", times)
+    assert match
+    fields = [int(field) for field in match.groups()]
+    start, end = (
+        (3_600_000 * hours + 60_000 * minutes + 1000 * seconds + thousandths) / 1000
+        for hours, minutes, seconds, thousandths in (fields[:4], fields[4:])
+    )
+    assert start < end
+    return Cue(start, end, tuple(lines))
