@@ -83,6 +83,7 @@ def test_every_text_has_the_sum_of_its_alignments(
 def test_times_are_those_of_the_best_alignment(seed: int, frames: int) -> None:
     rows = random_rows(seed, frames, SMALL.size, sharpness=3.0)
     found = exact().decode_n_best(rows, 1)[0]
+    _, evidence = exact().decode_with_evidence(rows)
     path = best_alignment(rows, found.transcript.text, SMALL)
     ends = list(itertools.accumulate(len(list(run)) for _, run in itertools.groupby(path)))
     runs = [
@@ -92,12 +93,12 @@ def test_times_are_those_of_the_best_alignment(seed: int, frames: int) -> None:
     ]
     letters = [(c.text, c.start, c.end) for c in found.characters if c.text != " "]
     assert letters == [run for run in runs if run[0] != " "]
-    for word in found.transcript.words:
+    for word, acoustic in zip(found.transcript.words, evidence[:, 0], strict=True):
         frames_of = list(range(int(word.start), int(word.end)))
         assert path[frames_of[0]] == SMALL.encode(word.text[0])[0]
         assert path[frames_of[-1]] == SMALL.encode(word.text[-1])[0]
         written = [np.exp(rows[f, path[f]]) for f in frames_of if path[f] != SMALL.blank_id]
-        assert word.confidence == pytest.approx(np.mean(written), abs=1e-5)
+        assert acoustic == pytest.approx(np.mean(written), abs=1e-5)
 
 
 @settings(deadline=None)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.decoding.confidence import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
@@ -47,7 +48,8 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     alphabet = Alphabet(("ä", " ", "b"))
     features = FeatureSettings(bins=40, low_hz=0, high_hz=7_000.5)
     card = {"name": "München", "results": {"dev-clean": {"wer": 0.25}}, "tiny": 1e-7}
-    settings = BeamSettings(alpha=0.9, beam_width=33)
+    calibration = Calibration(0.5, 0.25, 1, 0, -0.125)
+    settings = BeamSettings(alpha=0.9, beam_width=33, calibration=calibration)
     written = Bundle(
         Path(), alphabet, features, 0.04, card, b"weights", settings, {"words.txt": b"a\n"}
     )
@@ -209,6 +211,10 @@ def test_a_record_that_is_too_large_is_not_parsed() -> None:
         ({"features": {}}, "features: 'sample_rate' is missing or no int"),
         ({"decoding": {}}, "decoding: 'alpha' is missing or no number"),
         ({"decoding": {**asdict(BeamSettings()), "beam_width": 0}}, "decoding: beam_width is 0"),
+        (
+            {"decoding": {**asdict(BeamSettings()), "calibration": {"bias": 0}}},
+            "decoding: calibration: 'acoustic' is missing or no number",
+        ),
         ({"files": {}}, "does not list model.onnx"),
         ({"files": {"model.onnx": {"sha256": "0", "bytes": 1 << 50}}}, "bytes are beyond"),
         ({"files": {"model.onnx": {"sha256": "0", "bytes": -2}}}, "bytes are beyond"),

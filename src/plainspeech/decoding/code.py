@@ -12,6 +12,7 @@ import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.kernels.alignment import Times, align, new_lattice
+from plainspeech.decoding.kernels.confidence import gather_evidence
 from plainspeech.decoding.kernels.jit import bound
 from plainspeech.decoding.kernels.prefixes import trace
 from plainspeech.decoding.kernels.records import PREFIX, Setup, Trie
@@ -30,11 +31,13 @@ class Code(NamedTuple):
     Attributes:
         advance: see `plainspeech.decoding.kernels.search`.
         align: see `plainspeech.decoding.kernels.alignment`.
+        gather_evidence: see `plainspeech.decoding.kernels.confidence`.
         trace: see `plainspeech.decoding.kernels.prefixes`.
     """
 
     advance: Callable[..., None]
     align: Callable[..., None]
+    gather_evidence: Callable[..., None]
     trace: Callable[..., int]
 
 
@@ -42,12 +45,13 @@ def compile_search(setup: Setup, lexicon: Trie, tables: Tables, phrases: Trie) -
     """Return the code of a search; the first time on a machine takes seconds."""
     state = begin(setup, Alphabet(("a",)), tables, phrases)
     rows, prefixes, ints = np.zeros((1, 2), np.float32), np.zeros(1, PREFIX), np.zeros(1, np.int32)
-    times = Times(ints, ints, np.zeros(1))
+    times, words = Times(ints, ints, np.zeros(1)), np.zeros((1, 2), np.int32)
     with announced():
         return Code(
             bound(advance, rows, False, setup, lexicon, tables, phrases, state, prefixes),
             bound(align, rows, ints, setup, new_lattice(1, 1), times),
-            bound(trace, prefixes, 0, ints, ints),
+            bound(gather_evidence, ints, prefixes, times, setup, words, np.zeros((1, 4))),
+            bound(trace, prefixes, 0, ints),
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.confidence import Calibration, Evidence
 from plainspeech.decoding.hot_words import build_hot_words
 from plainspeech.decoding.inputs import Array, checked, require_frames
 from plainspeech.decoding.results import Hypothesis
@@ -59,6 +60,7 @@ class BeamSearchDecoder:
         token_floor: float = BeamSettings.token_floor,
         unknown_word_penalty: float = BeamSettings.unknown_word_penalty,
         merge: Merge | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Prepare to decode.
 
@@ -76,6 +78,7 @@ class BeamSearchDecoder:
             token_floor: least log-probability of a symbol considered.
             unknown_word_penalty: nats for a word outside the lexicon; 0 forbids them.
             merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
+            calibration: makes the confidences; by default one fitted to the bundled model.
 
         Raises:
             PlainspeechError: a setting is out of range, or alphabet and scorer do not fit.
@@ -97,6 +100,7 @@ class BeamSearchDecoder:
             token_floor=token_floor,
             unknown_word_penalty=unknown_word_penalty,
             merge=merge or ("state" if scorer else "prefix"),
+            calibration=calibration,
         )
         self._known = prepare(alphabet, scorer, frame_seconds, self.settings)
         self._latest: tuple[dict[str, float], Knowledge] = ({}, self._known)
@@ -128,6 +132,19 @@ class BeamSearchDecoder:
             PlainspeechError: these are no log-probabilities over the alphabet, or no hot words.
         """
         return self._fed(self._checked(log_probabilities), hot_words).finish()
+
+    def decode_with_evidence(
+        self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None = None
+    ) -> tuple[Transcript, Evidence]:
+        """Return what `decode` does, and what the confidences of its words are made of.
+
+        With words that are known to be right or wrong, `fit_calibration` makes a `Calibration` of
+        it.
+
+        Raises:
+            PlainspeechError: as `decode`.
+        """
+        return self._fed(self._checked(log_probabilities), hot_words).finish_with_evidence()
 
     def decode_n_best(
         self, log_probabilities: npt.ArrayLike, count: int, hot_words: HotWords | None = None

@@ -11,6 +11,11 @@ import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.code import Code, compile_search
+from plainspeech.decoding.confidence import (
+    WITH_LANGUAGE_MODEL,
+    WITHOUT_LANGUAGE_MODEL,
+    Calibration,
+)
 from plainspeech.decoding.hot_words import build_hot_words
 from plainspeech.decoding.kernels.records import CHARACTERS, NONE, PLAIN, WORDS, Ints, Setup, Trie
 from plainspeech.decoding.lexicon import build_lexicon
@@ -60,6 +65,7 @@ class Knowledge:
         tables: the language model.
         phrases: hot words.
         code: the search itself.
+        calibration: makes confidences of what it knows of a word.
     """
 
     alphabet: Alphabet
@@ -69,13 +75,17 @@ class Knowledge:
     tables: Tables
     phrases: Trie
     code: Code
+    calibration: Calibration
 
     def with_settings(
         self, settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None
     ) -> Knowledge:
         """Return the same with other settings and no hot words."""
         phrases = build_hot_words({}, alphabet)
-        return replace(self, setup=_setup(settings, alphabet, scorer), phrases=phrases)
+        setup = _setup(settings, alphabet, scorer)
+        return replace(
+            self, setup=setup, phrases=phrases, calibration=_calibration(settings, scorer)
+        )
 
 
 def prepare(
@@ -92,7 +102,8 @@ def prepare(
     lexicon = build_lexicon(words, len(SPECIAL_WORDS), alphabet, tables)
     phrases = build_hot_words({}, alphabet)
     code = compile_search(setup, lexicon, tables, phrases)
-    return Knowledge(alphabet, frame_seconds, setup, lexicon, tables, phrases, code)
+    calibration = _calibration(settings, scorer)
+    return Knowledge(alphabet, frame_seconds, setup, lexicon, tables, phrases, code, calibration)
 
 
 def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None) -> Setup:
@@ -119,6 +130,11 @@ def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | N
         by_state=settings.merge == "state",
         tokens=_tokens(alphabet, scorer) if scorer else np.zeros(0, np.int32),
     )
+
+
+def _calibration(settings: BeamSettings, scorer: LanguageModel | None) -> Calibration:
+    default = WITH_LANGUAGE_MODEL if scorer else WITHOUT_LANGUAGE_MODEL
+    return settings.calibration or default
 
 
 def _mode(alphabet: Alphabet, scorer: LanguageModel | None) -> int:

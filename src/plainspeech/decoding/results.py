@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.confidence import Calibration, Evidence
 from plainspeech.transcript import Transcript, Word
 
 
@@ -69,34 +70,31 @@ class Alignment:
         text: single spaces, none at the ends.
         starts: the first frame of each character.
         ends: the frame after its last.
-        sums: of its probabilities in its frames.
+        words: ``(words, 2)``, where in the text each begins and ends.
+        evidence: what the search knows of each word.
         frame_seconds: from one frame to the next.
     """
 
     text: str
     starts: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int32]
-    sums: npt.NDArray[np.float64]
+    words: npt.NDArray[np.int32]
+    evidence: Evidence
     frame_seconds: float
 
-    def transcript(self, frames: int) -> Transcript:
+    def transcript(self, frames: int, calibration: Calibration) -> Transcript:
         """Return the text as that of an utterance of ``frames`` frames.
 
-        A word's confidence is the mean probability of its characters in the frames that wrote
-        them.
+        Args:
+            frames: of the utterance.
+            calibration: makes confidences of `evidence`.
         """
-        starts, ends = self.starts.tolist(), self.ends.tolist()
-        sums = np.append(0.0, np.cumsum(self.sums)).tolist()
-        counts = np.append(0, np.cumsum(self.ends - self.starts)).tolist()
-        words, place = [], 0
-        for text in self.text.split():
-            end = place + len(text)
-            confidence = (sums[end] - sums[place]) / (counts[end] - counts[place])
-            start_time = starts[place] * self.frame_seconds
-            end_time = ends[end - 1] * self.frame_seconds
-            words.append(Word(text, start_time, end_time, min(1.0, max(0.0, confidence))))
-            place = end + 1
-        return Transcript(self.text, tuple(words), frames * self.frame_seconds)
+        confidences = calibration.confidences(self.evidence).tolist()
+        starts = (self.starts[self.words[:, 0]] * self.frame_seconds).tolist()
+        ends = (self.ends[self.words[:, 1] - 1] * self.frame_seconds).tolist()
+        texts = [self.text[start:end] for start, end in self.words.tolist()]
+        words = tuple(map(Word, texts, starts, ends, confidences))
+        return Transcript(self.text, words, frames * self.frame_seconds)
 
     def characters(self) -> tuple[Character, ...]:
         """Return the characters with their times."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from plainspeech.decoding.confidence import Calibration
 from plainspeech.errors import PlainspeechError
 
 Merge = Literal["state", "prefix"]
@@ -36,6 +37,8 @@ class BeamSettings:
             ``"state"`` also keeps, of texts that lexicon, language model and hot words cannot
             tell apart from now on, the best alone: it finds the best text with fewer hypotheses,
             and has fewer alternatives to offer.
+        calibration: makes confidences of what the search knows of a word; by default one that was
+            fitted to the bundled model on dev-clean.
     """
 
     alpha: float = 0.5
@@ -47,6 +50,7 @@ class BeamSettings:
     token_floor: float = -6.0
     unknown_word_penalty: float = 12.0
     merge: Merge = "state"
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta"):

@@ -8,6 +8,7 @@ import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.kernels import records
+from plainspeech.decoding.kernels.confidence import WORD_END, most_word_ends
 
 if TYPE_CHECKING:
     from plainspeech.decoding.knowledge import Tables
@@ -38,4 +39,5 @@ def begin(
         candidates=np.empty(alphabet.size, records.CANDIDATE),
         probabilities=np.zeros(alphabet.size),
         weights=np.empty(capacity),
+        word_ends=np.empty(most_word_ends(setup.width), WORD_END),
     )

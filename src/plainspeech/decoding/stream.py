@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.decoding.confidence import Evidence
 from plainspeech.decoding.inputs import Array, checked, no_probability
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
@@ -41,7 +42,7 @@ class BeamStream:
     def __post_init__(self) -> None:
         known = self._known
         self._state = begin(known.setup, known.alphabet, known.tables, known.phrases)
-        self._prefixes = np.empty(1, records.PREFIX)
+        self._prefixes = np.zeros(1, records.PREFIX)
 
     def feed(self, log_probabilities: npt.ArrayLike) -> None:
         """Decode the next frames, any number of them.
@@ -77,18 +78,23 @@ class BeamStream:
         """Return the best hypothesis so far, and what of it is certain."""
         beams = self._beams()
         best = beams[int(np.argmax(beams["blank"] + beams["symbol"]))]
-        certain = self._traced(shared(self._prefixes, beams, len(beams)))[0]
+        certain = self._symbols(self._traced(shared(self._prefixes, beams, len(beams))))
         # The end of the audio can still undo a word that has begun.
         whole = np.flatnonzero(certain == self._known.setup.space)
         if self._known.setup.space != records.NONE:
             certain = certain[: whole[-1] if len(whole) else 0]
-        best_symbols = self._traced(int(best["node"]))[0]
+        best_symbols = self._symbols(self._traced(int(best["node"])))
         alphabet = self._known.alphabet
         return Partial(text_of(best_symbols, alphabet), text_of(certain, alphabet))
 
     def finish(self) -> Transcript:
-        """End the utterance and return the best text, with words and times."""
-        return next(self._alignments())[1].transcript(self._frames())
+        """End the utterance and return the best text, with words, times and confidences."""
+        return self.finish_with_evidence()[0]
+
+    def finish_with_evidence(self) -> tuple[Transcript, Evidence]:
+        """Do what `finish` does, and return also what the confidences are made of."""
+        best = next(self._alignments())[1]
+        return self._transcript(best), best.evidence
 
     def finish_n_best(self, count: int) -> list[Hypothesis]:
         """End the utterance and return its ``count`` best texts, the best first."""
@@ -103,13 +109,16 @@ class BeamStream:
         score = float(np.log(weight)) + float(self._state.head[0]["log_factor"])
         lm, hot = float(beam["lm"]), float(beam["hot"])
         return Hypothesis(
-            transcript=alignment.transcript(self._frames()),
+            transcript=self._transcript(alignment),
             characters=alignment.characters(),
             score=score,
             acoustic_score=score - lm - hot,
             lm_score=lm,
             hot_word_score=hot,
         )
+
+    def _transcript(self, alignment: Alignment) -> Transcript:
+        return alignment.transcript(self._frames(), self._known.calibration)
 
     def _alignments(self) -> Iterator[tuple[int, Alignment]]:
         """End the utterance and yield hypotheses with texts of their own, the best first."""
@@ -118,19 +127,22 @@ class BeamStream:
         beams, seen = self._beams(), set[str]()
         weights = beams["blank"] + beams["symbol"]
         for place in np.argsort(-weights, kind="stable")[: np.count_nonzero(weights)].tolist():
-            symbols, frames = self._traced(int(beams[place]["node"]))
-            text = text_of(symbols, self._known.alphabet)
+            path = self._traced(int(beams[place]["node"]))
+            text = text_of(self._symbols(path), self._known.alphabet)
             if text not in seen:
                 seen.add(text)
-                times = self._aligned(rows, symbols[: len(text)], frames[: len(text)])
-                yield place, Alignment(text, *times, self._known.frame_seconds)
+                yield place, self._aligned(rows, text, path)
 
-    def _aligned(self, rows: Array, symbols: Ints, frames: Ints) -> Times:
-        """Return the times of the best alignment; ``frames`` stand in for one without any."""
-        times = Times(frames.copy(), frames + np.int32(1), np.zeros(len(symbols)))
-        lattice = new_lattice(len(rows), len(symbols))
-        self._known.code.align(rows, symbols, self._known.setup, lattice, times)
-        return times
+    def _aligned(self, rows: Array, text: str, path: Ints) -> Alignment:
+        """Return the best alignment; the frames of ``path`` stand in where there is none."""
+        known, length = self._known, len(text)
+        symbols, starts = self._symbols(path[:length]), self._prefixes["frame"][path[:length]]
+        times = Times(starts, starts + np.int32(1), np.zeros(length))
+        known.code.align(rows, symbols, known.setup, new_lattice(len(rows), length), times)
+        count = text.count(" ") + 1 if text else 0
+        words, evidence = np.empty((count, 2), np.int32), np.empty((count, 4))
+        known.code.gather_evidence(path, self._prefixes, times, known.setup, words, evidence)
+        return Alignment(text, times.starts, times.ends, words, evidence, known.frame_seconds)
 
     def _close(self) -> None:
         if self._finished:
@@ -179,8 +191,11 @@ class BeamStream:
     def _joined(self) -> Array:
         return np.concatenate([np.empty((0, self._known.alphabet.size), np.float32), *self._rows])
 
-    def _traced(self, node: int) -> tuple[Ints, Ints]:
-        """Return the symbols of a prefix, and the frame in which each arose."""
-        symbols, frames = np.empty((2, self._frames() + 1), np.int32)
-        length = self._known.code.trace(self._prefixes, node, symbols, frames)
-        return symbols[:length], frames[:length]
+    def _symbols(self, path: Ints) -> Ints:
+        symbols: Ints = self._prefixes["symbol"][path]
+        return symbols
+
+    def _traced(self, node: int) -> Ints:
+        """Return the places of all prefixes that one goes through, itself the last."""
+        path = np.empty(self._frames() + 1, np.int32)
+        return path[: self._known.code.trace(self._prefixes, node, path)]

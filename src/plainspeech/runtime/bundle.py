@@ -21,6 +21,7 @@ from plainspeech.alphabet import Alphabet
 from plainspeech.artifact.contents import listing, read_listed
 from plainspeech.artifact.record import LARGEST_RECORD, Record
 from plainspeech.artifact.storage import Kind, reading, write_folder
+from plainspeech.decoding.confidence import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
@@ -160,7 +161,14 @@ def _decoding(record: Record) -> BeamSettings:
         return BeamSettings()
     part = record.part("decoding")
     with part.named():
-        return BeamSettings(**_taken(part, BeamSettings()))
+        return BeamSettings(**_taken(part, BeamSettings()), calibration=_calibration(part))
+
+
+def _calibration(record: Record) -> Calibration | None:
+    if record.values.get("calibration") is None:
+        return None
+    part = record.part("calibration")
+    return Calibration(**{field.name: part.number(field.name) for field in fields(Calibration)})
 
 
 def _feature_settings(record: Record) -> FeatureSettings:
@@ -170,7 +178,8 @@ def _feature_settings(record: Record) -> FeatureSettings:
 
 def _taken(record: Record, defaults: FeatureSettings | BeamSettings) -> dict[str, Any]:
     """Return the values of ``record`` for the fields of ``defaults``, of the types there."""
-    kinds = {setting.name: type(getattr(defaults, setting.name)) for setting in fields(defaults)}
+    values = {setting.name: getattr(defaults, setting.name) for setting in fields(defaults)}
+    kinds = {name: type(value) for name, value in values.items() if value is not None}
     return {
         name: record.number(name) if kind is float else record.take(name, kind)
         for name, kind in kinds.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -73,9 +73,9 @@ def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearc
         scorer = None
     else:
         scorer = Scorer.load(language_model)
-        settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta)
+        settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta, calibration=None)
     if scorer is None:
-        settings = replace(settings, alpha=0.0, beta=0.0, merge="prefix")
+        settings = replace(settings, alpha=0.0, beta=0.0, merge="prefix", calibration=None)
     return BeamSearchDecoder(
-        bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **asdict(settings)
+        bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **vars(settings)
     )

@@ -10,14 +10,13 @@ from plainspeech.decoding.kernels.records import Ints, Records, integer
 
 
 @kernel
-def trace(prefixes: Records, node: int, symbols: Ints, frames: Ints) -> int:
-    """Write the symbols of a prefix, and the frame in which each first arose.
+def trace(prefixes: Records, node: int, path: Ints) -> int:
+    """Write the places of all prefixes that one goes through, itself the last.
 
     Args:
         prefixes: the tree.
         node: the prefix.
-        symbols: has room for as many as there were frames, and one.
-        frames: has as much.
+        path: has room for as many as there were frames, and one.
 
     Returns:
         How many they are.
@@ -27,7 +26,7 @@ def trace(prefixes: Records, node: int, symbols: Ints, frames: Ints) -> int:
         length += 1
         place = integer(prefixes[place].parent)
     for index in range(length - 1, -1, -1):
-        symbols[index], frames[index] = prefixes[node].symbol, prefixes[node].frame
+        path[index] = node
         node = integer(prefixes[node].parent)
     return length
 

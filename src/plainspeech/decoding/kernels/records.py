@@ -62,8 +62,18 @@ HOT_NODE = np.dtype(
 )
 """As `TRIE_NODE`; see `plainspeech.decoding.hot_words` for the rest."""
 
-PREFIX = np.dtype([("parent", "i4"), ("symbol", "i4"), ("frame", "i4")], align=True)
-"""A prefix: its parent's place, its last symbol, and the frame in which it first arose."""
+PREFIX = np.dtype(
+    [
+        ("parent", "i4"),  # its place
+        ("symbol", "i4"),  # the last
+        ("frame", "i4"),  # in which the prefix first arose
+        ("lm", "f4"),  # what the language model has added, nats
+        ("share", "f4"),  # of hypotheses with the word that ends here; see `confidence`
+        ("slot", "i4"),  # scratch of `confidence`, 0 in between
+    ],
+    align=True,
+)
+"""A prefix of a text."""
 
 BEAM = np.dtype(
     [
@@ -102,6 +112,9 @@ HEAD = np.dtype(
         ("blanked", "i8"),  # 1 while the last frame passed as blank
         ("stamp", "i8"),  # of the present frame in `State.slots`
         ("dead", "i8"),  # a frame without any probability, NONE if there is none
+        ("due", "i8"),  # words that ended before this frame are weighed next
+        ("weighed", "i8"),  # those that ended before this frame have been
+        ("compared", "i8"),  # those that ended before this frame count no more
     ],
     align=True,
 )
@@ -168,6 +181,7 @@ class State(NamedTuple):
         candidates: the symbols considered in a frame, of records `CANDIDATE`.
         probabilities: of all symbols in the frame, 0 for those not considered.
         weights: scratch.
+        word_ends: scratch, of records `WORD_END` of `plainspeech.decoding.kernels.confidence`.
     """
 
     head: Records
@@ -176,3 +190,4 @@ class State(NamedTuple):
     candidates: Records
     probabilities: Doubles
     weights: Doubles
+    word_ends: Records

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from plainspeech.decoding.kernels.candidates import consider, forget
+from plainspeech.decoding.kernels.confidence import PERIOD, weigh_words
 from plainspeech.decoding.kernels.expansion import expand
 from plainspeech.decoding.kernels.jit import kernel, part, routine
 from plainspeech.decoding.kernels.records import (
@@ -63,6 +64,8 @@ def advance(
             _pass_blank(rows[frame, setup.blank], head, state)
             continue
         else:
+            if head.stamp % PERIOD == 0:
+                weigh_words(False, setup.space, state, prefixes)
             count = consider(rows[frame], setup, state)
             blank = math.exp(np.float64(rows[frame, setup.blank]))
             if blank == 0.0 and count == 0 and head.dead == NONE:
@@ -78,6 +81,7 @@ def advance(
         head.blanked = 0
     if ends:
         _finish(setup, tables, phrases, state)
+        weigh_words(True, setup.space, state, prefixes)
 
 
 @part

@@ -154,6 +154,7 @@ def settle(beams: Records, count: int, factor: float, head: Any, prefixes: Recor
         if beam.added != NONE:
             prefix = prefixes[head.prefixes]
             prefix.parent, prefix.symbol, prefix.frame = beam.node, beam.added, head.frame
+            prefix.lm, prefix.share, prefix.slot = beam.lm, 0.0, 0
             beam.node, beam.added = head.prefixes, NONE
             head.prefixes += 1
         beam.blank *= factor

@@ -1,0 +1,171 @@
+"""How sure the beam is of a word shortly after its end.
+
+The share of the hypotheses that have a word at its place is a measure of confidence (F. Wessel et
+al., "Confidence Measures for Large Vocabulary Continuous Speech Recognition", 2001). It must be
+taken while they are there: the last hypotheses of an utterance differ near its end alone, for of
+those that the language model could not tell apart one was left.
+
+So the words of all hypotheses are weighed every `PERIOD` frames that are not blank. A word's turn
+comes at the second time after it ended; it is compared with words that ended up to two periods
+before or after.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plainspeech.decoding.kernels.jit import kernel, part, routine
+from plainspeech.decoding.kernels.records import (
+    CHARACTERS,
+    NONE,
+    PLAIN,
+    Doubles,
+    Ints,
+    Record,
+    Records,
+    Setup,
+    State,
+    integer,
+)
+from plainspeech.decoding.kernels.spelling import mixed
+
+PERIOD = 6
+"""Frames, those that pass as blank not counted."""
+
+WORD_END = np.dtype(
+    [
+        ("spelling", "u8"),  # hash of the word
+        ("share", "f8"),  # of the hypotheses that go through here
+        ("node", "i4"),  # place of the prefix
+        ("start", "i4"),  # frame in which the word's first letter arose
+        ("end", "i4"),  # and its last
+        ("first", "i4"),  # one word end whose spelling leads to this place, NONE if there is none
+        ("next", "i4"),  # the next of those of this word end
+    ],
+    align=True,
+)
+"""A prefix that ends a word. All are a hash table of their spellings, too."""
+
+
+def most_word_ends(width: int) -> int:
+    """Return how many there can be at a time."""
+    # A path has a prefix a frame and a word every two, within three periods and the end.
+    return width * (3 * PERIOD // 2 + 2)
+
+
+@routine
+def weigh_words(ends: bool, space: int, state: State, prefixes: Records) -> None:
+    """Give the words whose turn it is their ``share``.
+
+    Args:
+        ends: the hypotheses are final: it is the turn of all that are left, and the ends of the
+            texts are ends of words.
+        space: the symbol that follows a word, NONE where there is none.
+        state: of the search.
+        prefixes: the ends of words among them are given their shares.
+    """
+    head = state.head[0]
+    if space == NONE and not ends:
+        return
+    word_ends = state.word_ends
+    count = _gather(ends, space, state, prefixes)
+    for place in range(count):
+        word_ends[place].first = NONE
+    for place in range(count):
+        _enter(place, count, space, prefixes, word_ends)
+    for place in range(count):
+        prefix = prefixes[word_ends[place].node]
+        prefix.slot = 0
+        due = head.weighed <= prefix.frame and (ends or prefix.frame < head.due)
+        if due or prefix.symbol != space:
+            prefix.share = min(1.0, _shared(word_ends[place], count, word_ends))
+    head.compared, head.weighed, head.due = head.weighed, head.due, head.frame
+
+
+@part
+def _gather(ends: bool, space: int, state: State, prefixes: Records) -> int:
+    """List the ends of words, and add up the shares of the hypotheses that go through each."""
+    head, word_ends, total, count = state.head[0], state.word_ends, 0.0, 0
+    beams = state.beams[head.side]
+    for place in range(head.beams):
+        total += beams[place].blank + beams[place].symbol
+    if total == 0.0:
+        return 0
+    for place in range(head.beams):
+        share = (beams[place].blank + beams[place].symbol) / total
+        node, last = integer(beams[place].node), ends
+        while node > 0 and (last or prefixes[node].frame >= head.compared):
+            prefix = prefixes[node]
+            if last or prefix.symbol == space:
+                if prefix.slot == 0:
+                    word_ends[count].node, word_ends[count].share = node, 0.0
+                    count += 1
+                    prefix.slot = count
+                word_ends[prefix.slot - 1].share += share
+            node, last = integer(prefix.parent), False
+    return count
+
+
+@part
+def _enter(place: int, count: int, space: int, prefixes: Records, word_ends: Records) -> None:
+    """Read the word that ends here, and enter it in the hash table of ``count`` places."""
+    entry = word_ends[place]
+    node = integer(entry.node)
+    if prefixes[node].symbol == space:
+        node = integer(prefixes[node].parent)
+    entry.end, spelling = prefixes[node].frame, np.uint64(0)
+    while node > 0 and prefixes[node].symbol != space:
+        spelling = mixed(spelling, integer(prefixes[node].symbol))
+        entry.start, node = prefixes[node].frame, integer(prefixes[node].parent)
+    entry.spelling = spelling
+    home = word_ends[integer(spelling % np.uint64(count))]
+    entry.next, home.first = home.first, place
+
+
+@part
+def _shared(entry: Record, count: int, word_ends: Records) -> float:
+    """Return the share of all words that are spelled as one and overlap it in time."""
+    share = 0.0
+    place = integer(word_ends[integer(entry.spelling % np.uint64(count))].first)
+    while place != NONE:
+        other = word_ends[place]
+        overlap = entry.start <= other.end and other.start <= entry.end
+        if overlap and other.spelling == entry.spelling:
+            share += other.share
+        place = integer(other.next)
+    return share
+
+
+@kernel
+def gather_evidence(
+    path: Ints, prefixes: Records, times: Any, setup: Setup, words: Ints, evidence: Doubles
+) -> None:
+    """Write what the search knows of each word of a text.
+
+    Args:
+        path: places of its prefixes; a space may follow the last word.
+        prefixes: the tree.
+        times: of its characters, from `plainspeech.decoding.kernels.alignment`.
+        setup: of the search.
+        words: ``(words, 2)``: where in the text each begins and ends, to be written.
+        evidence: ``(words, 4)``, see `plainspeech.decoding.confidence`, to be written.
+    """
+    start, lm = 0, 0.0
+    for word in range(len(words)):
+        end, total, frames = start, 0.0, 0
+        while end < len(times.sums) and prefixes[path[end]].symbol != setup.space:
+            total += times.sums[end]
+            frames += times.ends[end] - times.starts[end]
+            end += 1
+        last = min(end, len(path) - 1)
+        bonus = 0.0
+        if setup.mode != PLAIN:
+            bonus = setup.beta * (last + 1 - start if setup.mode == CHARACTERS else 1)
+        evidence[word, 0] = total / frames
+        evidence[word, 1] = prefixes[path[last]].share
+        evidence[word, 2] = prefixes[path[last]].lm - lm - bonus
+        evidence[word, 3] = end - start
+        words[word, 0], words[word, 1] = start, end
+        start, lm = end + 1, prefixes[path[last]].lm
