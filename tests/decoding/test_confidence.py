@@ -99,9 +99,10 @@ def random_tree(seed: int) -> tuple[Records, State]:
     prefixes = np.zeros(120, PREFIX)
     prefixes["symbol"][0] = SPACE
     for node in range(1, len(prefixes)):
-        parent = prefixes[random.integers(max(0, node - 25), node)]
+        place = random.integers(max(0, node - 25), node)
+        parent = prefixes[place]
         symbols = [1, 2] if parent["symbol"] == SPACE else [SPACE, 1, 2]
-        prefixes[node]["parent"] = np.flatnonzero(prefixes == parent)[0]
+        prefixes[node]["parent"] = place
         prefixes[node]["symbol"] = random.choice(symbols)
         prefixes[node]["frame"] = max(node // 4, parent["frame"] + 1)
     known = BeamSearchDecoder(SMALL, beam_width=20)._known

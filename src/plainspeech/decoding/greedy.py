@@ -36,7 +36,8 @@ class GreedyDecoder:
     """What the best symbols of the frames write.
 
     Repeated symbols are one, blanks write nothing, and any number of spaces parts two words. A
-    word lasts from the first frame that wrote it to the end of the last.
+    word lasts from the first frame that wrote it to the end of the last. Its confidence is the mean
+    probability of its characters in the frames that wrote them, which is surer than it may be.
 
     Attributes:
         alphabet: of the log-probabilities.

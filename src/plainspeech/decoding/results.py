@@ -32,7 +32,8 @@ class Hypothesis:
     """One reading of an utterance.
 
     Attributes:
-        transcript: its text, with words and times.
+        transcript: its text, with words, times and confidences: that each word is right, not that
+            all are.
         characters: of the text, spaces included, in order.
         score: what hypotheses are ranked by, nats: the sum of the three below.
         acoustic_score: logarithm of the sum of the probabilities of the text's alignments, as far

@@ -39,6 +39,7 @@ WORD_END = np.dtype(
         ("spelling", "u8"),  # hash of the word
         ("share", "f8"),  # of the hypotheses that go through here
         ("node", "i4"),  # place of the prefix
+        ("before", "i4"),  # the word end before it, NONE if that does not count
         ("start", "i4"),  # frame in which the word's first letter arose
         ("end", "i4"),  # and its last
         ("first", "i4"),  # one word end whose spelling leads to this place, NONE if there is none
@@ -95,17 +96,45 @@ def _gather(ends: bool, space: int, state: State, prefixes: Records) -> int:
         return 0
     for place in range(head.beams):
         share = (beams[place].blank + beams[place].symbol) / total
-        node, last = integer(beams[place].node), ends
-        while node > 0 and (last or prefixes[node].frame >= head.compared):
-            prefix = prefixes[node]
-            if last or prefix.symbol == space:
-                if prefix.slot == 0:
-                    word_ends[count].node, word_ends[count].share = node, 0.0
-                    count += 1
-                    prefix.slot = count
-                word_ends[prefix.slot - 1].share += share
-            node, last = integer(prefix.parent), False
+        node = integer(beams[place].node)
+        listed, count = _list(node, head.compared, ends, space, prefixes, word_ends, count)
+        while listed != NONE:
+            word_ends[listed].share += share
+            listed = integer(word_ends[listed].before)
     return count
+
+
+@part
+def _list(
+    node: int,
+    compared: int,
+    last: bool,
+    space: int,
+    prefixes: Records,
+    word_ends: Records,
+    count: int,
+) -> tuple[int, int]:
+    """List the ends of words on the way to a prefix; return the last, and how many there are."""
+    latest, previous = NONE, NONE
+    while node > 0 and (last or prefixes[node].frame >= compared):
+        prefix = prefixes[node]
+        if last or prefix.symbol == space:
+            known = prefix.slot > 0
+            if not known:
+                entry = word_ends[count]
+                entry.node, entry.before, entry.share = node, NONE, 0.0
+                count += 1
+                prefix.slot = count
+            place = integer(prefix.slot) - 1
+            if previous == NONE:
+                latest = place
+            else:
+                word_ends[previous].before = place
+            if known:
+                break
+            previous = place
+        node, last = integer(prefix.parent), False
+    return latest, count
 
 
 @part
