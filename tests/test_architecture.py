@@ -19,7 +19,13 @@ SOURCE = Path(plainspeech.__file__).parent
 BASE = {"alphabet", "artifact", "audio", "containers", "errors", "features", "files", "transcript"}
 BASE |= {"cues", "soundfiles", "writers"}
 TRANSCRIBES = BASE | {"decoding", "lm", "pyctcdecode", "runtime", "serving"}
-TRAINS = {"torch", "plainspeech.training", "plainspeech.model", "plainspeech.data"}
+TRAINS = {
+    "torch",
+    "plainspeech.training",
+    "plainspeech.tuning",
+    "plainspeech.model",
+    "plainspeech.data",
+}
 
 ALLOWED = {
     "alphabet": {"errors"},
@@ -42,6 +48,8 @@ ALLOWED = {
     "model": BASE,
     # Evaluation reads manifests and runs a recognizer.
     "evaluation": BASE | {"data", "decoding", "runtime"},
+    # Tuning decodes the outputs of a recognizer and measures with what evaluation does.
+    "tuning": BASE | {"data", "decoding", "evaluation", "lm", "runtime"},
     # Training validates greedily by the error rates of evaluation, and ends with a bundle.
     "training": BASE | {"data", "decoding", "evaluation", "model", "runtime"},
 }
@@ -144,8 +152,10 @@ def test_nothing_that_transcribes_imports_what_trains(module: str) -> None:
     assert [name for name in sorted(reached_from(module)) if within(name, TRAINS)] == []
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) in ("data", "evaluation")])
-def test_data_and_evaluation_need_no_torch(module: str) -> None:
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES if part_of(m) in ("data", "evaluation", "tuning")]
+)
+def test_data_evaluation_and_tuning_need_no_torch(module: str) -> None:
     assert not within("torch", reached_from(module))
 
 
@@ -160,7 +170,7 @@ def test_the_command_line_imports_within_functions(module: str) -> None:
     "code", ["import plainspeech; plainspeech.load_model", "import plainspeech.cli"]
 )
 def test_torch_stays_out_of_memory(code: str) -> None:
-    heavy = "torch", "onnx", "onnxruntime", "matplotlib", "jiwer", "lhotse"
+    heavy = "torch", "onnx", "onnxruntime", "matplotlib", "jiwer", "lhotse", "optuna"
     command = f"{code}; import sys; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run(
         [sys.executable, "-c", command],

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainspeech.evaluation.bootstrap import CONFIDENCE, Interval, rate_interval
+from plainspeech.evaluation.bootstrap import (
+    CONFIDENCE,
+    Interval,
+    difference_interval,
+    rate_interval,
+)
 from plainspeech.evaluation.error_rates import Counts
 
 COUNTS = st.lists(
@@ -70,3 +75,24 @@ def test_it_is_right_as_often_as_it_says() -> None:
     deviation = np.sqrt(CONFIDENCE * (1 - CONFIDENCE) / trials)
     # The percentile interval is a little too narrow for 100 utterances.
     assert CONFIDENCE - 0.02 - 3 * deviation < right / trials < CONFIDENCE + 3 * deviation
+
+
+@given(COUNTS)
+def test_nothing_differs_from_itself(counts: list[Counts]) -> None:
+    assert difference_interval(counts, counts, resamples=20) == Interval(0.0, 0.0)
+
+
+def test_a_difference_is_that_of_pairs() -> None:
+    """One error fewer in each utterance, however different the utterances: no doubt is left."""
+    before = corpus([1, 20, 3, 9, 14, 5], words=20)
+    after = corpus([0, 19, 2, 8, 13, 4], words=20)
+    interval = difference_interval(before, after)
+    assert (interval.low, interval.high) == pytest.approx((-0.05, -0.05))
+    assert difference_interval(after, before).low == pytest.approx(0.05)
+
+
+def test_a_difference_of_chance_has_zero_in_its_interval() -> None:
+    draw = np.random.default_rng(5)
+    before, after = draw.integers(0, 10, size=(2, 300)).tolist()
+    interval = difference_interval(corpus(before, words=20), corpus(after, words=20))
+    assert interval.low < 0 < interval.high

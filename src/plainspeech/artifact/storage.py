@@ -100,17 +100,33 @@ def write_folder(folder: Path, files: Mapping[str, bytes], kind: Kind) -> None:
     Raises:
         PlainspeechError: ``folder`` is something of another kind, or cannot be written.
     """
+    target = folder.resolve()
+    with _beside(folder, kind) as workplace:
+        for file, content in files.items():
+            write_atomically(workplace / "new" / file, content)
+        _swap(workplace / "new", target, aside=workplace / "old")
+
+
+def check_writable(folder: Path, kind: Kind) -> None:
+    """Find out, before work that takes long, whether `write_folder` will have a place to write.
+
+    Raises:
+        PlainspeechError: ``folder`` is something of another kind, or cannot be written.
+    """
+    with _beside(folder, kind):
+        pass
+
+
+@contextmanager
+def _beside(folder: Path, kind: Kind) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder``, so that renaming is all that is left to do."""
     if not _replaceable(folder, kind.manifest):
         raise PlainspeechError(f"{folder}: exists and is no {kind.name}; choose another folder")
     target = folder.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # In a folder beside it, so that renaming is all that is left to do.
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as name:
-            fresh = Path(name) / "new"
-            for file, content in files.items():
-                write_atomically(fresh / file, content)
-            _swap(fresh, target, aside=Path(name) / "old")
+            yield Path(name)
     except OSError as error:
         raise PlainspeechError(f"{folder}: cannot be written: {error.strerror}") from error
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from plainspeech.cli import data, evaluate, lm, model, serve, train, transcribe
+from plainspeech.cli import data, evaluate, lm, model, serve, train, transcribe, tune
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command()(transcribe.transcribe)
 app.command()(serve.serve)
 app.command()(evaluate.evaluate)
+app.command()(tune.tune)
 app.command()(train.train)
 app.command()(train.export)
 app.add_typer(data.app, name="data")

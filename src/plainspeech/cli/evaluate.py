@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from plainspeech.cli.extras import needs
-from plainspeech.cli.options import DecoderOption, LanguageModelOption
-from plainspeech.cli.terminal import stderr
+from plainspeech.cli.options import BUNDLED, DecoderOption, LanguageModelOption
+from plainspeech.cli.terminal import progress, stderr
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
@@ -29,7 +21,6 @@ if TYPE_CHECKING:
     from plainspeech.evaluation.recognition import Missing, Recognition, Recognizer
     from plainspeech.evaluation.record import Evaluation
 
-BUNDLED = "bundled"
 _WIDEST_TABLE = 500  # columns; on a narrow terminal a line that wraps tells more than a cut one
 
 
@@ -92,15 +83,8 @@ def _recognise(recognizer: Recognizer, utterances: list[Utterance]) -> Recogniti
     """Recognise ``utterances`` with a progress bar and an error line for each missing one."""
     from plainspeech.evaluation.recognition import recognise
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     console = stderr()
-    with Progress(*columns, console=console, transient=True) as bars:
+    with progress(console) as bars:
         bar = bars.add_task("evaluating", total=len(utterances))
 
         def on_missing(missing: Missing) -> None:

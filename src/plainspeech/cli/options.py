@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+BUNDLED = "bundled"
+"""In place of the path of a model: the English one that comes with the package."""
+
 DecoderOption = Annotated[
     str | None,
     typer.Option(

@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """The ends of a confidence interval of an error rate."""
+    """The ends of a confidence interval of an error rate, or of the difference of two."""
 
     low: float
     high: float
@@ -38,9 +38,33 @@ def rate_interval(counts: Sequence[Counts], resamples: int = 2_000, seed: int = 
     Returns:
         The middle `CONFIDENCE` of the resampled rates; zero width where no utterance is given.
     """
+    return _interval(counts, [0] * len(counts), resamples, seed)
+
+
+def difference_interval(
+    before: Sequence[Counts], after: Sequence[Counts], resamples: int = 2_000, seed: int = 0
+) -> Interval:
+    """Return the interval of the corpus-level error rate of ``after`` less that of ``before``.
+
+    Both are of the same utterances in the same order, and are drawn together, as `rate_interval`
+    draws one: what is hard for both does not blur their difference.
+
+    Args:
+        before: of each utterance.
+        after: of each utterance, by another decoder or model.
+        resamples: how many.
+        seed: of the draws.
+    """
+    return _interval(after, [count.errors for count in before], resamples, seed)
+
+
+def _interval(
+    counts: Sequence[Counts], subtracted: Sequence[int], resamples: int, seed: int
+) -> Interval:
+    """Return the interval of the rate of ``counts`` with so many errors fewer an utterance."""
     if not counts:
         return Interval(0.0, 0.0)
-    errors = np.array([count.errors for count in counts])
+    errors = np.array([count.errors for count in counts]) - np.array(subtracted)
     lengths = np.array([count.reference_length for count in counts])
     draw = np.random.default_rng(seed)
     rates = np.empty(resamples)

@@ -92,21 +92,33 @@ def recognise(
     heard: dict[int, str] = {}
     missing: dict[int, Missing] = {}
     samples, started = 0, time.perf_counter()
-    for places in _batches(utterances):
-        waveforms, unreadable = _read(utterances, places, rate)
+    for waveforms, unreadable in read_in_batches(utterances, rate):
         for utterance in unreadable.values():
             on_missing(utterance)
         transcripts = recognizer.transcribe_waveforms(list(waveforms.values()))
         heard |= zip(waveforms, (transcript.text for transcript in transcripts), strict=True)
         missing |= unreadable
         samples += sum(map(len, waveforms.values()))
-        on_progress(len(places))
+        on_progress(len(waveforms) + len(unreadable))
     return Recognition(
         pairs=_pairs(utterances, heard, recognizer.bundle.alphabet),
         missing=tuple(missing[place] for place in sorted(missing)),
         audio_seconds=samples / rate,
         elapsed_seconds=time.perf_counter() - started,
     )
+
+
+def read_in_batches(
+    utterances: Sequence[Utterance], sample_rate: int
+) -> Iterator[tuple[dict[int, Array], dict[int, Missing]]]:
+    """Yield waveforms and unreadable utterances, by place, in batches of similar length.
+
+    Args:
+        utterances: whose recordings to read.
+        sample_rate: Hz, of the ``(samples,)`` waveforms.
+    """
+    for places in _batches(utterances):
+        yield _read(utterances, places, sample_rate)
 
 
 def _batches(utterances: Sequence[Utterance]) -> Iterator[list[int]]:

@@ -22,9 +22,8 @@ from typing import Any, cast
 
 from plainspeech.artifact.contents import describe, listing, read_listed
 from plainspeech.artifact.record import LARGEST_RECORD, Record
-from plainspeech.artifact.storage import Kind, Read, reading, write_folder
+from plainspeech.artifact.storage import Kind, Read, from_memory, reading, write_folder
 from plainspeech.errors import PlainspeechError
-from plainspeech.files import write_atomically
 from plainspeech.lm.packing import pack, unpack
 from plainspeech.lm.tables import SPECIAL_WORDS, Level
 
@@ -120,20 +119,32 @@ def _write(
     write_folder(folder, {**files, **unlisted, SCORER.manifest: record}, SCORER)
 
 
-def set_weights(folder: Path, alpha: float, beta: float) -> None:
-    """Change the weights of the scorer ``folder``.
+def read_files(path: Path) -> dict[str, bytes]:
+    """Return the files of the scorer ``path``, a folder or a zip, for a bundle to hold.
 
     Raises:
-        PlainspeechError: it is no scorer, or cannot be written.
+        PlainspeechError: it is no scorer, is damaged, or is one that asks KenLM.
     """
-    with reading(folder, SCORER) as read:
-        record = _read_record(folder, read)
-    values = {**record.values, "alpha": alpha, "beta": beta}
-    changed = Record(folder, SCORER.manifest, values).serialise()
-    try:
-        write_atomically(folder / SCORER.manifest, changed)
-    except OSError as error:
-        raise PlainspeechError(f"{folder}: cannot be written: {error.strerror}") from error
+    if path.name.endswith((".arpa", ".arpa.gz")):
+        raise PlainspeechError(
+            f"{path}: is an ARPA file; package it first: plainspeech lm package {path} -o SCORER"
+        )
+    with reading(path, SCORER) as read:
+        record = _read_record(path, read)
+        if "kenlm" in record.values:
+            raise PlainspeechError(
+                f"{path}: asks KenLM, and a model bundle holds flattened scorers only; make one: "
+                f"plainspeech lm package MODEL.arpa -o SCORER, without --words"
+            )
+        return {**read_listed(read, record), SCORER.manifest: record.serialise()}
+
+
+def with_weights(files: Mapping[str, bytes], alpha: float, beta: float) -> dict[str, bytes]:
+    """Return ``files``, those of a scorer, with other weights in its record."""
+    origin = Path(SCORER.name)
+    record = _read_record(origin, from_memory(origin, SCORER, files))
+    changed = Record(origin, record.name, {**record.values, "alpha": alpha, "beta": beta})
+    return {**files, SCORER.manifest: changed.serialise()}
 
 
 def read_package(origin: Path, read: Read) -> Package:

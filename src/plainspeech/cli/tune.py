@@ -1,0 +1,228 @@
+"""``plainspeech tune``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from plainspeech.cli.extras import needs
+from plainspeech.cli.options import BUNDLED
+from plainspeech.cli.terminal import progress, stderr
+from plainspeech.errors import PlainspeechError
+
+if TYPE_CHECKING:
+    from plainspeech.data.manifest import Utterance
+    from plainspeech.runtime.bundle import Bundle
+    from plainspeech.tuning.dev_set import DevSet
+    from plainspeech.tuning.outputs import Outputs
+    from plainspeech.tuning.result import Measured
+    from plainspeech.tuning.search import Search, Stage, Trial
+    from plainspeech.tuning.session import Session
+
+
+def tune(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Model bundle, a folder, which is changed; with --output or --dry-run a zip, too, "
+            f"or {BUNDLED!r} for the English model.",
+            metavar="MODEL",
+        ),
+    ],
+    manifest: Annotated[
+        Path,
+        typer.Argument(help="Manifest of a dev set: never of a test set.", metavar="MANIFEST"),
+    ],
+    language_model: Annotated[
+        Path | None,
+        typer.Option(
+            help="A scorer, folder or zip, for the model to have; its own, if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the tuned model here and leave MODEL as it is."),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many weights of the language model to try.")
+    ] = 80,
+    seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
+    beam_width: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most hypotheses; the model's own, if not given."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw the word error rate over alpha and beta, a PNG.", dir_okay=False),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the model's outputs; the user's cache, if not given."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Search and report, but change no model.")
+    ] = False,
+) -> None:
+    """Choose the settings of the beam search, and put them into the model with its scorer.
+
+    Ctrl-C ends the search early with the best settings until then.
+    """
+    from plainspeech.data.manifest import read_manifest
+    from plainspeech.runtime.bundle import Bundle, bundled_model_path
+
+    target = None if dry_run else _target(model, output)
+    utterances = read_manifest(manifest)
+    bundle = Bundle.load(bundled_model_path() if model == BUNDLED else model)
+    with needs("tune"):
+        from plainspeech.tuning.result import tuned
+        from plainspeech.tuning.session import Session
+        from plainspeech.tuning.surface import check_writable, draw_surface
+    if plot:
+        check_writable(plot)
+    session = Session.open(bundle, language_model, beam_width)
+    dev_set = _dev_set(bundle, manifest, utterances, cache)
+    search = _search(session, dev_set, trials, seed)
+    rows = session.compare(dev_set, search.chosen)
+    if target:
+        entry = _entry(manifest, dev_set, search, seed, rows)
+        tuned(bundle, search.chosen, session.scorer_files, entry).write(target)
+    _print(search, rows, target)
+    if plot:
+        title = f"{bundle.card.get('name', model)} on {manifest.name}"
+        draw_surface(plot, search.weights, search.chosen, title)
+        stderr().print(f"{plot}: the surface", markup=False)
+    if dev_set.outputs.missing or not search.finished:
+        raise typer.Exit(1)
+
+
+def _target(model: str, output: Path | None) -> Path:
+    """Return the folder that the tuned model becomes."""
+    from plainspeech.artifact.storage import check_writable
+    from plainspeech.runtime.bundle import BUNDLE
+
+    if output is None and model == BUNDLED:
+        raise PlainspeechError(f"{BUNDLED}: name a folder for the tuned model (--output FOLDER)")
+    if output is None and Path(model).is_file():
+        raise PlainspeechError(
+            f"{model}: is no folder; unpack it, or name a folder for the tuned model "
+            f"(--output FOLDER)"
+        )
+    target = Path(model) if output is None else output
+    check_writable(target, BUNDLE)
+    return target
+
+
+def _dev_set(
+    bundle: Bundle, manifest: Path, utterances: list[Utterance], folder: Path | None
+) -> DevSet:
+    """Return the dev set with the model's outputs, from the cache where they are there."""
+    from plainspeech.tuning import cache
+    from plainspeech.tuning.dev_set import DevSet
+
+    console = stderr()
+    file = cache.cache_file(folder or cache.default_folder(), bundle, manifest, utterances)
+    outputs = cache.load(file, utterances, bundle.alphabet.size)
+    if outputs:
+        console.print(f"{file}: outputs of the model, computed before", markup=False)
+    else:
+        outputs = _computed(bundle, utterances)
+        _keep(file, outputs, len(utterances), bundle.alphabet.size)
+    for missing in outputs.missing.values():
+        console.print(f"error: {missing.reason}", markup=False)
+    if not any(map(len, outputs.log_probabilities.values())):
+        raise PlainspeechError(f"{manifest}: not one of its recordings can be read")
+    return DevSet(utterances, outputs, bundle.alphabet)
+
+
+def _computed(bundle: Bundle, utterances: list[Utterance]) -> Outputs:
+    from plainspeech.decoding.greedy import GreedyDecoder
+    from plainspeech.runtime.recognizer import Recognizer
+    from plainspeech.tuning.outputs import compute
+
+    recognizer = Recognizer(bundle, None, GreedyDecoder(bundle.alphabet, bundle.frame_seconds))
+    with progress(stderr()) as bars:
+        bar = bars.add_task("running the model", total=len(utterances))
+        return compute(recognizer, utterances, lambda done: bars.advance(bar, done))
+
+
+def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
+    """Save ``outputs``; where that fails the tuning goes on without."""
+    from plainspeech.tuning.cache import save
+
+    try:
+        save(file, outputs, count, symbols)
+    except PlainspeechError as error:
+        stderr().print(f"not kept for the next time: {error}", style="yellow", markup=False)
+    else:
+        stderr().print(f"{file}: outputs of the model, for the next time", markup=False)
+
+
+def _search(session: Session, dev_set: DevSet, trials: int, seed: int) -> Search:
+    from plainspeech.tuning.search import THRESHOLD_TRIALS
+
+    with progress(stderr()) as bars:
+        stages = {
+            "weights": bars.add_task("weights", total=trials),
+            "thresholds": bars.add_task("thresholds", total=THRESHOLD_TRIALS),
+        }
+        best = dict.fromkeys(stages, float("inf"))
+
+        def on_trial(stage: Stage, trial: Trial) -> None:
+            best[stage] = min(best[stage], trial.word_error_rate)
+            told = f"{stage}, best WER {best[stage]:.2%}"
+            bars.update(stages[stage], advance=1, description=told)
+
+        search = session.search(dev_set, trials, seed, on_trial)
+    if not search.weights:
+        raise PlainspeechError("interrupted before there was anything to keep; nothing is changed")
+    if not search.finished:
+        stderr().print(
+            f"interrupted: {len(search.weights)} of {trials} weights and {len(search.thresholds)} "
+            f"of {THRESHOLD_TRIALS} thresholds tried; the best weights are kept, at wide thresholds"
+        )
+    return search
+
+
+def _entry(
+    manifest: Path, dev_set: DevSet, search: Search, seed: int, rows: Sequence[Measured]
+) -> dict[str, Any]:
+    """Return what the model's card tells of its tuning."""
+    from plainspeech.tuning.result import figures
+
+    return {
+        "manifest": str(manifest),
+        "utterances": len(dev_set.outputs.log_probabilities),
+        "hours": round(dev_set.outputs.audio_seconds / 3600, 2),
+        "command": shlex.join(["plainspeech", *sys.argv[1:]]),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "trials": {"weights": len(search.weights), "thresholds": len(search.thresholds)},
+        "finished": search.finished,
+        "seed": seed,
+        **{row.name: figures(row) for row in rows},
+    }
+
+
+def _print(search: Search, rows: Sequence[Measured], target: Path | None) -> None:
+    from plainspeech.tuning.result import comparison, difference
+
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in asdict(search.chosen).items():
+        console.print(f"{name:<21}{value}", markup=False)
+    console.print(comparison(rows))
+    change, interval = difference(rows[0], rows[-1])
+    console.print(
+        f"WER {100 * change:+.2f} points "
+        f"({100 * interval.low:+.2f} to {100 * interval.high:+.2f})\n"
+        f"ms: of processor time, to decode a second of audio\n"
+        f"All figures are of the set that was tuned on, which flatters the tuned settings a little."
+    )
+    stderr().print(f"{target}: written" if target else "dry run: no model is changed", markup=False)

@@ -1,0 +1,117 @@
+"""A model's outputs on disk, so that a model is run once, however often it is tuned.
+
+A file is an ``.npz`` without pickles, named by a SHA-256 of all that the outputs depend on. It can
+be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from plainspeech.data.manifest import Utterance
+from plainspeech.errors import PlainspeechError
+from plainspeech.evaluation.recognition import Missing
+from plainspeech.files import write_atomically
+from plainspeech.runtime.bundle import Bundle
+from plainspeech.tuning.outputs import Outputs
+
+FORMAT = 1
+"""Of the files and of how features are computed; another one makes files of before unused."""
+
+
+def default_folder() -> Path:
+    """Return where outputs are kept unless a folder is named."""
+    return user_cache_path("plainspeech", appauthor=False) / "outputs"
+
+
+def cache_file(
+    folder: Path, bundle: Bundle, manifest: Path, utterances: Sequence[Utterance]
+) -> Path:
+    """Return the file in ``folder`` for the outputs of a model on a manifest.
+
+    Its name changes with the network, the features, the content of the manifest, and the place,
+    size or time of change of a recording.
+
+    Raises:
+        PlainspeechError: the manifest cannot be read.
+    """
+    try:
+        content = manifest.read_bytes()
+    except OSError as error:
+        raise PlainspeechError(f"{manifest}: cannot be read: {error.strerror}") from error
+    parts = [
+        FORMAT,
+        hashlib.sha256(bundle.model).hexdigest(),
+        asdict(bundle.features),
+        hashlib.sha256(content).hexdigest(),
+        [_fingerprint(utterance.audio) for utterance in utterances],
+    ]
+    return folder / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}.npz"
+
+
+def load(path: Path, utterances: Sequence[Utterance], symbols: int) -> Outputs | None:
+    """Return the outputs in ``path`` for ``utterances``; None where there are none, or damaged."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as arrays:
+            frames, reasons = arrays["frames"], arrays["missing"].tolist()
+            rows, seconds = arrays["log_probabilities"], float(arrays["audio_seconds"])
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
+        return None
+    if (len(frames), len(reasons)) != (len(utterances), len(utterances)):
+        return None
+    if rows.dtype != np.float32 or rows.shape != (frames.sum(), symbols):
+        return None
+    parts = np.split(rows, np.cumsum(frames)[:-1])
+    return Outputs(
+        {place: part for place, part in enumerate(parts) if not reasons[place]},
+        {
+            place: Missing(utterances[place].id, reason)
+            for place, reason in enumerate(reasons)
+            if reason
+        },
+        seconds,
+    )
+
+
+def save(path: Path, outputs: Outputs, count: int, symbols: int) -> None:
+    """Write ``outputs`` for ``count`` utterances to ``path``, whole or not at all.
+
+    Raises:
+        PlainspeechError: it cannot be written.
+    """
+    none = np.empty((0, symbols), np.float32)
+    parts = [outputs.log_probabilities.get(place, none) for place in range(count)]
+    reasons = {place: missing.reason for place, missing in outputs.missing.items()}
+    arrays: dict[str, Any] = {
+        "log_probabilities": np.concatenate([none, *parts]),
+        "frames": np.array([len(part) for part in parts], np.int64),
+        "missing": np.array([reasons.get(place, "") for place in range(count)]),
+        "audio_seconds": np.array(outputs.audio_seconds),
+    }
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    try:
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise PlainspeechError(
+            f"{path.parent}: cannot be written: {error.strerror}; name another folder (--cache)"
+        ) from error
+
+
+def _fingerprint(recording: Path) -> tuple[str, int, int]:
+    """Return what tells whether a recording is still the same, without reading it."""
+    try:
+        known = recording.stat()
+    except OSError:
+        return str(recording.resolve()), -1, -1
+    return str(recording.resolve()), known.st_size, known.st_mtime_ns

@@ -1,0 +1,74 @@
+"""A dev set that decoders are tried on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.data.manifest import Utterance
+from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
+from plainspeech.evaluation.scores import Scores
+from plainspeech.runtime.decoders import Decoder
+from plainspeech.tuning.outputs import Outputs
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a decoder made of a dev set.
+
+    Attributes:
+        pairs: reference and hypothesis of each utterance.
+        milliseconds: of processor time to decode a second of audio; what else the machine does
+            matters less to it than to the time that passes.
+    """
+
+    pairs: tuple[Pair, ...]
+    milliseconds: float
+
+    @property
+    def word_error_rate(self) -> float:
+        """Of the whole set."""
+        return sum(word_counts(self.pairs), Counts()).rate
+
+    @property
+    def scores(self) -> Scores:
+        """Errors of each utterance, in words and in characters."""
+        return Scores.of(self.pairs)
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """Utterances with what a model gives for them.
+
+    Attributes:
+        utterances: of the manifest, all of them.
+        outputs: of the model for them.
+        alphabet: of the model.
+    """
+
+    utterances: Sequence[Utterance]
+    outputs: Outputs
+    alphabet: Alphabet
+
+    def read(self, decoder: Decoder) -> Reading:
+        """Decode every utterance that could be read, on all cores."""
+        rows = self.outputs.log_probabilities
+        heard = [place for place in rows if len(rows[place])]
+        started = time.process_time()
+        found = decoder.decode_batch([rows[place] for place in heard], os.cpu_count() or 1)
+        spent = time.process_time() - started
+        texts = dict(zip(heard, (transcript.text for transcript in found), strict=True))
+        pairs = [self._pair(place, texts.get(place, "")) for place in rows]
+        return Reading(tuple(pairs), 1_000 * spent / self.outputs.audio_seconds)
+
+    def compare(self, decoders: Sequence[Decoder], times: int = 3) -> list[Reading]:
+        """Read with each of ``decoders`` in turn, several times; the least time counts."""
+        rounds = [[self.read(decoder) for decoder in decoders] for _ in range(times)]
+        return [min(found, key=lambda one: one.milliseconds) for found in zip(*rounds, strict=True)]
+
+    def _pair(self, place: int, text: str) -> Pair:
+        said = self.utterances[place]
+        return Pair(said.id, said.speaker, self.alphabet.normalise(said.text), text)

@@ -1,0 +1,104 @@
+"""What tuning brought: on the terminal, and on the model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from plainspeech.decoding.settings import BeamSettings
+from plainspeech.evaluation.bootstrap import (
+    CONFIDENCE,
+    Interval,
+    difference_interval,
+    rate_interval,
+)
+from plainspeech.evaluation.scores import Scores
+from plainspeech.lm.package import with_weights
+from plainspeech.runtime.bundle import Bundle
+from plainspeech.tuning.dev_set import Reading
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a decoder made of the dev set.
+
+    Attributes:
+        name: of the row in the table.
+        decoder: its description.
+        reading: what it made.
+        scores: how right that is.
+    """
+
+    name: str
+    decoder: str
+    reading: Reading
+    scores: Scores
+
+    @property
+    def word_error_rate(self) -> float:
+        """Of the whole set."""
+        return self.scores.totals.words.rate
+
+    @property
+    def character_error_rate(self) -> float:
+        """Of the whole set."""
+        return self.scores.totals.characters.rate
+
+
+def difference(before: Measured, after: Measured) -> tuple[float, Interval]:
+    """Return by how much the word error rate changed, and the interval of that."""
+    change = after.word_error_rate - before.word_error_rate
+    return change, difference_interval(before.scores.words, after.scores.words)
+
+
+def comparison(rows: Sequence[Measured]) -> Table:
+    """Return error rates and speed of each of ``rows``."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("decoder", no_wrap=True)
+    for heading in ("WER", f"{CONFIDENCE:.0%} interval", "CER", "ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        interval = rate_interval(row.scores.words)
+        table.add_row(
+            row.name,
+            row.decoder,
+            f"{row.word_error_rate:.2%}",
+            f"{interval.low:.2%} to {interval.high:.2%}",
+            f"{row.character_error_rate:.2%}",
+            f"{row.reading.milliseconds:.3f}",
+        )
+    return table
+
+
+def tuned(
+    bundle: Bundle,
+    settings: BeamSettings,
+    scorer_files: Mapping[str, bytes],
+    entry: Mapping[str, Any],
+) -> Bundle:
+    """Return ``bundle`` with a scorer, the settings for it, and how they were found on its card.
+
+    Results of its beam search until now leave the card: they are of other settings.
+    """
+    results = [row for row in bundle.card.get("results", []) if row["decoder"] == "greedy"]
+    return replace(
+        bundle,
+        decoding=settings,
+        scorer_files=with_weights(scorer_files, settings.alpha, settings.beta),
+        card={**bundle.card, "results": results, "tuning": dict(entry)},
+    )
+
+
+def figures(row: Measured) -> dict[str, Any]:
+    """Return what a card tells of ``row``."""
+    return {
+        "decoder": row.decoder,
+        "wer": row.word_error_rate,
+        "wer_interval": list(asdict(rate_interval(row.scores.words)).values()),
+        "cer": row.character_error_rate,
+    }

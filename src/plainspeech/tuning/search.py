@@ -1,0 +1,187 @@
+"""The search for settings: first what a text is worth, then how widely to look for it.
+
+1. Weights: alpha, beta and the penalty of unknown words, by the tree-structured Parzen estimator
+   (Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011), at thresholds
+   that are wide.
+2. Thresholds, at the best weights: all pairs of a grid. The fastest is taken of those that cost
+   next to no accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from typing import Literal
+
+import optuna
+from optuna.samplers import TPESampler
+
+from plainspeech.decoding.settings import BeamSettings
+
+Stage = Literal["weights", "thresholds"]
+
+LOSS = 0.0005
+"""Word error rate that may be given for speed: 0.05 points."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that a weight can have: from ``low`` to ``high`` by steps of ``step``."""
+
+    low: float
+    high: float
+    step: float
+
+    def suggest(self, trial: optuna.Trial, name: str) -> float:
+        """Return the value to try for the weight ``name``."""
+        return round(trial.suggest_float(name, self.low, self.high, step=self.step), 2)
+
+    def nearest(self, value: float) -> float:
+        """Return the value nearest to ``value``."""
+        steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
+        return round(self.low + steps * self.step, 2)
+
+
+_PENALTY = "unknown_word_penalty"
+
+RANGES = {
+    "alpha": Range(0.0, 2.0, 0.01),
+    "beta": Range(-2.0, 4.0, 0.05),
+    _PENALTY: Range(2.0, 30.0, 0.5),
+}
+
+THRESHOLDS: dict[str, list[float]] = {
+    "beam_threshold": [5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0],
+    "token_floor": [-3.0, -4.0, -5.0, -6.0, -7.0, -8.0],
+}
+"""From the narrowest to the widest; at the widest the weights are chosen."""
+
+THRESHOLD_TRIALS = len(list(product(*THRESHOLDS.values())))
+"""How many the second stage has."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that were tried.
+
+    Attributes:
+        settings: of the beam search.
+        word_error_rate: of the dev set.
+        milliseconds: of processor time a second of audio.
+    """
+
+    settings: BeamSettings
+    word_error_rate: float
+    milliseconds: float
+
+
+Measure = Callable[[BeamSettings], Trial]
+OnTrial = Callable[[Stage, Trial], None]
+
+
+@dataclass
+class Search:
+    """What was tried, and what is best.
+
+    Attributes:
+        weights: trials of the first stage.
+        thresholds: trials of the second.
+        finished: whether there were as many as there should have been.
+    """
+
+    weights: list[Trial] = field(default_factory=list)
+    thresholds: list[Trial] = field(default_factory=list)
+    finished: bool = False
+
+    @property
+    def chosen(self) -> BeamSettings:
+        """The settings to use; the best weights, at wide thresholds, before the second stage ends.
+
+        Of its trials within `LOSS` of the best, the fastest; but times are measured, and whatever
+        they say, none is taken to be faster than one that looks less widely in both respects.
+        """
+        if not self.finished:
+            return _best(self.weights).settings
+        limit = _best(self.thresholds).word_error_rate + LOSS
+        good = [trial for trial in self.thresholds if trial.word_error_rate <= limit]
+        narrow = [trial for trial in good if not any(_narrower(other, trial) for other in good)]
+        return min(narrow, key=lambda trial: trial.milliseconds).settings
+
+
+def search(
+    measure: Measure, start: BeamSettings, trials: int, seed: int, on_trial: OnTrial
+) -> Search:
+    """Search for the best settings.
+
+    ``KeyboardInterrupt`` ends the search, which then has what was found until then.
+
+    Args:
+        measure: tries settings.
+        start: its weights are tried first, and what is not tuned is as it is there. Where it
+            forbids unknown words, that is not tuned either.
+        trials: how many weights to try, 1 or more.
+        seed: of the first stage, which with the same seed tries the same settings.
+        on_trial: called after each trial.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # of Ctrl-C it warns, with a traceback
+    found = Search()
+    try:
+        _tune_weights(measure, start, trials, seed, found.weights, on_trial)
+        _tune_thresholds(measure, found.chosen, found.thresholds, on_trial)
+        found.finished = True
+    except KeyboardInterrupt:
+        pass
+    return found
+
+
+def _tune_weights(
+    measure: Measure,
+    start: BeamSettings,
+    trials: int,
+    seed: int,
+    done: list[Trial],
+    on_trial: OnTrial,
+) -> None:
+    widest = {name: values[-1] for name, values in THRESHOLDS.items()}
+    base = _with(start, widest)
+    tuned = [name for name in RANGES if name != _PENALTY or base.unknown_word_penalty]
+
+    def objective(trial: optuna.Trial) -> float:
+        weights = {name: RANGES[name].suggest(trial, name) for name in tuned}
+        done.append(measure(_with(base, weights)))
+        on_trial("weights", done[-1])
+        return done[-1].word_error_rate
+
+    # A quarter at random, so that the surface is known beyond the neighbourhood of the best.
+    sampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=max(10, trials // 4))
+    study = optuna.create_study(sampler=sampler)
+    study.enqueue_trial({name: RANGES[name].nearest(getattr(start, name)) for name in tuned})
+    study.optimize(objective, n_trials=trials)
+
+
+def _tune_thresholds(
+    measure: Measure, weights: BeamSettings, done: list[Trial], on_trial: OnTrial
+) -> None:
+    for beam_threshold, token_floor in product(*THRESHOLDS.values()):
+        pair = replace(weights, beam_threshold=beam_threshold, token_floor=token_floor)
+        done.append(measure(pair))
+        on_trial("thresholds", done[-1])
+
+
+def _with(settings: BeamSettings, changes: Mapping[str, float]) -> BeamSettings:
+    return BeamSettings(**{**asdict(settings), **changes})
+
+
+def _best(trials: Sequence[Trial]) -> Trial:
+    return min(trials, key=lambda trial: trial.word_error_rate)
+
+
+def _narrower(one: Trial, other: Trial) -> bool:
+    """Return whether ``one`` has thresholds at least as narrow as ``other``, and not the same."""
+    mine, others = one.settings, other.settings
+    return (
+        mine.beam_threshold <= others.beam_threshold
+        and mine.token_floor >= others.token_floor
+        and mine != others
+    )

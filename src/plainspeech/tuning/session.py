@@ -1,0 +1,93 @@
+"""A model, a scorer and a dev set: everything between the command line and the search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.settings import BeamSettings
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm.package import read_files
+from plainspeech.lm.scorer import Scorer
+from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle
+from plainspeech.runtime.decoders import choose_decoder
+from plainspeech.tuning.dev_set import DevSet
+from plainspeech.tuning.result import Measured
+from plainspeech.tuning.search import OnTrial, Search, Trial, search
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is tuned.
+
+    Attributes:
+        bundle: the model as it is.
+        scorer_files: of the scorer that it gets.
+        untuned: the beam search with that scorer: the model's settings, but where the scorer is
+            another than the model's, the scorer's weights.
+        is_new: whether the scorer is another than the model's.
+    """
+
+    bundle: Bundle
+    scorer_files: Mapping[str, bytes]
+    untuned: BeamSearchDecoder
+    is_new: bool
+
+    @classmethod
+    def open(cls, bundle: Bundle, language_model: Path | None, beam_width: int | None) -> Session:
+        """Prepare to tune ``bundle``.
+
+        Args:
+            bundle: the model.
+            language_model: a scorer in place of the bundle's.
+            beam_width: in place of the bundle's.
+
+        Raises:
+            PlainspeechError: there is no scorer, or it cannot be read or be in a bundle, or it does
+                not fit the model.
+        """
+        settings = bundle.decoding
+        if beam_width:
+            settings = replace(settings, beam_width=beam_width)
+        if language_model:
+            files = read_files(language_model)
+            scorer = Scorer.from_files(language_model, files)
+            settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta)
+        elif bundle.scorer_files:
+            files = dict(bundle.scorer_files)
+            scorer = Scorer.from_files(bundle.origin / SCORER_FOLDER, files)
+        else:
+            raise PlainspeechError(
+                f"{bundle.origin}: has no language model; name one (--language-model SCORER)"
+            )
+        decoder = BeamSearchDecoder(
+            bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **asdict(settings)
+        )
+        return cls(bundle, files, decoder, language_model is not None)
+
+    def search(self, dev_set: DevSet, trials: int, seed: int, on_trial: OnTrial) -> Search:
+        """Search for the settings; see `plainspeech.tuning.search`."""
+
+        def measure(settings: BeamSettings) -> Trial:
+            reading = dev_set.read(self.untuned.with_settings(**asdict(settings)))
+            return Trial(settings, reading.word_error_rate, reading.milliseconds)
+
+        return search(measure, self.untuned.settings, trials, seed, on_trial)
+
+    def compare(self, dev_set: DevSet, chosen: BeamSettings) -> list[Measured]:
+        """Measure the model as it is, with a new scorer untuned, and with ``chosen`` settings."""
+        decoders = {
+            "before": choose_decoder(self.bundle),
+            "untuned": self.untuned,
+            "tuned": self.untuned.with_settings(**asdict(chosen)),
+        }
+        if not self.is_new:
+            del decoders["untuned"]
+        return [
+            Measured(name, decoder.description, reading, reading.scores)
+            for (name, decoder), reading in zip(
+                decoders.items(), dev_set.compare(list(decoders.values())), strict=True
+            )
+        ]
