@@ -2,10 +2,11 @@
 
 Words are held against their references by the fewest errors. Reported are the expected calibration
 error (ten bins of equal size), the area under the ROC and the normalised cross entropy, for the
-mean probability of a word's characters and for the confidences of the beam search: with the
-package's weights, and with weights fitted without the speaker at hand (without every tenth
-utterance where there are no speakers). The package's own were fitted to all of dev-clean, so only
-the row without the speaker is a fair estimate there.
+mean probability of a word's characters, its share of the final hypotheses and of the beam shortly
+after its end, and for the confidences of the beam search: with the package's weights, and with
+weights fitted without the speaker at hand (without every tenth utterance where there are no
+speakers). The package's own were fitted to all of dev-clean, so only the row without the speaker is
+a fair estimate there.
 
     python benchmarks/calibration.py --manifest corpus/dev-clean.jsonl --scorer SCORER \
         --simulated DIR --simulated-scorer SCORER --picture calibration.png
@@ -47,6 +48,7 @@ Flags = npt.NDArray[np.bool_]
 BATCH, FOLDS = 40, 10
 FRAME_SECONDS = 0.02  # which no confidence depends on
 MEAN, FITTED = "mean of characters", "fitted, cross-validated"
+LAST = "share of the last hypotheses"
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,30 @@ def _searched(corpus: Corpus, decoder: BeamSearchDecoder) -> Words:
         correct=correct,
         confidences={
             MEAN: evidence[:, 0],
+            LAST: np.concatenate([_shares_of_the_last(decoder, rows) for rows in corpus.rows]),
+            "share of the beam": evidence[:, 1],
             "package's weights": given,
             FITTED: _cross_validated(evidence, correct, groups),
         },
         weights=astuple(fit_calibration(evidence, correct)),
     )
+
+
+def _shares_of_the_last(decoder: BeamSearchDecoder, rows: Array) -> Doubles:
+    """Return the share of the final hypotheses that has each word of the best at its time."""
+    found = decoder.decode_n_best(rows, decoder.settings.beam_width)
+    weights = np.exp([hypothesis.score - found[0].score for hypothesis in found])
+    has = [
+        [
+            any(
+                one.text == word.text and one.start < word.end and word.start < one.end
+                for one in other
+            )
+            for word in found[0].transcript.words
+        ]
+        for other in (hypothesis.transcript.words for hypothesis in found)
+    ]
+    return np.asarray(weights @ np.array(has, np.float64) / weights.sum())
 
 
 def _cross_validated(evidence: Evidence, correct: Flags, groups: npt.NDArray[np.str_]) -> Doubles:

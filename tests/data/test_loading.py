@@ -80,14 +80,14 @@ def test_without_augmentation_features_are_those_of_use_to_the_bit(
     Bundle(tmp_path, ENGLISH, SETTINGS, 0.03, {}, model).write(tmp_path / "bundle")
     recognizer = load_model(tmp_path / "bundle", threads=1)
     heard: list[dict[str, npt.NDArray[Any]]] = []
-    session = recognizer._session
+    session = recognizer._network._session
 
     class Spy:
         def run(self, outputs: list[str], inputs: dict[str, npt.NDArray[Any]]) -> Any:
             heard.append(inputs)
             return session.run(outputs, inputs)
 
-    recognizer._session = Spy()
+    recognizer._network._session = Spy()
     for utterance in utterances:
         recognizer.transcribe(utterance.audio)
     batches = list(loader(utterances).batches([[i] for i in range(len(utterances))]))
