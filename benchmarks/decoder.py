@@ -11,6 +11,7 @@ packaged scorer; peers get the same as an ARPA file, which is written beside it.
 
     python benchmarks/decoder.py simulated DIR SCORER --peer ctc-beam-decoder=PYTHON ...
     python benchmarks/decoder.py real MODEL MANIFEST SCORER --peer ctc-beam-decoder=PYTHON ...
+    python benchmarks/decoder.py growth DIR SCORER...
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from plainspeech.lm.package import SCORER, read_package
 from plainspeech.runtime.bundle import bundled_model_path
 
 ALPHAS, BETAS = (0.3, 0.5, 0.7, 0.9), (0.0, 0.6, 1.2, 1.8, 2.4)
+WIDTHS = (25, 100, 400)
 TUNED_ON = 60  # utterances of the dev set
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "plainspeech": ("plainspeech", {}),
@@ -162,6 +164,50 @@ def real(
         references = {path: [utterance.text for utterance in said]}
         seconds = recognizer.bundle.frame_seconds
         _compare(Workload(path, path, references, _arpa(scorer), seconds), peer, rounds, core)
+
+
+@app.command()
+def growth(
+    folder: Annotated[Path, typer.Argument(help="As for simulated.")],
+    scorers: Annotated[list[Path], typer.Argument(help="Language models, packaged scorers.")],
+    rounds: Rounds = 5,
+    core: Core = 0,
+) -> None:
+    """Measure how cost grows with the width of the beam and the size of the language model."""
+    test = folder / "posteriors.npz"
+    systems = {
+        path: System(
+            "plainspeech",
+            sys.executable,
+            Workload(test, test, {}, Path(f"{path}.arpa"), 0.02),
+            [core],
+        )
+        for path in scorers
+    }
+    answers: dict[tuple[Path, int], list[dict[str, Any]]] = {
+        both: [] for both in itertools.product(scorers, WIDTHS)
+    }
+    for _ in track(range(rounds), "measuring"):
+        for (path, width), found in answers.items():
+            found.append(systems[path].ask(test, 0.5, 1.8, options={"beam_width": width}))
+    table = Table(
+        "scorer", "words", "n-grams", *(f"beam {w}, ms per s" for w in WIDTHS), "load s", "MB"
+    )
+    for path in scorers:
+        with reading(path, SCORER) as read:
+            counts = read_package(path, read).source["ngrams"]
+        last = answers[path, WIDTHS[-1]][-1]
+        medians = (statistics.median(a["seconds"] for a in answers[path, w]) for w in WIDTHS)
+        times = (f"{1000 * median / (last['frames'] * 0.02):.3f}" for median in medians)
+        table.add_row(
+            path.name,
+            f"{counts[0]:,}",
+            f"{sum(counts):,}",
+            *times,
+            f"{last['load']:.2f}",
+            f"{last['megabytes']:.0f}",
+        )
+    Console(width=110).print(table)
 
 
 def _arpa(scorer: Path) -> Path:

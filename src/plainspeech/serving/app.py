@@ -49,8 +49,7 @@ def create_app(
     app.add_api_route("/v1/models", _models)
     app.add_api_route("/health", _health)
     app.add_api_route("/metrics", _metrics)
-    if page.FOLDER.is_dir():
-        app.mount("/", page.Page(directory=page.FOLDER, html=True))
+    page.add_page(app)
     install_handlers(app)
     app.add_middleware(
         Gate,
@@ -63,10 +62,10 @@ def create_app(
 
 
 async def _models(request: Request) -> dict[str, Any]:
-    """List the model, as OpenAI does."""
+    """List the model, as OpenAI does, and tell whether hot words are of use to it."""
     engine: Engine = request.app.state.engine
     model = {"id": engine.name, "object": "model", "created": 0, "owned_by": "plainspeech"}
-    return {"object": "list", "data": [model]}
+    return {"object": "list", "data": [model | {"hot_words": engine.takes_hot_words}]}
 
 
 async def _health(request: Request) -> JSONResponse:

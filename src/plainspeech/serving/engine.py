@@ -13,16 +13,13 @@ from anyio import CapacityLimiter
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.voice import Detector
+from plainspeech.serving import hot_words
 from plainspeech.serving.admission import Admission
 from plainspeech.serving.batching import LARGEST_BATCH, Batcher, HotWords
 from plainspeech.serving.metrics import Metrics
 from plainspeech.serving.settings import ServerSettings
 
-# Of a prompt: at this weight, words that are said are found more often, and long ones that are not
-# said do no harm; short ones would, for they are in everything.
-_HOT_WORD_NATS = 5.0
-_SHORTEST_HOT_WORD = 4  # letters
-_MOST_HOT_WORDS = 500
+_SHORTEST_HOT_WORD = 4  # letters, of a prompt's; short words would do harm: they are in everything
 
 
 @dataclass(frozen=True)
@@ -77,19 +74,26 @@ class Engine:
         """Hz, that the model takes."""
         return self.recognizer.bundle.features.sample_rate
 
-    def hot_words(self, prompt: str) -> HotWords | None:
-        """Return the longer words of ``prompt`` as hot words; None if there are none.
+    @property
+    def takes_hot_words(self) -> bool:
+        """Whether they make a difference: to greedy decoding they make none."""
+        return not isinstance(self.recognizer.decoder, GreedyDecoder)
 
-        Greedy decoding has no use for any; a prompt is a hint, so that is no error.
+    def hot_words(self, prompt: str = "", lines: str = "") -> HotWords | None:
+        """Return the hot words of a request; None if there are none, or no use for any.
+
+        Args:
+            prompt: of which the longer words are taken; it is a hint, so that nothing is wrong.
+            lines: as `plainspeech.serving.hot_words.parse` takes them.
+
+        Raises:
+            ApiError: ``lines`` are no hot words.
         """
-        if isinstance(self.recognizer.decoder, GreedyDecoder):
-            return None
-        words = [
-            word
-            for word in self.recognizer.bundle.alphabet.normalise(prompt).split()
-            if len(word) >= _SHORTEST_HOT_WORD
-        ]
-        return dict.fromkeys(words[:_MOST_HOT_WORDS], _HOT_WORD_NATS) or None
+        alphabet = self.recognizer.bundle.alphabet
+        weighted = hot_words.parse(lines, alphabet)
+        hints = [w for w in alphabet.normalise(prompt).split() if len(w) >= _SHORTEST_HOT_WORD]
+        found = dict.fromkeys(hints[: hot_words.MOST], hot_words.USUAL_WEIGHT) | weighted
+        return found if found and self.takes_hot_words else None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

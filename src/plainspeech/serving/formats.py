@@ -49,7 +49,12 @@ def verbose(
     }
     if "word" in granularities:
         values["words"] = [
-            {"word": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
+            {
+                "word": word.text,
+                "start": round(word.start, 3),
+                "end": round(word.end, 3),
+                "confidence": round(word.confidence, 4),  # ours: OpenAI's words have none
+            }
             for word in transcript.words
         ]
     if "segment" in granularities:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from plainspeech.serving.batching import Lane
+from plainspeech.serving.batching import HotWords, Lane
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
 from plainspeech.serving.events import Event, LiveTranscriber, message
@@ -43,8 +43,9 @@ async def stream(socket: WebSocket) -> None:
         _check_origin(socket)
         engine.admission.check_token(_authorization(socket))
         rate = _sample_rate(socket)
+        hot_words = engine.hot_words(lines=socket.query_params.get("hot_words", ""))
         with engine.admission.session():
-            await Session(socket, engine, rate).run()
+            await Session(socket, engine, rate, hot_words).run()
         await socket.close()
     except ApiError as error:
         await _refuse(socket, error)
@@ -63,10 +64,14 @@ class Session:
         socket: accepted.
         engine: of the server.
         rate: Hz, of the client's audio.
+        hot_words: for what it says.
     """
 
-    def __init__(self, socket: WebSocket, engine: Engine, rate: int) -> None:
+    def __init__(
+        self, socket: WebSocket, engine: Engine, rate: int, hot_words: HotWords | None
+    ) -> None:
         self._socket = socket
+        self._hot_words = hot_words
         self._engine = engine
         self._pcm = PcmReader(rate, engine.sample_rate, _PORTION)
         self._samples = 0
@@ -81,7 +86,7 @@ class Session:
         """
         draining = asyncio.create_task(self._engine.admission.draining.wait())
         try:
-            with self._engine.batcher.lane(imminent=False) as lane:
+            with self._engine.batcher.lane(self._hot_words, imminent=False) as lane:
                 transcriber = self._transcriber(lane)
                 try:
                     await self._send({"type": "ready"})

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 FOLDER = Path(__file__).with_name("page")
 
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; object-src 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+    # The page plays the files that its user gives it, whose addresses have the scheme blob.
+    "Content-Security-Policy": "default-src 'self'; media-src blob:; "
+    "base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
 
 
-class Page(StaticFiles):
-    """The folder of the page."""
+def add_page(app: FastAPI) -> None:
+    """Let ``app`` serve the files of the page, which are all in one folder."""
+    files = StaticFiles(directory=FOLDER)
 
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return the file at ``path``."""
-        response = await super().get_response(path, scope)
+    async def page(request: Request) -> Response:
+        name = request.path_params.get("name", "index.html")
+        response = await files.get_response(name, request.scope)
         response.headers.update(_HEADERS)
         return response
+
+    app.add_route("/", page)
+    app.add_route("/{name}", page)

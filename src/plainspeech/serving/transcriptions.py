@@ -31,6 +31,7 @@ async def transcribe(
     model: Annotated[str, Form()],
     language: Annotated[str | None, Form()] = None,
     prompt: Annotated[str, Form()] = "",
+    hot_words: Annotated[str, Form()] = "",
     response_format: Annotated[ResponseFormat, Form()] = "json",
     granularities: Annotated[
         list[Granularity] | None, Form(alias="timestamp_granularities[]")
@@ -47,7 +48,7 @@ async def transcribe(
             "timestamp_granularities[] needs the response_format verbose_json.",
             "timestamp_granularities[]",
         )
-    recording = Recording(engine, file.file, engine.hot_words(prompt))
+    recording = Recording(engine, file.file, engine.hot_words(prompt, hot_words))
     if stream and response_format in ("json", "text"):
         return await _stream(recording)
     transcript = await recording.transcript()

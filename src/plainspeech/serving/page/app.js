@@ -1,0 +1,223 @@
+/** The page: what the user does, and what is told of it. */
+
+import { HotWords } from "./hot-words.js";
+import { LiveSession } from "./live.js";
+import { Result } from "./result.js";
+import { Server } from "./server.js";
+import { peaksOf } from "./sound.js";
+import { TalkButton } from "./talk-button.js";
+
+const $ = (id) => document.getElementById(id);
+const server = new Server();
+const hotWords = new HotWords($("hot-words"), $("hot-count"));
+const result = new Result();
+const talk = new TalkButton(
+  { button: $("talk"), label: $("talk-label"), hint: $("talk-hint"), latch: $("latch") },
+  { start: speak, stop: fallSilent, tapped },
+);
+
+/** The live session that takes speech in, from the press of the button to the last word. */
+let session = null;
+/** The AbortController of the upload that goes on. */
+let upload = null;
+
+// ---- Recordings
+
+async function open(file) {
+  if (session || upload) return;
+  begin(`Sending ${file.name}`);
+  upload = new AbortController();
+  $("work").hidden = false;
+  $("progress").value = 0;
+  try {
+    await show(file, await server.transcribe(file, hotWords.lines, sent(file), upload.signal));
+  } catch (error) {
+    fail(error);
+  } finally {
+    upload = null;
+    $("work").hidden = true;
+    setBusy(false);
+  }
+}
+
+/** Return what shows how much of `file` has been sent. */
+function sent(file) {
+  return (share) => {
+    if (share < 1) $("progress").value = share;
+    else {
+      $("progress").removeAttribute("value");
+      tell(`Transcribing ${file.name}`);
+    }
+  };
+}
+
+async function show(file, { duration, segments, words }) {
+  result.show(file.name.replace(/\.[^.]*$/, ""), duration, joined(segments, words));
+  const playable = await result.load(file);
+  result.peaks = await peaksOf(file, duration);
+  const more = playable ? "" : " This browser cannot play the file.";
+  tell(`${counted(words)} in ${duration.toFixed(1)} seconds of ${file.name}.${more}`);
+}
+
+function counted({ length }) {
+  if (!length) return "No speech";
+  return length === 1 ? "1 word" : `${length} words`;
+}
+
+/** Return the segments of verbose JSON, each with its words. */
+function joined(segments, words) {
+  let next = 0;
+  return segments.map((segment) => {
+    const own = words.slice(next, (next += segment.text.split(" ").length));
+    return { words: own.map(({ word, ...others }) => ({ text: word, ...others })) };
+  });
+}
+
+// ---- Live speech
+
+async function speak() {
+  if (session || upload) return;
+  talk.pressed = true;
+  begin("Opening the microphone");
+  $("announced").replaceChildren();
+  result.listen();
+  const offset = result.recording.duration;
+  const mine = new LiveSession(server, hotWords.lines, {
+    samples: (samples) => result.hear(samples),
+    partial: showPartial,
+    final: (event) => showFinal(event, offset),
+  });
+  session = mine;
+  mine.finished.catch((error) => mine === session && fallOut(error));
+  try {
+    await mine.start();
+    if (mine === session) tell("Listening");
+  } catch (error) {
+    if (mine === session) await fallOut(error);
+  }
+}
+
+/** Take no more speech in, and wait for the text of what there was. */
+async function fallSilent() {
+  talk.pressed = false;
+  const mine = session;
+  if (!mine) return;
+  if (!mine.isOpen) return giveUp("The microphone was not open yet; hold the button again.");
+  tell("Finishing");
+  try {
+    await mine.stop();
+    await endSpeech("Done. Speak again to go on.");
+  } catch (error) {
+    if (mine === session) await fallOut(error);
+  }
+}
+
+async function tapped() {
+  await giveUp("Hold the button while you speak, or choose to press once.");
+}
+
+/** End a session that failed; what was heard is kept. */
+async function fallOut(error) {
+  fail(error);
+  await giveUp("");
+}
+
+async function giveUp(message) {
+  const mine = session;
+  session = null;
+  talk.pressed = false;
+  await mine?.abandon();
+  await endSpeech(message);
+}
+
+async function endSpeech(message) {
+  session = null;
+  showPartial({ text: "", stable: "" });
+  setBusy(false);
+  tell(message);
+  await result.finish();
+}
+
+function showPartial({ text, stable }) {
+  $("stable").textContent = stable;
+  $("tentative").textContent = text.slice(stable.length);
+}
+
+function showFinal({ text, words }, offset) {
+  showPartial({ text: "", stable: "" });
+  if (!words.length) return;
+  const shifted = (time) => Math.round((offset + time) * 1000) / 1000;
+  result.add(words.map((w) => ({ ...w, start: shifted(w.start), end: shifted(w.end) })));
+  const said = document.createElement("p");
+  said.textContent = text;
+  $("announced").append(said);
+}
+
+// ---- What is told
+
+function begin(message) {
+  $("error").hidden = true;
+  setBusy(true);
+  tell(message);
+}
+
+function setBusy(busy) {
+  $("file").disabled = busy;
+  $("talk").disabled = busy && !talk.pressed;
+  $("result").classList.toggle("live", talk.pressed);
+  $("drop").classList.toggle("busy", busy);
+  $("clear").disabled = busy;
+}
+
+function tell(message) {
+  $("status").textContent = message;
+}
+
+function fail(error) {
+  tell("");
+  if (error.name === "AbortError") return;
+  $("error").textContent = error.message;
+  $("error").hidden = false;
+  $("token-form").hidden = !error.wantsToken;
+  if (error.wantsToken) $("token").focus();
+}
+
+async function meet() {
+  try {
+    const model = await server.model();
+    $("model").textContent = model.id;
+    $("hot-unused").hidden = model.hot_words;
+    $("error").hidden = $("token-form").hidden = true;
+  } catch (error) {
+    fail(error);
+  }
+}
+
+// ---- What the user does
+
+$("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  server.token = $("token").value;
+  meet();
+});
+
+$("file").addEventListener("change", ({ target }) => {
+  const [file] = target.files;
+  target.value = ""; // the same file may be chosen again
+  if (file) open(file);
+});
+
+for (const type of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(type, (event) => {
+    event.preventDefault();
+    $("drop").classList.toggle("over", type === "dragover");
+    if (type === "drop" && event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
+  });
+}
+
+$("cancel").addEventListener("click", () => upload?.abort());
+$("clear").addEventListener("click", () => {
+  result.clear();
+  tell("");
+});
+meet();
