@@ -24,6 +24,7 @@ from plainspeech.lm.package import write_kenlm_scorer, write_scorer
 from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import Recognizer, load_model
+from plainspeech.tuning import session
 from plainspeech.tuning.dev_set import DevSet
 
 Speak = Callable[..., npt.NDArray[np.float32]]
@@ -117,6 +118,21 @@ def test_a_model_gets_a_scorer_and_settings_for_it(
     assert "WER -11.11 points" in output
     assert "the set that was tuned on" in output
     assert f"{bundle}: written" in errors
+
+
+def test_confidences_are_fitted_where_there_are_words_enough(
+    run: Run, bundle: Path, manifest: Path, scorer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = manifest.read_text().replace("a bad bed", "a cab")  # so some words will be wrong
+    manifest.write_text(rows)
+    assert run(bundle, manifest, "--language-model", scorer) == 0
+    assert Bundle.load(bundle).decoding.calibration is None
+    monkeypatch.setattr(session, "ENOUGH_WORDS", 2)
+    assert run(bundle, manifest) == 0
+    fitted = Bundle.load(bundle).decoding.calibration
+    assert fitted is not None
+    # Seven of nine words are right, and what the search knows of the others is much the same.
+    assert 0.5 < fitted.confidences(np.array([[0.9, 1.0, -2.0, 3.0]]))[0] < 1.0
 
 
 def _check_card(card: Any) -> None:

@@ -94,7 +94,8 @@ def tune(
     rows = session.compare(dev_set, search.chosen)
     if target:
         entry = _entry(manifest, dev_set, search, seed, rows)
-        tuned(bundle, search.chosen, session.scorer_files, entry).write(target)
+        calibrated = session.calibrate(dev_set, search.chosen)
+        tuned(bundle, calibrated, session.scorer_files, entry).write(target)
     _print(search, rows, target)
     if plot:
         title = f"{bundle.card.get('name', model)} on {manifest.name}"

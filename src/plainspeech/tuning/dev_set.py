@@ -7,8 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from plainspeech.alphabet import Alphabet
 from plainspeech.data.manifest import Utterance
+from plainspeech.decoding.confidence import Evidence
+from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.evaluation.calibration import Flags, correct_words
 from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
 from plainspeech.evaluation.scores import Scores
 from plainspeech.runtime.decoders import Decoder
@@ -68,6 +73,18 @@ class DevSet:
         """Read with each of ``decoders`` in turn, several times; the least time counts."""
         rounds = [[self.read(decoder) for decoder in decoders] for _ in range(times)]
         return [min(found, key=lambda one: one.milliseconds) for found in zip(*rounds, strict=True)]
+
+    def evidence(self, decoder: BeamSearchDecoder) -> tuple[Evidence, Flags]:
+        """Return what the search knows of each word that it finds, and whether that is right."""
+        rows = self.outputs.log_probabilities
+        found = {
+            place: decoder.decode_with_evidence(rows[place]) for place in rows if len(rows[place])
+        }
+        pairs = [self._pair(place, transcript.text) for place, (transcript, _) in found.items()]
+        correct = correct_words(
+            [pair.reference for pair in pairs], [pair.hypothesis for pair in pairs]
+        )
+        return np.concatenate([evidence for _, evidence in found.values()]), correct
 
     def _pair(self, place: int, text: str) -> Pair:
         said = self.utterances[place]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from plainspeech.decoding.confidence import fit_calibration
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
@@ -16,6 +17,9 @@ from plainspeech.runtime.decoders import choose_decoder
 from plainspeech.tuning.dev_set import DevSet
 from plainspeech.tuning.result import Measured
 from plainspeech.tuning.search import OnTrial, Search, Trial, search
+
+ENOUGH_WORDS = 100
+"""Right ones and wrong ones, to fit confidences to."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,16 @@ class Session:
             return Trial(settings, reading.word_error_rate, reading.milliseconds)
 
         return search(measure, self.untuned.settings, trials, seed, on_trial)
+
+    def calibrate(self, dev_set: DevSet, chosen: BeamSettings) -> BeamSettings:
+        """Return ``chosen`` with confidences fitted to the words that it finds, right and wrong.
+
+        Where there are few, the package's weights are nearer to the truth and stay.
+        """
+        evidence, correct = dev_set.evidence(self.untuned.with_settings(**vars(chosen)))
+        if min(correct.sum(), (~correct).sum()) < ENOUGH_WORDS:
+            return chosen
+        return replace(chosen, calibration=fit_calibration(evidence, correct))
 
     def compare(self, dev_set: DevSet, chosen: BeamSettings) -> list[Measured]:
         """Measure the model as it is, with a new scorer untuned, and with ``chosen`` settings."""
