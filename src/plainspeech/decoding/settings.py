@@ -48,7 +48,7 @@ class BeamSettings:
     cutoff_prob: float = 1.0
     cutoff_top_n: int = 40
     token_floor: float = -6.0
-    unknown_word_penalty: float = 12.0
+    unknown_word_penalty: float = 16.0
     merge: Merge = "state"
     calibration: Calibration | None = None
 

@@ -134,19 +134,16 @@ class Bundle:
         write_folder(folder, {**files, BUNDLE.manifest: record.serialise()}, BUNDLE)
 
 
-def bundled_model_path(name: str = "english-small") -> Path:
-    """Return a bundle that comes with the package.
-
-    Args:
-        name: of the model; ``"english-small-streaming"`` is the one for audio that goes on.
+def bundled_model_path() -> Path:
+    """Return the bundle that comes with the package.
 
     Raises:
         PlainspeechError: this copy of the package has none.
     """
-    path = Path(__file__).resolve().parents[1] / "models" / name
+    path = Path(__file__).resolve().parents[1] / "models" / "english-small"
     if not (path / BUNDLE.manifest).is_file():
         raise PlainspeechError(
-            f"this copy of plainspeech comes without a model called {name}; name one (--model PATH)"
+            "this copy of plainspeech comes without a model; name one (--model PATH)"
         )
     return path
 
