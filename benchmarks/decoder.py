@@ -103,15 +103,19 @@ class System:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         os.sched_setaffinity(self._process.pid, cores)
+        self._answer()  # loaded: one after the other, so that one compiles for all
 
     def ask(self, dataset: Path, alpha: float, beta: float, **more: Any) -> dict[str, Any]:
         """Have a set decoded; return texts, seconds and more."""
         question = {"set": str(dataset), "alpha": alpha, "beta": beta, "options": {}, "threads": 1}
         question |= {"first": None, "scores": False}
         assert self._process.stdin
-        assert self._process.stdout
         self._process.stdin.write(json.dumps(question | more) + "\n")
         self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
         for line in self._process.stdout:
             if line.startswith("@"):
                 answer: dict[str, Any] = json.loads(line[1:])

@@ -10,7 +10,6 @@ reads: a packaged scorer (the same name without a suffix) and Coqui's scorer (``
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from importlib import import_module
@@ -194,6 +193,7 @@ def main() -> None:
     begin = time.perf_counter()
     system: Any = SYSTEMS[name](Path(arpa))
     loaded = time.perf_counter() - begin
+    _say({"load": loaded})
     for line in sys.stdin:
         question = json.loads(line)
         system.tune(question["alpha"], question["beta"], **question["options"])
@@ -213,13 +213,19 @@ def main() -> None:
             "load": loaded,
             "megabytes": _megabytes() - before,
         }
-        # Libraries print to standard output, too; this line begins like no other.
-        sys.stdout.write("\n@" + json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        _say(answer)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    # Libraries print to standard output, too; this line begins like no other.
+    sys.stdout.write("\n@" + json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 def _megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the most memory that the process has had; rusage would count its parent's, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

@@ -63,7 +63,11 @@ def test_it_begins_where_it_starts_and_counts() -> None:
     found = search(valley, START, 12, 0, lambda stage, _: seen.append(stage))
     assert seen == ["weights"] * 12 + ["thresholds"] * THRESHOLD_TRIALS
     first = found.weights[0].settings
-    assert (first.alpha, first.beta, first.unknown_word_penalty) == (0.5, 1.0, 12.0)
+    assert (first.alpha, first.beta, first.unknown_word_penalty) == (
+        START.alpha,
+        START.beta,
+        START.unknown_word_penalty,
+    )
     assert {(t.settings.alpha, t.settings.beta) for t in found.thresholds} == {
         (found.chosen.alpha, found.chosen.beta)
     }

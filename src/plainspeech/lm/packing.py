@@ -73,15 +73,23 @@ def unpack(content: bytes, vocabulary: int, order: int) -> list[Level]:
 def _read_arrays(content: bytes) -> dict[str, Ints]:
     """Return the numbers of each array of an .npz file."""
 
-    def read(name: str) -> Ints:
-        with np.load(io.BytesIO(content)) as arrays:
-            return _values(arrays[name])
+    def inflate(member: str) -> bytes:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(member)
 
-    with np.load(io.BytesIO(content)) as arrays:
-        names = arrays.files
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.namelist()
     # Inflating takes a good part of the time that loading takes, and lets other threads run.
+    # Headers are read by one: in Python 3.11 threads that parse at the same time fail at times
+    # (python/cpython issue 106905).
     with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(names, pool.map(read, names), strict=True))
+        files = zip(members, pool.map(inflate, members), strict=True)
+        return {name.removesuffix(".npy"): _values(_array(file)) for name, file in files}
+
+
+def _array(file: bytes) -> Bytes:
+    array: Bytes = np.lib.format.read_array(io.BytesIO(file), allow_pickle=False)
+    return array
 
 
 def _level(
