@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,5 +151,8 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 def temporary_files() -> int:
     """Return how many files this process has open that have no name any more."""
-    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-    return sum(str(link.readlink()).endswith("(deleted)") for link in links)
+    count = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile by another thread
+            count += str(link.readlink()).endswith("(deleted)")
+    return count

@@ -107,8 +107,13 @@ def test_a_second_ctrl_c_stops_at_once(recipe: Path, monkeypatch: pytest.MonkeyP
         pytest.fail("the second had no effect")
 
     monkeypatch.setattr(Trainer, "step", twice)
-    with pytest.raises(KeyboardInterrupt):
-        train_on_console(recipe, recipe.parent / "run", "cpu")
+    # Shells have background jobs ignore it, and so would this process's handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_on_console(recipe, recipe.parent / "run", "cpu")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not (recipe.parent / "run" / "checkpoint.safetensors").exists()
 
 

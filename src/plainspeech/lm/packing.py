@@ -88,7 +88,7 @@ def _read_arrays(content: bytes) -> dict[str, Ints]:
 
 
 def _array(file: bytes) -> Bytes:
-    array: Bytes = np.lib.format.read_array(io.BytesIO(file), allow_pickle=False)
+    array: Bytes = np.lib.format.read_array(io.BytesIO(file))
     return array
 
 
