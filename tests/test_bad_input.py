@@ -176,3 +176,20 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path: Path, good: Path) -> No
     result = transcribe(good, "--model", tmp_path / "none")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"error: {tmp_path / 'none'}: no such model bundle\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_standard_output_is_one_line(good: Path, tone_bundle: Path) -> None:
+    code = "from plainspeech.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", code, "transcribe", str(good), "--model", str(tone_bundle)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            check=False,
+            timeout=60,
+        )
+    assert result.returncode == 1
+    assert result.stderr == "error: standard output cannot be written: No space left on device\n"

@@ -6,6 +6,8 @@ quick and need no training extra.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import typer
@@ -36,4 +38,12 @@ def main() -> None:
         app()
     except PlainspeechError as error:
         stderr().print(f"error: {error}", markup=False)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # Files are written with an error of their own. What Python could not write it would try
+        # again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stderr().print(f"error: standard output cannot be written: {error.strerror}")
         sys.exit(1)
