@@ -94,11 +94,12 @@ def _segment_values(segment: Segment) -> dict[str, Any]:
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
         "text": segment.text,
-        "words": [_word_values(word) for word in segment.words],
+        "words": [word_values(word) for word in segment.words],
     }
 
 
-def _word_values(word: Word) -> dict[str, Any]:
+def word_values(word: Word) -> dict[str, Any]:
+    """Return a word as JSON values, wherever this package writes one."""
     return {
         "text": word.text,
         "start": round(word.start, 3),

@@ -155,7 +155,7 @@ def test_a_failure_of_ours_is_500_and_tells_nothing(
     with running(tone_bundle) as server:
 
         def fail(*_: object) -> None:
-            raise RuntimeError("secret /root/path")
+            raise RuntimeError("secret /home/someone/path")
 
         monkeypatch.setattr(server.engine.recognizer, "transcribe_waveforms", fail)
         response = server.transcribe(clip)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plainspeech.cli.extras import needs
-from plainspeech.cli.options import DecoderOption, LanguageModelOption
+from plainspeech.cli.options import DecoderOption, LanguageModelOption, ModelOption
 from plainspeech.cli.terminal import stderr
 from plainspeech.cli.tracking import track
 from plainspeech.errors import PlainspeechError
@@ -20,10 +20,7 @@ def label(
         typer.Argument(metavar="SOURCE...", help="Recordings of an utterance each, or folders."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Model bundle, folder or zip; the English model by default."),
-    ] = None,
+    model: ModelOption = None,
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     least_agreement: Annotated[

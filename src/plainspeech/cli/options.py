@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,10 @@ import typer
 BUNDLED = "bundled"
 """In place of the path of a model: the English one that comes with the package."""
 
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(help="Model bundle, folder or zip; the English model by default."),
+]
 DecoderOption = Annotated[
     str | None,
     typer.Option(

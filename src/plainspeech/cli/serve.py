@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from plainspeech.cli.extras import needs
-from plainspeech.cli.options import DecoderOption, LanguageModelOption
+from plainspeech.cli.options import DecoderOption, LanguageModelOption, ModelOption
 from plainspeech.cli.terminal import stderr
 
 
 def serve(
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Model bundle, folder or zip; the English model by default."),
-    ] = None,
+    model: ModelOption = None,
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     host: Annotated[

@@ -13,7 +13,7 @@ import typer
 from plainspeech.cli.destinations import Destination, Document, Folder, Line, NamedLines
 from plainspeech.cli.hot_words import read_hot_words
 from plainspeech.cli.listening import silent_libraries, tracked
-from plainspeech.cli.options import DecoderOption, LanguageModelOption
+from plainspeech.cli.options import DecoderOption, LanguageModelOption, ModelOption
 from plainspeech.cli.recordings import STDIN, Recording, find_recordings
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
@@ -33,10 +33,7 @@ def transcribe(
             show_default=False,
         ),
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Model bundle, folder or zip; the English model by default."),
-    ] = None,
+    model: ModelOption = None,
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     formats: Annotated[

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
+from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import write_atomically
 from plainspeech.pyctcdecode.alphabet import Alphabet
@@ -110,10 +112,8 @@ class BeamSearchDecoderCTC:
         rows = log_probabilities(logits, self._alphabet)
         if not len(rows):
             return ""
-        model = self._language_model
         pruning = Pruning(beam_width, beam_prune_logp, token_min_logp, prune_history=True)
-        decoder = self._search.tuned(rows, pruning, model, lm_start_state)
-        words = self._search.hot_words(hotwords, hotword_weight, model)
+        decoder, words = self._prepared(rows, pruning, hotwords, hotword_weight, lm_start_state)
         return self._alphabet.text(decoder.decode(rows, words).text)
 
     def decode_beams(
@@ -135,14 +135,25 @@ class BeamSearchDecoderCTC:
         rows = log_probabilities(logits, self._alphabet)
         if not len(rows):
             return [OutputBeam("", lm_start_state, [], 0.0, 0.0)]
-        model = self._language_model
         pruning = Pruning(beam_width, beam_prune_logp, token_min_logp, prune_history)
-        decoder = self._search.tuned(rows, pruning, model, lm_start_state)
-        words = self._search.hot_words(hotwords, hotword_weight, model)
+        decoder, words = self._prepared(rows, pruning, hotwords, hotword_weight, lm_start_state)
         return [
-            output_beam(hypothesis, self._alphabet, model, lm_start_state)
+            output_beam(hypothesis, self._alphabet, self._language_model, lm_start_state)
             for hypothesis in decoder.decode_n_best(rows, beam_width, words)
         ]
+
+    def _prepared(
+        self,
+        rows: npt.NDArray[np.float32],
+        pruning: Pruning,
+        hotwords: Iterable[str] | None,
+        hotword_weight: float,
+        lm_start_state: Words | None,
+    ) -> tuple[BeamSearchDecoder, dict[str, float]]:
+        """Return the search for ``rows``, and the hot words as it takes them."""
+        model = self._language_model
+        decoder = self._search.tuned(rows, pruning, model, lm_start_state)
+        return decoder, self._search.hot_words(hotwords, hotword_weight, model)
 
     def decode_batch(
         self, pool: Any, logits_list: Iterable[npt.ArrayLike], *args: Any, **options: Any

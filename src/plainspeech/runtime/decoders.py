@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy.typing as npt
 
@@ -17,8 +17,7 @@ from plainspeech.transcript import Transcript
 if TYPE_CHECKING:
     from plainspeech.decoding.decoder import BeamSearchDecoder, HotWords
 
-DecoderName = Literal["greedy", "beam"]
-DECODERS: tuple[DecoderName, ...] = ("greedy", "beam")
+DECODERS = ("greedy", "beam")
 
 NO_LANGUAGE_MODEL = "none"
 """In place of the path of a scorer: the beam search does without."""

@@ -9,7 +9,15 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.runtime.voice import RATE, WINDOW, Detector, VoiceActivity
+from plainspeech.runtime.voice import (
+    BEGINS,
+    GOES_ON,
+    RATE,
+    WINDOW,
+    Detector,
+    VoiceActivity,
+    WindowedAudio,
+)
 
 Array = npt.NDArray[np.float32]
 
@@ -21,7 +29,6 @@ def _windows(seconds: float) -> int:
     return round(seconds / SECONDS)
 
 
-_BEGINS, _GOES_ON = 0.5, 0.35  # probabilities of speech; two, lest a wavering one cut words
 _LONGEST = _windows(20)
 _LONG = _windows(8)  # what is longer ends in a pause, what is shorter in a long pause only
 _PAUSE, _LONG_PAUSE = _windows(0.6), _windows(2)
@@ -58,27 +65,25 @@ class PieceCutter:
     """
 
     def __init__(self, rate: int, detector: Detector) -> None:
-        self._rate = rate
         self._activity = VoiceActivity(rate, detector)
-        self._audio = np.empty(0, np.float32)  # from the first of the windows on
+        self._audio = WindowedAudio(rate)
         self._speech: list[bool] = []  # of each window that is not done with
-        self._first = 0  # number of the first of them
         self._overlap = 0  # windows
         self._silent = 0  # windows since somebody spoke
 
     def feed(self, block: Array) -> Iterator[Piece]:
         """Yield the pieces that end in the next samples, ``(samples,)``."""
-        self._audio = np.concatenate([self._audio, block])
+        self._audio.feed(block)
         for probability in self._activity.feed(block):
             yield from self._look(probability)
 
     def finish(self) -> Iterator[Piece]:
         """Yield the piece that the end of the audio ends, if there is one."""
         if any(self._speech[self._overlap :]):
-            yield Piece(self._sample(0), self._audio, self._overlap_samples())
+            yield Piece(self._audio.start, self._audio.waveform, self._overlap_samples())
 
     def _look(self, probability: float) -> Iterator[Piece]:
-        speaks = probability >= (_GOES_ON if self._speech and self._speech[-1] else _BEGINS)
+        speaks = probability >= (GOES_ON if self._speech and self._speech[-1] else BEGINS)
         self._speech.append(speaks)
         self._silent = 0 if speaks else self._silent + 1
         length = len(self._speech)
@@ -98,25 +103,20 @@ class PieceCutter:
 
     def _piece(self, windows: int, overlap: int = 0) -> Piece:
         """Return the first ``windows`` and forget them, up to the last ``overlap``."""
-        end = self._sample(windows) - self._sample(0)
-        piece = Piece(self._sample(0), self._audio[:end].copy(), self._overlap_samples())
+        waveform = self._audio.head(windows).copy()
+        piece = Piece(self._audio.start, waveform, self._overlap_samples())
         self._forget(windows - overlap)
         self._overlap = overlap
         return piece
 
     def _forget(self, windows: int) -> None:
         if windows > 0:
-            self._audio = self._audio[self._sample(windows) - self._sample(0) :]
+            self._audio.forget(windows)
             del self._speech[:windows]
-            self._first += windows
             self._overlap = max(0, self._overlap - windows)
 
-    def _sample(self, window: int) -> int:
-        """Return where one of the windows starts, in samples from the start of the audio."""
-        return (self._first + window) * WINDOW * self._rate // RATE
-
     def _overlap_samples(self) -> int:
-        return self._sample(self._overlap) - self._sample(0)
+        return self._audio.sample(self._overlap) - self._audio.start
 
 
 def longest_pause(speech: list[bool], start: int) -> range | None:

@@ -36,6 +36,48 @@ def silero() -> Detector:
     return detect
 
 
+BEGINS, GOES_ON = 0.5, 0.35
+"""Probabilities from which speech begins and goes on; two, lest a wavering one cut words."""
+
+
+class WindowedAudio:
+    """The end of a stream, by the windows of it that are not done with.
+
+    Args:
+        rate: Hz, of the stream.
+
+    Attributes:
+        waveform: ``(samples,)``, from the first of the windows on.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._first = 0  # number of the first of the windows
+        self.waveform = np.empty(0, np.float32)
+
+    @property
+    def start(self) -> int:
+        """Where the first of the windows starts, in samples from the start of the audio."""
+        return self.sample(0)
+
+    def sample(self, window: int) -> int:
+        """Return where one of the windows starts, in samples from the start of the audio."""
+        return (self._first + window) * WINDOW * self._rate // RATE
+
+    def feed(self, block: Array) -> None:
+        """Take the next samples."""
+        self.waveform = np.concatenate([self.waveform, block])
+
+    def head(self, windows: int) -> Array:
+        """Return the samples of the first ``windows``."""
+        return self.waveform[: self.sample(windows) - self.start]
+
+    def forget(self, windows: int) -> None:
+        """Be done with the first ``windows``."""
+        self.waveform = self.waveform[self.sample(windows) - self.start :]
+        self._first += windows
+
+
 class VoiceActivity:
     """Follows one stream, of any sample rate and blocks of any length.
 

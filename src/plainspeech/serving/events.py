@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.transcript import Word
+from plainspeech.writers import word_values
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,5 @@ def message(event: Event) -> dict[str, Any]:
         if time in values:
             values[time] = round(values[time], 3)
     if isinstance(event, Final):
-        values["words"] = [
-            {
-                "text": word.text,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "confidence": round(word.confidence, 4),
-            }
-            for word in event.words
-        ]
+        values["words"] = [word_values(word) for word in event.words]
     return {"type": type(event).__name__.lower(), **values}

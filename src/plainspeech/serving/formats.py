@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from plainspeech.transcript import Segment, Transcript
-from plainspeech.writers import render
+from plainspeech.transcript import Segment, Transcript, Word
+from plainspeech.writers import render, word_values
 
 ResponseFormat = Literal["json", "text", "srt", "vtt", "verbose_json"]
 Granularity = Literal["word", "segment"]
@@ -48,21 +48,18 @@ def verbose(
         "text": transcript.text,
     }
     if "word" in granularities:
-        values["words"] = [
-            {
-                "word": word.text,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "confidence": round(word.confidence, 4),  # ours: OpenAI's words have none
-            }
-            for word in transcript.words
-        ]
+        values["words"] = [_word(word) for word in transcript.words]
     if "segment" in granularities:
         values["segments"] = [
             _segment(number, segment, temperature)
             for number, segment in enumerate(transcript.segments)
         ]
     return JSONResponse(values)
+
+
+def _word(word: Word) -> dict[str, Any]:
+    values = word_values(word)  # the confidence is ours: OpenAI's words have none
+    return {"word": values.pop("text"), **values}
 
 
 def _segment(number: int, segment: Segment, temperature: float) -> dict[str, Any]:

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.runtime.voice import RATE, WINDOW, Detector, VoiceActivity
+from plainspeech.runtime.voice import BEGINS, GOES_ON, Detector, VoiceActivity, WindowedAudio
 
 Array = npt.NDArray[np.float32]
 
 LONGEST = 625
 """Windows of an utterance: 20 s."""
 
-_BEGINS, _GOES_ON = 0.5, 0.35  # probabilities of speech; two, lest a wavering one cut words
 _PAUSE = 20  # windows without speech that end an utterance: 0.64 s
 _BEFORE, _AFTER = 10, 6  # windows around the speech that belong to it
 _LATER = 160  # windows, at the end of an utterance that is too long, of which the quietest cuts it
@@ -47,34 +46,32 @@ class PauseCutter:
     """
 
     def __init__(self, rate: int, detector: Detector) -> None:
-        self._rate = rate
         self._activity = VoiceActivity(rate, detector)
-        self._audio = np.empty(0, np.float32)  # from the first of the windows on
+        self._audio = WindowedAudio(rate)
         self._speech: list[float] = []  # the probability in each window that is not done with
-        self._first = 0  # number of the first of them
         self._speaking = False
         self._silent = 0  # windows since somebody spoke
 
     def feed(self, block: Array) -> list[Utterance]:
         """Return the utterances that end in the next samples, ``(samples,)``."""
-        self._audio = np.concatenate([self._audio, block])
+        self._audio.feed(block)
         found = (self._look(probability) for probability in self._activity.feed(block))
         return [utterance for utterances in found for utterance in utterances]
 
     def finish(self) -> list[Utterance]:
         """Return the utterance that the end of the audio ends, if there is one."""
-        return [Utterance(self._sample(0), self._audio)] if self._speaking else []
+        return [Utterance(self._audio.start, self._audio.waveform)] if self._speaking else []
 
     def running(self) -> Utterance | None:
         """Return what has come of the utterance that goes on; None in a pause."""
         if not self._speaking or self._silent:
             return None
-        return Utterance(self._sample(0), self._audio)
+        return Utterance(self._audio.start, self._audio.waveform)
 
     def _look(self, probability: float) -> Iterator[Utterance]:
         self._speech.append(probability)
         length = len(self._speech)
-        if probability >= (_GOES_ON if self._speaking else _BEGINS):
+        if probability >= (GOES_ON if self._speaking else BEGINS):
             self._speaking, self._silent = True, 0
         elif self._speaking:
             self._silent += 1
@@ -88,17 +85,11 @@ class PauseCutter:
             yield self._cut(min(later, key=self._speech.__getitem__))
 
     def _cut(self, windows: int) -> Utterance:
-        end = self._sample(windows) - self._sample(0)
-        utterance = Utterance(self._sample(0), self._audio[:end])
+        utterance = Utterance(self._audio.start, self._audio.head(windows))
         self._forget(windows)
         return utterance
 
     def _forget(self, windows: int) -> None:
         if windows > 0:
-            self._audio = self._audio[self._sample(windows) - self._sample(0) :]
+            self._audio.forget(windows)
             del self._speech[:windows]
-            self._first += windows
-
-    def _sample(self, window: int) -> int:
-        """Return where one of the windows starts, in samples from the start of the audio."""
-        return (self._first + window) * WINDOW * self._rate // RATE
