@@ -165,6 +165,7 @@ def load_model(
     language_model: str | Path | None = None,
     precision: str | None = None,
     streaming: bool = False,
+    n_best: int | None = None,
 ) -> Recognizer:
     """Load a model.
 
@@ -175,6 +176,8 @@ def load_model(
         language_model: a scorer in place of the bundle's, or ``"none"``.
         precision: ``"int8"`` or ``"float32"``; None takes int8 where the bundle has it.
         streaming: take its network for audio that goes on, to learn how good that is.
+        n_best: how many readings of each segment to give, see `Segment.n_best`; it takes the beam
+            search, whose text may differ a little then (`NBest`).
 
     Raises:
         PlainspeechError: there is no bundle or scorer, it is damaged, or the two do not fit; or the
@@ -187,7 +190,7 @@ def load_model(
         bundle = bundle.streaming
     if precision is not None:
         bundle = bundle.in_precision(precision)
-    return Recognizer(bundle, threads, choose_decoder(bundle, decoder, language_model))
+    return Recognizer(bundle, threads, choose_decoder(bundle, decoder, language_model, n_best))
 
 
 def _within(transcript: Transcript, duration: float) -> Transcript:
