@@ -19,7 +19,7 @@ from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
 from plainspeech.runtime.long_audio import Heard, listen, whole
-from plainspeech.runtime.network import open_network
+from plainspeech.runtime.network import Network, open_network
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Recognizer:
         threads: to compute with, an utterance each; None takes one a core.
         decoder: makes text of what the model gives; None takes the beam search where the bundle
             has a scorer, greedy decoding elsewhere.
+        network: of the bundle, where it is open already.
 
     Attributes:
         bundle: the model.
@@ -52,13 +53,17 @@ class Recognizer:
     """
 
     def __init__(
-        self, bundle: Bundle, threads: int | None = None, decoder: Decoder | None = None
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        decoder: Decoder | None = None,
+        network: Network | None = None,
     ) -> None:
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
         self._threads = threads or os.cpu_count() or 1
         self._log_mel = LogMel(bundle.features)
-        self._network = open_network(bundle)
+        self._network = network or open_network(bundle)
 
     def transcribe(
         self,
@@ -190,7 +195,11 @@ def load_model(
         bundle = bundle.streaming
     if precision is not None:
         bundle = bundle.in_precision(precision)
-    return Recognizer(bundle, threads, choose_decoder(bundle, decoder, language_model, n_best))
+    with ThreadPoolExecutor(1) as pool:
+        # A scorer takes half a second to load, which leaves another core idle.
+        opening = pool.submit(open_network, bundle)
+        chosen = choose_decoder(bundle, decoder, language_model, n_best)
+        return Recognizer(bundle, threads, chosen, opening.result())
 
 
 def _within(transcript: Transcript, duration: float) -> Transcript:
