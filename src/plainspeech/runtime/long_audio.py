@@ -21,7 +21,7 @@ Hear = Callable[[Sequence[Array]], list[Transcript]]
 SHORT = 30.0
 """Seconds; audio up to here is one piece, whatever pauses it has."""
 
-_AT_ONCE = 200.0  # seconds of speech that are transcribed together, in batches of like length
+_AT_ONCE = 60.0  # seconds of speech that are transcribed together, several pieces side by side
 
 
 @dataclass(frozen=True)
