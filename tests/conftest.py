@@ -96,7 +96,7 @@ def make_tone_bundle() -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         card = {"name": "tones", "licence": "CC0", "hours": 0}
         seconds = STRIDE * FEATURES.hop_ms / 1000
-        Bundle(folder, ENGLISH, FEATURES, seconds, card, model).write(folder)
+        Bundle(folder, ENGLISH, FEATURES, seconds, card, {"float32": model}).write(folder)
         return folder
 
     return make

@@ -6,14 +6,19 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from plainspeech.cli.destinations import Destination, Document, Folder, Line, NamedLines
 from plainspeech.cli.hot_words import read_hot_words
 from plainspeech.cli.listening import silent_libraries, tracked
-from plainspeech.cli.options import DecoderOption, LanguageModelOption, ModelOption
+from plainspeech.cli.options import (
+    DecoderOption,
+    LanguageModelOption,
+    ModelOption,
+    PrecisionOption,
+)
 from plainspeech.cli.recordings import STDIN, Recording, find_recordings
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
@@ -36,6 +41,7 @@ def transcribe(
     model: ModelOption = None,
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
+    precision: PrecisionOption = None,
     formats: Annotated[
         str | None,
         typer.Option(
@@ -52,6 +58,14 @@ def transcribe(
             "-o",
             help="Folder to write to, which mirrors a folder of recordings; what is there already "
             "is not transcribed again.",
+            show_default=False,
+        ),
+    ] = None,
+    n_best: Annotated[
+        int | None,
+        typer.Option(
+            help="Write so many readings of each segment to JSON, with their scores.",
+            min=1,
             show_default=False,
         ),
     ] = None,
@@ -73,13 +87,22 @@ def transcribe(
     """
     words = read_hot_words(hot_word or [], hot_words)
     target = _destination(files, formats, output)
+    if n_best is not None and "json" not in (formats or "").split(","):
+        raise PlainspeechError("n-best: readings are written to JSON only; add --format json")
     found = list(find_recordings(files, one_target_each=output is not None))
     waiting = [each for each in found if isinstance(each, PlainspeechError) or not target.has(each)]
     if len(waiting) < len(found):
         kept = len(found) - len(waiting)
         stderr().print(f"{output}: has {kept} of {len(found)} already", markup=False)
     if waiting:
-        recognizer = _load(model, decoder, language_model, words)
+        recognizer = _load(
+            model,
+            words,
+            decoder=decoder,
+            language_model=language_model,
+            precision=precision,
+            n_best=n_best,
+        )
         # Text that goes to the terminal shows itself how far it is.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
         run = _Run(recognizer, words, target, with_bar)
@@ -106,17 +129,11 @@ def _destination(files: Sequence[str], formats: str | None, output: Path | None)
     return Document(chosen[0])
 
 
-def _load(
-    model: Path | None, decoder: str | None, language_model: str | None, words: dict[str, float]
-) -> Recognizer:
-    import numpy as np
-
+def _load(model: Path | None, words: dict[str, float], **options: Any) -> Recognizer:
     from plainspeech.runtime.recognizer import load_model
 
-    recognizer = load_model(model, None, decoder, language_model)
-    if words:  # refused now, rather than once for each recording
-        second = np.zeros(recognizer.bundle.features.sample_rate, np.float32)
-        recognizer.transcribe_waveforms([second], words)
+    recognizer = load_model(model, **options)
+    recognizer.transcribe_waveforms([], words)  # bad ones are refused once, not at each recording
     return recognizer
 
 
