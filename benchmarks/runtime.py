@@ -3,10 +3,11 @@
 Every system hears the same utterances, from waveforms in memory to texts, in a process of its own,
 all on the same core, one system at a time and in turn, so that whatever else the machine does falls
 on all of them alike. *One by one* is one utterance after the other, as `Recognizer.transcribe` and
-`plainspeech transcribe` take short recordings; *batched* is all of them in one call of
-`Recognizer.transcribe_waveforms`, as `evaluate`, the server and the pieces of long recordings are.
+`plainspeech transcribe` take short recordings; *together* is all of them in one call of
+`Recognizer.transcribe_waveforms`, as `evaluate`, the server and the pieces of long recordings are:
+in batches in float32, and an utterance a thread.
 
-Beside the MODELs, each a bundle or ``bundled``:
+Beside the MODELs, each a bundle or ``bundled``, in each precision that they have:
 
 - PyTorch: the network of ``--checkpoint`` as it is, between this package's features and its greedy
   decoder, in float32;
@@ -49,11 +50,11 @@ from plainspeech.files import write_atomically
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from runtime_rounds import SYSTEMS, Corpus, System, cold_starts, take_turns
 from runtime_tables import (
-    BATCHED,
     MATRICES,
     ONE_BY_ONE,
     POCKETSPHINX,
     PYTORCH,
+    TOGETHER,
     cores_table,
     parts_table,
     speed_table,
@@ -81,26 +82,33 @@ class Plan:
     pocketsphinx: str | None
 
     @cached_property
-    def multiply_adds(self) -> dict[str, float]:
-        """Of each model's network for a second of audio, whatever its precision."""
-        return {model: multiply_adds(Bundle.load(path_of(model))) for model in self.models}
+    def bundles(self) -> dict[str, Bundle]:
+        """The models by what they are called."""
+        return {model: Bundle.load(path_of(model)) for model in self.models}
+
+    def recognizers(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Yield this package's recognisers: label, model and options."""
+        for model, bundle in self.bundles.items():
+            for precision, decoder in itertools.product(sorted(bundle.networks), DECODERS):
+                options = {"model": str(bundle.origin), "precision": precision, "decoder": decoder}
+                yield f"{model}, {precision}, {decoder}", model, options
 
     def ours(self) -> Iterator[System]:
-        """Yield this package with each model, decoder and way."""
-        for model, decoder in itertools.product(self.models, DECODERS):
-            for way in (ONE_BY_ONE, BATCHED):
-                options = {"model": str(path_of(model)), "decoder": decoder}
+        """Yield this package with each model, precision, decoder and way."""
+        costs = {model: multiply_adds(bundle) for model, bundle in self.bundles.items()}
+        for label, model, options in self.recognizers():
+            for way in (ONE_BY_ONE, TOGETHER):
                 yield System(
-                    f"{model}, {decoder}, {way}",
+                    f"{label}, {way}",
                     "plainspeech",
-                    {**options, "batched": way == BATCHED},
-                    multiply_adds=self.multiply_adds[model],
+                    {**options, "together": way == TOGETHER},
+                    multiply_adds=costs[model],
                 )
 
     def pytorch(self) -> Iterator[System]:
         """Yield the same network in PyTorch."""
         if self.checkpoint:
-            cost = self.multiply_adds[self.models[0]]
+            cost = multiply_adds(next(iter(self.bundles.values())))
             options = {"checkpoint": str(self.checkpoint)}
             yield System(PYTORCH, "pytorch", options, multiply_adds=cost)
 
@@ -113,12 +121,12 @@ class Plan:
     def programs(self) -> dict[str, list[str]]:
         """Return commands that print the text of one recording, by what they run."""
         found = {}
-        for model, decoder in itertools.product(self.models, DECODERS):
-            options = ["--model", str(path_of(model)), "--decoder", decoder]
-            found[f"{model}, {decoder}"] = [*TRANSCRIBE, *options, str(SAMPLE)]
+        for label, _, options in self.recognizers():
+            given = [part for name, value in options.items() for part in (f"--{name}", value)]
+            found[label] = [*TRANSCRIBE, *given, str(SAMPLE)]
         for system in self.peers():
-            options = ["once", system.name, json.dumps({"threads": 1, **system.options})]
-            found[system.label] = [system.python, str(SYSTEMS), *options, str(SAMPLE)]
+            task = ["once", system.name, json.dumps({"threads": 1, **system.options})]
+            found[system.label] = [system.python, str(SYSTEMS), *task, str(SAMPLE)]
         return found
 
 
@@ -144,6 +152,8 @@ def main(
     if repeat > len(utterances):
         raise PlainspeechError(f"--repeat {repeat}: there are only {len(utterances)} utterances")
     cores = sorted(os.sched_getaffinity(0))[:2]
+    # First: the beam search is compiled once for a machine, which would take memory of the rounds.
+    launched = cold_starts(plan.programs(), cores[0], starts)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus(utterances, Path(folder))
         systems = [*plan.ours(), *plan.peers(), System(MATRICES, "matrices")]
@@ -151,9 +161,8 @@ def main(
         if len(cores) > 1:
             systems = [*plan.ours(), *plan.pytorch()]
             found.append(take_turns(systems, corpus, cores, repeat))
-    launched = cold_starts(plan.programs(), cores[0], starts)
     hours = sum(corpus.durations) / 3600
-    console = Console(width=110)
+    console = Console(width=132)
     console.print(
         f"{len(utterances)} utterances of {manifest.name}, {hours:.2f} h; {repeat} rounds"
     )

@@ -50,11 +50,11 @@ class System:
         packages: distributions that do the work.
         sizes: bytes, of the network and of the language model.
         parts: seconds of each part of the work, where they are measured.
-        batched: whether it takes all utterances at once.
+        together: whether it takes all utterances at once.
     """
 
     packages: tuple[str, ...] = ()
-    batched = False
+    together = False
 
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
@@ -66,22 +66,25 @@ class System:
 
 
 class Plainspeech(System):
-    """This package, as its users call it, with a stopwatch in each of its parts."""
+    """This package, as its users call it, with a stopwatch in each of its parts on one core."""
 
     packages = ("plainspeech", "onnxruntime", "numba")
 
-    def __init__(self, threads: int, model: str, decoder: str, batched: bool = False) -> None:
+    def __init__(
+        self, threads: int, model: str, precision: str, decoder: str, together: bool
+    ) -> None:
         from plainspeech import load_model
 
         super().__init__()
-        self.batched = batched
-        inside: Any = load_model(model, threads, decoder)
-        inside._log_mel = self._timed("features", inside._log_mel)
-        inside._network.run = self._timed("network", inside._network.run)
-        decode = self._timed("decoding", inside.decoder.decode_batch)
-        inside.decoder = SimpleNamespace(decode_batch=decode)
+        self.together = together
+        inside: Any = load_model(model, threads, decoder, precision=precision)
+        if threads == 1:  # several would do several parts at a time
+            inside._log_mel = self._timed("features", inside._log_mel)
+            inside._network.run = self._timed("network", inside._network.run)
+            decode = self._timed("decoding", inside.decoder.decode_batch)
+            inside.decoder = SimpleNamespace(decode_batch=decode)
         self._recognizer = inside
-        self.sizes = {"network": len(inside.bundle.model)}
+        self.sizes = {"network": len(inside.bundle.network)}
         if decoder == "beam":
             self.sizes["language model"] = sum(map(len, inside.bundle.scorer_files.values()))
 
@@ -164,7 +167,7 @@ class Matrices(System):
     """Hears nothing, but multiplies large float32 matrices by all the libraries there are here."""
 
     packages = ("numpy", "torch", "onnxruntime")
-    batched = True  # so a round is one call
+    together = True  # so a round is one call
 
     def __init__(self, threads: int) -> None:
         import torch
@@ -260,7 +263,7 @@ def _heard(system: System, recordings: Recordings, places: list[int]) -> dict[st
     """Hear the recordings at ``places``; return what and how long it took."""
     total, texts = Stopwatch(), []
     system.parts.clear()
-    for group in [places] if system.batched else [[place] for place in places]:
+    for group in [places] if system.together else [[place] for place in places]:
         waveforms = [recordings.read(place) for place in group]
         with total:
             texts += system.hear(waveforms)

@@ -19,7 +19,7 @@ from runtime_rounds import Corpus, Results, Start
 from runtime_systems import CUBE, PRODUCTS
 
 PARTS = ("features", "network", "decoding")
-ONE_BY_ONE, BATCHED = "one by one", "batched"
+ONE_BY_ONE, TOGETHER = "one by one", "together"
 PYTORCH, POCKETSPHINX, MATRICES = "PyTorch, greedy", "pocketsphinx", "large matrix products"
 
 
