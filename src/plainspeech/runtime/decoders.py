@@ -16,11 +16,25 @@ from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.decoder import BeamSearchDecoder, HotWords
+    from plainspeech.decoding.results import Partial
 
 DECODERS = ("greedy", "beam")
 
 NO_LANGUAGE_MODEL = "none"
 """In place of the path of a scorer: the beam search does without."""
+
+
+class DecoderStream(Protocol):
+    """One utterance on its way through a decoder; where it is cut makes no difference."""
+
+    def feed(self, log_probabilities: npt.ArrayLike) -> None:
+        """Take the next frames, ``(frames, symbols)``, any number of them."""
+
+    def partial(self) -> Partial:
+        """Return the text so far, and what of it is certain."""
+
+    def finish(self) -> Transcript:
+        """End the utterance and return its text."""
 
 
 class Decoder(Protocol):
@@ -37,6 +51,9 @@ class Decoder(Protocol):
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
         """Return the text of each of ``utterances``, ``(frames, symbols)`` with a frame or more."""
+
+    def stream(self, hot_words: HotWords | None = None) -> DecoderStream:
+        """Begin an utterance that arrives piece by piece."""
 
 
 def choose_decoder(

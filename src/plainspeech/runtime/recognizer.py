@@ -17,7 +17,7 @@ from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
 from plainspeech.runtime.long_audio import Heard, listen, whole
-from plainspeech.runtime.network import open_network
+from plainspeech.runtime.network import WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ class Recognizer:
         self._threads = threads or os.cpu_count() or 1
         self._log_mel = LogMel(bundle.features)
         self._network = open_network(bundle, threads)
+
+    @property
+    def streams(self) -> bool:
+        """Whether its network was made for streaming, and takes audio that goes on."""
+        return isinstance(self._network, WindowedNetwork)
 
     def transcribe(
         self,
@@ -127,7 +132,7 @@ class Recognizer:
             transcripts[index] = transcript
         rate = self.bundle.features.sample_rate
         return [
-            _within(transcript, len(waveform) / rate)
+            within(transcript, len(waveform) / rate)
             for transcript, waveform in zip(transcripts, waveforms, strict=True)
         ]
 
@@ -171,8 +176,8 @@ def load_model(
     return Recognizer(bundle, threads, choose_decoder(bundle, decoder, language_model))
 
 
-def _within(transcript: Transcript, duration: float) -> Transcript:
-    """Return ``transcript`` for audio of so many seconds: its last frame may reach beyond them."""
+def within(transcript: Transcript, duration: float) -> Transcript:
+    """Return ``transcript`` for ``duration`` seconds of audio: its last frame may reach beyond."""
     words = tuple(replace(word, end=min(word.end, duration)) for word in transcript.words)
     return replace(transcript, words=words, duration=duration)
 
