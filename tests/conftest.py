@@ -104,7 +104,8 @@ def make_tone_bundle() -> Callable[..., Path]:
     def make(folder: Path, windows: bool = False) -> Path:
         card = {"name": "tones", "licence": "CC0", "hours": 0}
         seconds = STRIDE * FEATURES.hop_ms / 1000
-        Bundle(folder, ENGLISH, FEATURES, seconds, card, tone_model(windows)).write(folder)
+        networks = {"float32": tone_model(windows)}
+        Bundle(folder, ENGLISH, FEATURES, seconds, card, networks).write(folder)
         return folder
 
     return make

@@ -33,7 +33,9 @@ CORPUS = [  # speaker, said, heard
 class Listener:
     """Answers what was heard in the recording that has as many samples."""
 
-    bundle = Bundle(Path("fake"), ENGLISH, FeatureSettings(), 0.02, {"name": "listener"}, b"")
+    bundle = Bundle(
+        Path("fake"), ENGLISH, FeatureSettings(), 0.02, {"name": "listener"}, {"float32": b""}
+    )
     decoder = GreedyDecoder(bundle.alphabet, bundle.frame_seconds)
 
     def __init__(self) -> None:
@@ -58,7 +60,7 @@ def place(length: int) -> int:
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch) -> Listener:
     fake = Listener()
-    monkeypatch.setattr(recognizer, "load_model", lambda *_: fake)
+    monkeypatch.setattr(recognizer, "load_model", lambda *_, **__: fake)
     return fake
 
 
@@ -112,7 +114,7 @@ def test_the_report(
     assert rows["7"] == ["20", "50", "20.00", "%", "6.25", "%", "10", "0", "0"]
     assert rows["9"][:4] == ["20", "50", "60.00", "%"]
     assert "real-time factor" in output
-    assert "listener, greedy decoding, on" in output
+    assert "listener, float32, greedy decoding, on" in output
     assert [line for line in output.splitlines() if ": words" in line] == [
         "7-0: words 3, errors 1",
         "7-20: words 3, errors 1",
@@ -221,7 +223,7 @@ def test_the_bundled_model_has_a_name(
 ) -> None:
     loaded: list[Path] = []
 
-    def load(path: Path, *_: object) -> Listener:
+    def load(path: Path, *_: object, **__: object) -> Listener:
         loaded.append(path)
         return Listener()
 

@@ -76,8 +76,8 @@ def test_without_augmentation_features_are_those_of_use_to_the_bit(
     utterances: list[Utterance], tone_bundle: Path, tmp_path: Path
 ) -> None:
     """What `Recognizer` hands to its network, whatever the file, is what `Loader` trained on."""
-    model = Bundle.load(tone_bundle).model
-    Bundle(tmp_path, ENGLISH, SETTINGS, 0.03, {}, model).write(tmp_path / "bundle")
+    networks = Bundle.load(tone_bundle).networks
+    Bundle(tmp_path, ENGLISH, SETTINGS, 0.03, {}, networks).write(tmp_path / "bundle")
     recognizer = load_model(tmp_path / "bundle", threads=1)
     heard: list[dict[str, npt.NDArray[Any]]] = []
     session = recognizer._network._session

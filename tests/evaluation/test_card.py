@@ -55,7 +55,7 @@ def test_the_figures_of_an_evaluation_are_on_the_card(bundle: Path, results: Pat
     assert result["wer"] == pytest.approx(1 / 3)
     assert result["cer"] == pytest.approx(1 / 8)
     assert result["wer_interval"][0] <= 1 / 3 <= result["wer_interval"][1]
-    assert after.model == before.model
+    assert after.networks == before.networks
     assert {key: after.card[key] for key in before.card} == before.card
     assert json.loads(run(["model", "card", str(bundle)])) == after.card
 

@@ -5,7 +5,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from plainspeech.decoding.confidence import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.bundle import Bundle, StreamingPart
 
 MakeBundle = Callable[[Path], Path]
 PARTS = tuple(f.name for f in fields(Bundle) if f.name != "origin")
@@ -51,7 +51,14 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     calibration = Calibration(0.5, 0.25, 1, 0, -0.125)
     settings = BeamSettings(alpha=0.9, beam_width=33, calibration=calibration)
     written = Bundle(
-        Path(), alphabet, features, 0.04, card, b"weights", settings, {"words.txt": b"a\n"}
+        Path(),
+        alphabet,
+        features,
+        0.04,
+        card,
+        {"float32": b"weights"},
+        settings,
+        {"words.txt": b"a\n"},
     )
     written.write(tmp_path / "b")
     loaded = Bundle.load(tmp_path / "b")
@@ -59,6 +66,33 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     assert loaded.origin == tmp_path / "b"
     names = [path.name for path in (tmp_path / "b").iterdir()]
     assert sorted(names) == ["bundle.json", "model.onnx", "scorer"]
+
+
+def test_networks_of_every_kind_are_loaded(tone_bundle: Path, tmp_path: Path) -> None:
+    streaming = StreamingPart(FeatureSettings(normalise="running"), {"int8": b"small windows"})
+    tones = Bundle.load(tone_bundle)
+    networks = {"float32": b"large", "int8": b"small"}
+    replace(tones, networks=networks, streaming_part=streaming).write(tmp_path / "b")
+    loaded = Bundle.load(tmp_path / "b")
+    assert (loaded.networks, loaded.streaming_part) == (networks, streaming)
+    assert (loaded.precision, loaded.network) == ("int8", b"small")
+    assert loaded.in_precision("float32").network == b"large"
+    live = loaded.streaming
+    assert live is not None
+    assert (live.network, live.features, live.streaming) == (
+        b"small windows",
+        streaming.features,
+        None,
+    )
+    assert (live.decoding, live.scorer_files) == (loaded.decoding, loaded.scorer_files)
+
+
+def test_a_precision_that_a_bundle_lacks_is_refused(tone_bundle: Path) -> None:
+    bundle = Bundle.load(tone_bundle)
+    with pytest.raises(PlainspeechError, match="has no network in int8, only in float32"):
+        bundle.in_precision("int8")
+    with pytest.raises(PlainspeechError, match="'int4' is none; did you mean 'int8'"):
+        bundle.in_precision("int4")
 
 
 @pytest.mark.parametrize("top", ["", "english/"])
@@ -72,17 +106,17 @@ def test_other_files_in_the_folder_are_left_alone(
 ) -> None:
     folder = make_tone_bundle(tmp_path / "b")
     (folder / "README.md").write_text("hello")
-    assert Bundle.load(folder).model
+    assert Bundle.load(folder).network
 
 
 def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
     def write(folder: Path, model: bytes) -> None:
-        Bundle(folder, ENGLISH, FeatureSettings(), 0.03, {}, model).write(folder)
+        Bundle(folder, ENGLISH, FeatureSettings(), 0.03, {}, {"float32": model}).write(folder)
 
     (tmp_path / "b").mkdir()
     write(tmp_path / "b", b"first")
     write(tmp_path / "b", b"second")
-    assert Bundle.load(tmp_path / "b").model == b"second"
+    assert Bundle.load(tmp_path / "b").network == b"second"
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
@@ -116,7 +150,7 @@ def test_a_write_that_fails_leaves_the_old_bundle(
     monkeypatch.setattr(Path, "replace", fail(Path.replace))
     monkeypatch.setattr(Path, "rename", fail(Path.rename))
     with pytest.raises(PlainspeechError, match="b: cannot be written: No space left"):
-        Bundle(folder, ENGLISH, FeatureSettings(), 0.03, {}, b"new").write(folder)
+        Bundle(folder, ENGLISH, FeatureSettings(), 0.03, {}, {"float32": b"new"}).write(folder)
     monkeypatch.undo()
     assert content(Bundle.load(folder)) == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
@@ -152,6 +186,24 @@ def test_a_flipped_bit_of_a_zip_is_an_error_or_harmless(
     with suppress(PlainspeechError):
         # The date of a member, say, is no content.
         assert content(Bundle.load(archive)) == content(Bundle.load(tone_bundle))
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [(6, b"\x54\x00"), (46, b"\xff")],
+    ids=["a later version", "a name that is no UTF-8"],
+)
+def test_a_zip_with_a_directory_that_cannot_be_is_refused(
+    tone_bundle: Path, tmp_path: Path, offset: int, value: bytes
+) -> None:
+    archive = zipped(tone_bundle, tmp_path / "b.zip")
+    content = bytearray(archive.read_bytes())
+    entry = content.index(b"PK\x01\x02")  # the first of the central directory
+    content[entry + 8 : entry + 10] = (1 << 11).to_bytes(2, "little")  # names are UTF-8
+    content[entry + offset : entry + offset + len(value)] = value
+    archive.write_bytes(content)
+    with pytest.raises(PlainspeechError, match="is no model bundle: neither a folder nor a zip"):
+        Bundle.load(archive)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "bundle.json"])
@@ -215,7 +267,7 @@ def test_a_record_that_is_too_large_is_not_parsed() -> None:
             {"decoding": {**asdict(BeamSettings()), "calibration": {"bias": 0}}},
             "decoding: calibration: 'acoustic' is missing or no number",
         ),
-        ({"files": {}}, "does not list model.onnx"),
+        ({"files": {}}, "does not list model.int8.onnx or model.onnx"),
         ({"files": {"model.onnx": {"sha256": "0", "bytes": 1 << 50}}}, "bytes are beyond"),
         ({"files": {"model.onnx": {"sha256": "0", "bytes": -2}}}, "bytes are beyond"),
         ({"files": {"model.onnx": 3}}, "files: 'model.onnx' is missing or no dict"),

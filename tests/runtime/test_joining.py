@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plainspeech.runtime.joining import joined
@@ -45,6 +45,10 @@ def test_whatever_is_said_is_there_once(lengths: list[float], texts: str, place:
 @given(
     left=st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.01, 0.8))),
     right=st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.01, 0.8))),
+)
+@example(
+    left=[("a", 0.5), ("b", 0.1875), ("a", 0.53125), ("a", 0.1875)],
+    right=[("a", 0.6875), ("a", 0.5)],
 )
 def test_whatever_is_heard_stays_in_order(
     left: list[tuple[str, float]], right: list[tuple[str, float]]

@@ -88,7 +88,7 @@ def test_a_batch_gives_what_each_gives_alone(
     waveforms = [spoken(text) for text in texts]
     alone = [recognizer.transcribe(waveform) for waveform in waveforms]
     with monkeypatch.context() as patch:
-        patch.setattr(recognizers, "_BATCH_FRAMES", budget)
+        patch.setattr(recognizers, "_BATCH_FRAMES", {"float32": budget})
         assert recognizer.transcribe_waveforms(waveforms) == alone
     assert [found.text for found in alone] == [" ".join(text.split()) for text in texts]
 
@@ -136,7 +136,7 @@ def _bundle(tone_bundle: Path, folder: Path, **changes: object) -> Path:
 
 
 def test_a_model_that_is_no_onnx_is_refused(tone_bundle: Path, tmp_path: Path) -> None:
-    folder = _bundle(tone_bundle, tmp_path / "m", model=b"not onnx")
+    folder = _bundle(tone_bundle, tmp_path / "m", networks={"float32": b"not onnx"})
     with pytest.raises(PlainspeechError, match=r"m: onnxruntime refuses its model: .+") as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
@@ -157,9 +157,9 @@ def test_a_model_of_another_shape_than_its_bundle_says_is_refused(
 
 
 def test_a_model_with_other_inputs_is_refused(tone_bundle: Path, tmp_path: Path) -> None:
-    model = onnx.load_from_string(Bundle.load(tone_bundle).model)
+    model = onnx.load_from_string(Bundle.load(tone_bundle).network)
     model.graph.node[0].input[0] = model.graph.input[0].name = "samples"
-    folder = _bundle(tone_bundle, tmp_path / "m", model=model.SerializeToString())
+    folder = _bundle(tone_bundle, tmp_path / "m", networks={"float32": model.SerializeToString()})
     with pytest.raises(PlainspeechError, match=r"takes \['samples', 'lengths'\]"):
         load_model(folder)
 

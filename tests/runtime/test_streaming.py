@@ -40,12 +40,12 @@ def network() -> Streaming:
 
 @pytest.fixture(scope="module")
 def bundle(network: Streaming) -> Bundle:
-    return Bundle(Path("streams"), ENGLISH, FEATURES, 0.03, {}, to_onnx(network, BINS))
+    return Bundle(Path("streams"), ENGLISH, FEATURES, 0.03, {}, {"float32": to_onnx(network, BINS)})
 
 
 @pytest.fixture(scope="module")
 def model(bundle: Bundle) -> StreamingModel:
-    return StreamingModel(bundle, threads=1)
+    return StreamingModel(bundle)
 
 
 def noise(samples: int, seed: int = 0) -> Array:
@@ -150,12 +150,14 @@ def test_a_model_of_whole_utterances_is_refused(tone_bundle: Path) -> None:
 
 def changed(bundle: Bundle, name: str, size: int | str) -> Bundle:
     """Return ``bundle`` with another size in the second place of the input or output ``name``."""
-    proto = onnx.load_from_string(bundle.model)
+    proto = onnx.load_from_string(bundle.network)
     for value in (*proto.graph.input, *proto.graph.output):
         if value.name == name:
             dimension = value.type.tensor_type.shape.dim[1]
             dimension.dim_param = str(size)
-    return Bundle(bundle.origin, ENGLISH, FEATURES, 0.03, {}, bytes(proto.SerializeToString()))
+    return Bundle(
+        bundle.origin, ENGLISH, FEATURES, 0.03, {}, {"float32": bytes(proto.SerializeToString())}
+    )
 
 
 @pytest.mark.parametrize("name", ["features", "state_cells"])
@@ -165,8 +167,10 @@ def test_a_state_without_fixed_windows_is_refused(bundle: Bundle, name: str) -> 
 
 
 def test_as_many_states_come_out_as_go_in(bundle: Bundle) -> None:
-    proto = onnx.load_from_string(bundle.model)
+    proto = onnx.load_from_string(bundle.network)
     del proto.graph.output[-1]
-    other = Bundle(bundle.origin, ENGLISH, FEATURES, 0.03, {}, bytes(proto.SerializeToString()))
+    other = Bundle(
+        bundle.origin, ENGLISH, FEATURES, 0.03, {}, {"float32": bytes(proto.SerializeToString())}
+    )
     with pytest.raises(PlainspeechError, match="as many states after both"):
         StreamingModel(other)

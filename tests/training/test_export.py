@@ -17,14 +17,16 @@ from plainspeech import audio
 from plainspeech.alphabet import ENGLISH
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
-from plainspeech.features import LogMel
+from plainspeech.features import FeatureSettings, LogMel
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import PRESETS, Preset
 from plainspeech.model.reference import Reference
 from plainspeech.model.streaming import Streaming
 from plainspeech.model.windows import Windows
+from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.network import WholeNetwork, WindowedNetwork
 from plainspeech.runtime.recognizer import load_model
+from plainspeech.runtime.streaming import StreamingModel
 from plainspeech.training import export
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.export import export_bundle
@@ -102,7 +104,7 @@ def test_the_difference_sees_another_model() -> None:
 def test_the_bundle_transcribes_as_the_model_does(run: Path, tmp_path: Path) -> None:
     export_bundle(run / "best.safetensors", tmp_path / "bundle")
     model = averaged(Checkpoint.load(run / "best.safetensors"))
-    recognizer = load_model(tmp_path / "bundle", threads=1)
+    recognizer = load_model(tmp_path / "bundle", threads=1, precision="float32")
     for clip in sorted(run.glob("*.wav")):
         waveform = audio.read(clip)
         features = LogMel(tiny.PRESET.features)(waveform)
@@ -144,22 +146,41 @@ def test_the_card_names_the_run_that_the_weights_started_from(run: Path, tmp_pat
     assert card["started_from"]["epochs"] == best.progress.history[-1]["epoch"]
 
 
-def test_the_weights_of_one_preset_can_serve_another(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class TinyStreaming(Streaming):
-        def __init__(self, bins: int, symbols: int) -> None:
-            super().__init__(bins, symbols, channels=4, width=16, blocks=1, hidden=16)
+class TinyStreaming(Streaming):
+    """Takes the weights of `tiny.Tiny`."""
 
+    def __init__(self, bins: int, symbols: int) -> None:
+        super().__init__(bins, symbols, channels=4, width=16, blocks=1, hidden=16)
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> FeatureSettings:
+    """Let the tiny preset stream; return the features for it."""
     features = replace(tiny.PRESET.features, normalise="running")
     monkeypatch.setitem(PRESETS, "tiny-streaming", Preset(TinyStreaming, features))
-    export_bundle(run / "best.safetensors", tmp_path / "bundle", "tiny-streaming")
-    bundle = load_model(tmp_path / "bundle").bundle
-    assert (bundle.card["preset"], bundle.card["trained_as"]) == ("tiny-streaming", "tiny")
-    assert "dev" not in bundle.card  # which is of the preset that was trained
-    assert bundle.features == features
-    with pytest.raises(PlainspeechError, match="weights are not those of this plainspeech's model"):
-        export_bundle(run / "best.safetensors", tmp_path / "other", "reference")
+    monkeypatch.setitem(PRESETS, "tiny", replace(tiny.PRESET, streams_as="tiny-streaming"))
+    return features
+
+
+def test_what_can_stream_comes_with_a_streaming_network(
+    run: Path, tmp_path: Path, streams: FeatureSettings
+) -> None:
+    export_bundle(run / "best.safetensors", tmp_path / "bundle")
+    bundle = Bundle.load(tmp_path / "bundle")
+    assert set(bundle.networks) == {"float32", "int8"}
+    assert bundle.streaming is not None
+    assert (bundle.streaming.features, set(bundle.streaming.networks)) == (streams, {"int8"})
+    assert StreamingModel(bundle).bundle == bundle.streaming
+    clip = next(run.glob("*.wav"))
+    spoken = load_model(tmp_path / "bundle").transcribe(clip).text
+    assert load_model(tmp_path / "bundle", streaming=True).transcribe(clip).text == spoken
+
+
+def test_what_cannot_stream_says_so(run: Path, tmp_path: Path) -> None:
+    export_bundle(run / "best.safetensors", tmp_path / "bundle")
+    assert Bundle.load(tmp_path / "bundle").streaming is None
+    with pytest.raises(PlainspeechError, match="has no network for audio that goes on"):
+        load_model(tmp_path / "bundle", streaming=True)
 
 
 def test_a_bundle_that_computes_something_else_is_not_written(

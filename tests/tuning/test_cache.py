@@ -88,7 +88,7 @@ def test_the_name_changes_with_all_that_the_outputs_depend_on(
     names = [cache_file(tmp_path, bundle, manifest, said)]
     assert cache_file(tmp_path, replace(bundle, card={}), manifest, said) == names[0]
     features = replace(bundle.features, bins=40)
-    names += [cache_file(tmp_path, replace(bundle, model=b""), manifest, said)]
+    names += [cache_file(tmp_path, replace(bundle, networks={"float32": b""}), manifest, said)]
     names += [cache_file(tmp_path, replace(bundle, features=features), manifest, said)]
     recording.write_bytes(b"others")
     names += [cache_file(tmp_path, bundle, manifest, said)]

@@ -45,7 +45,8 @@ def reading(path: Path, kind: Kind) -> Iterator[Read]:
         else:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(path))
-            except (OSError, zipfile.BadZipFile) as error:
+            # The last two for a directory that asks for a later zip, or has names of no letters.
+            except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
                 raise PlainspeechError(
                     f"{path}: is no {kind.name}: neither a folder nor a zip ({error})"
                 ) from error

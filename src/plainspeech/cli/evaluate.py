@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from plainspeech.cli.extras import needs
-from plainspeech.cli.options import BUNDLED, DecoderOption, LanguageModelOption
+from plainspeech.cli.options import BUNDLED, DecoderOption, LanguageModelOption, PrecisionOption
 from plainspeech.cli.terminal import stderr
 from plainspeech.cli.tracking import progress
 from plainspeech.errors import PlainspeechError
@@ -38,6 +38,10 @@ def evaluate(
     ],
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
+    precision: PrecisionOption = None,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Measure its network for audio that goes on.")
+    ] = False,
     listing: Annotated[
         int, typer.Option(min=0, help="How many utterances to show, actual against predicted.")
     ] = 5,
@@ -64,11 +68,14 @@ def evaluate(
         from plainspeech.evaluation.sclite import write_trn
     utterances = read_manifest(manifest)
     path = bundled_model_path() if model == BUNDLED else Path(model)
-    recognizer = load_model(path, None, decoder, language_model)
+    recognizer = load_model(
+        path, None, decoder, language_model, precision=precision, streaming=streaming
+    )
     recognition = _recognise(recognizer, utterances)
     if not recognition.pairs:
         raise PlainspeechError(f"{manifest}: not one of its recordings can be read")
-    evaluation = _evaluation(recognizer, model, manifest, recognition)
+    network = f"{'streaming ' if streaming else ''}{recognizer.bundle.precision}"
+    evaluation = _evaluation(recognizer, network, model, manifest, recognition)
     try:
         if json_file:
             write_json(json_file, evaluation)
@@ -95,7 +102,7 @@ def _recognise(recognizer: Recognizer, utterances: list[Utterance]) -> Recogniti
 
 
 def _evaluation(
-    recognizer: Recognizer, model: str, manifest: Path, recognition: Recognition
+    recognizer: Recognizer, network: str, model: str, manifest: Path, recognition: Recognition
 ) -> Evaluation:
     from plainspeech.evaluation.record import Evaluation
     from plainspeech.evaluation.scores import Scores
@@ -104,6 +111,7 @@ def _evaluation(
         model=model,
         model_name=str(recognizer.bundle.card.get("name", "")),
         manifest=str(manifest),
+        network=network,
         decoder=recognizer.decoder.description,
         command=shlex.join(["plainspeech", *sys.argv[1:]]),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -21,6 +21,13 @@ DecoderOption = Annotated[
         show_default=False,
     ),
 ]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="int8 or float32, of the network; int8 where the model has it, if not given.",
+        show_default=False,
+    ),
+]
 LanguageModelOption = Annotated[
     str | None,
     typer.Option(

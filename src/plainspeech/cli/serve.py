@@ -7,7 +7,12 @@ from typing import Annotated
 import typer
 
 from plainspeech.cli.extras import needs
-from plainspeech.cli.options import DecoderOption, LanguageModelOption, ModelOption
+from plainspeech.cli.options import (
+    DecoderOption,
+    LanguageModelOption,
+    ModelOption,
+    PrecisionOption,
+)
 from plainspeech.cli.terminal import stderr
 
 
@@ -15,6 +20,7 @@ def serve(
     model: ModelOption = None,
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
+    precision: PrecisionOption = None,
     host: Annotated[
         str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
@@ -52,7 +58,8 @@ def serve(
     )
     console = stderr()
     with listen(host, port) as socket:
-        app = create_app(load_model(model, None, decoder, language_model), settings)
+        recognizer = load_model(model, None, decoder, language_model, precision)
+        app = create_app(recognizer, settings)
         address, number = socket.getsockname()[:2]
         url = f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
         console.print(f"{app.state.engine.name} at {url}; Ctrl+C stops it")

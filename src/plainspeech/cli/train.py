@@ -29,15 +29,8 @@ def train(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="best.safetensors of a run.")],
     bundle: Annotated[Path, typer.Argument(help="Folder to write the model bundle to.")],
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Another preset that takes these weights: streaming for small.",
-            show_default=False,
-        ),
-    ] = None,
 ) -> None:
     """Make a model bundle, which transcribes without torch, from a checkpoint."""
     with needs("train"):
         from plainspeech.training.export import export_bundle
-    export_bundle(checkpoint, bundle, preset)
+    export_bundle(checkpoint, bundle)

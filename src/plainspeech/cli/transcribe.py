@@ -13,7 +13,12 @@ import typer
 from plainspeech.cli.destinations import Destination, Document, Folder, Line, NamedLines
 from plainspeech.cli.hot_words import read_hot_words
 from plainspeech.cli.listening import silent_libraries, tracked
-from plainspeech.cli.options import DecoderOption, LanguageModelOption, ModelOption
+from plainspeech.cli.options import (
+    DecoderOption,
+    LanguageModelOption,
+    ModelOption,
+    PrecisionOption,
+)
 from plainspeech.cli.recordings import STDIN, Recording, find_recordings
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
@@ -36,6 +41,7 @@ def transcribe(
     model: ModelOption = None,
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
+    precision: PrecisionOption = None,
     formats: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +85,7 @@ def transcribe(
         kept = len(found) - len(waiting)
         stderr().print(f"{output}: has {kept} of {len(found)} already", markup=False)
     if waiting:
-        recognizer = _load(model, decoder, language_model, words)
+        recognizer = _load(model, decoder, language_model, precision, words)
         # Text that goes to the terminal shows itself how far it is.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
         run = _Run(recognizer, words, target, with_bar)
@@ -107,13 +113,17 @@ def _destination(files: Sequence[str], formats: str | None, output: Path | None)
 
 
 def _load(
-    model: Path | None, decoder: str | None, language_model: str | None, words: dict[str, float]
+    model: Path | None,
+    decoder: str | None,
+    language_model: str | None,
+    precision: str | None,
+    words: dict[str, float],
 ) -> Recognizer:
     import numpy as np
 
     from plainspeech.runtime.recognizer import load_model
 
-    recognizer = load_model(model, None, decoder, language_model)
+    recognizer = load_model(model, None, decoder, language_model, precision)
     if words:  # refused now, rather than once for each recording
         second = np.zeros(recognizer.bundle.features.sample_rate, np.float32)
         recognizer.transcribe_waveforms([second], words)

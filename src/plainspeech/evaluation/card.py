@@ -10,7 +10,9 @@ from typing import Any
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.bundle import Bundle
 
-_KEPT = ("manifest", "decoder", "command", "date")
+_KEPT = ("manifest", "network", "decoder", "command", "date")
+
+_TELLING = ("data", "network", "decoder")
 
 
 def record_result(folder: Path, results: Path, data: str) -> dict[str, Any]:
@@ -19,8 +21,8 @@ def record_result(folder: Path, results: Path, data: str) -> dict[str, Any]:
     Args:
         folder: the model bundle; a zip has to be unpacked first.
         results: what ``plainspeech evaluate --json`` wrote of this model.
-        data: what the figures are on, in words, such as ``"dev-clean"``; with the decoder, it tells
-            which earlier result this one replaces.
+        data: what the figures are on, in words, such as ``"dev-clean"``; with the network and the
+            decoder, it tells which earlier result this one replaces.
 
     Returns:
         The new entry of the card's ``results``.
@@ -34,7 +36,7 @@ def record_result(folder: Path, results: Path, data: str) -> dict[str, Any]:
     others = [
         earlier
         for earlier in bundle.card.get("results", [])
-        if (earlier["data"], earlier["decoder"]) != (data, result["decoder"])
+        if any(earlier.get(key) != result[key] for key in _TELLING)
     ]
     card = {**bundle.card, "results": [*others, result]}
     replace(bundle, card=card).write(folder)

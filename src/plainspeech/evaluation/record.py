@@ -26,6 +26,7 @@ class Evaluation:
         model: path of the bundle.
         model_name: from its card; empty where that has none.
         manifest: path of the manifest.
+        network: which of the model's, in words.
         decoder: how text was made of the model's outputs.
         command: that ran it.
         date: when, ISO 8601.
@@ -36,6 +37,7 @@ class Evaluation:
     model: str
     model_name: str
     manifest: str
+    network: str
     decoder: str
     command: str
     date: str
@@ -73,6 +75,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "format": FORMAT,
         "model": {"path": evaluation.model, "name": evaluation.model_name},
         "manifest": evaluation.manifest,
+        "network": evaluation.network,
         "decoder": evaluation.decoder,
         "command": evaluation.command,
         "date": evaluation.date,

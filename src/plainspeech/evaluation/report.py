@@ -18,8 +18,8 @@ def headline(evaluation: Evaluation) -> str:
     recognition = evaluation.recognition
     minutes, factor = recognition.audio_seconds / 60, recognition.real_time_factor
     lines = [
-        f"{evaluation.model_name or evaluation.model}, {evaluation.decoder} decoding, "
-        f"on {evaluation.manifest}",
+        f"{evaluation.model_name or evaluation.model}, {evaluation.network}, "
+        f"{evaluation.decoder} decoding, on {evaluation.manifest}",
         f"{len(recognition.pairs)} utterances, {minutes:.1f} minutes of audio, "
         f"real-time factor {factor:.4f}",
     ]

@@ -19,10 +19,12 @@ class Preset:
     Attributes:
         model: its class.
         features: how its waveforms become features.
+        streams_as: the preset that takes the same weights and hears audio as it comes.
     """
 
     model: type[AcousticModel]
     features: FeatureSettings
+    streams_as: str | None = None
 
     @property
     def frame_seconds(self) -> float:
@@ -36,7 +38,7 @@ class Preset:
 
 PRESETS = {
     # MP3 of few kbit/s ends near 6 kHz. Normalised, the empty bins above would be loud noise.
-    "small": Preset(Small, FeatureSettings(high_hz=5_800.0)),
+    "small": Preset(Small, FeatureSettings(high_hz=5_800.0), streams_as="streaming"),
     "streaming": Preset(Streaming, FeatureSettings(high_hz=5_800.0, normalise="running")),
     # 1344 frames are 16.8 s, as in the published system; its 128 filters need a longer window
     # than its 25 ms to have a frequency in each.

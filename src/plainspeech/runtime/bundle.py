@@ -2,10 +2,14 @@
 
 A bundle is a folder, or one zip of it:
 
-- ``model.onnx``: the network; `plainspeech.runtime.network` says what it takes and gives.
+- ``model.onnx``: the network in float32, as `plainspeech.runtime.network` describes it.
+- ``model.int8.onnx``: the same with weights of eight bits. One of the two may be missing.
+- ``streaming/``: either or both of these again, as a network that takes windows of audio that goes
+  on; optional.
 - ``scorer/``: a language model for the beam search, see `plainspeech.lm.package`; optional.
-- ``bundle.json``: format version, alphabet, feature settings, frame rate, settings of the beam
-  search, model card, size and SHA-256 of every file, and a SHA-256 of all that.
+- ``bundle.json``: format version, alphabet, feature settings (of the streaming network too), frame
+  rate, settings of the beam search, model card, size and SHA-256 of every file, and a SHA-256 of
+  all that.
 
 Loading checks every hash and runs nothing: JSON, and weights as ONNX holds them.
 """
@@ -13,7 +17,7 @@ Loading checks every hash and runs nothing: JSON, and weights as ONNX holds them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +25,10 @@ from plainspeech.alphabet import Alphabet
 from plainspeech.artifact.contents import listing, read_listed
 from plainspeech.artifact.record import LARGEST_RECORD, Record
 from plainspeech.artifact.storage import Kind, reading, write_folder
-from plainspeech.decoding.confidence import Calibration
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import PlainspeechError, nearest
 from plainspeech.features import FeatureSettings
+from plainspeech.runtime import bundle_record
 
 if TYPE_CHECKING:
     from plainspeech.lm.scorer import Scorer
@@ -33,8 +37,26 @@ FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
 
 BUNDLE = Kind("model bundle", "bundle.json")
-MODEL = "model.onnx"
+NETWORK_FILES = {"int8": "model.int8.onnx", "float32": "model.onnx"}
+"""The file of a network of each precision; of two, the first here is the one that is used."""
 SCORER_FOLDER = "scorer/"
+STREAMING_FOLDER = "streaming/"
+
+Networks = Mapping[str, bytes]
+"""ONNX files by their precision, a key of `NETWORK_FILES`."""
+
+
+@dataclass(frozen=True)
+class StreamingPart:
+    """The same model for audio that goes on.
+
+    Attributes:
+        features: what its inputs are.
+        networks: that take windows.
+    """
+
+    features: FeatureSettings
+    networks: Networks = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -47,9 +69,10 @@ class Bundle:
         features: what the model's inputs are.
         frame_seconds: from one output frame to the next.
         card: JSON: name, description, data, hours, licence, results and whatever else is known.
-        model: the bytes of ``model.onnx``.
+        networks: at least one.
         decoding: settings of the beam search, tuned for this model with its scorer.
         scorer_files: the files of its scorer by their names; none where it comes without.
+        streaming_part: None where it comes without, or where ``networks`` take windows already.
     """
 
     origin: Path
@@ -57,9 +80,44 @@ class Bundle:
     features: FeatureSettings
     frame_seconds: float
     card: Mapping[str, Any]
-    model: bytes = field(repr=False)
+    networks: Networks = field(repr=False)
     decoding: BeamSettings = field(default_factory=BeamSettings)
     scorer_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    streaming_part: StreamingPart | None = None
+
+    @property
+    def precision(self) -> str:
+        """Of the network in use: int8 where there is one, which takes less than half the time."""
+        return next(precision for precision in NETWORK_FILES if precision in self.networks)
+
+    @property
+    def network(self) -> bytes:
+        """The ONNX file that is used."""
+        return self.networks[self.precision]
+
+    @property
+    def streaming(self) -> Bundle | None:
+        """The same model for audio that goes on, with this one's scorer and settings."""
+        part = self.streaming_part
+        if part is None:
+            return None
+        return replace(self, features=part.features, networks=part.networks, streaming_part=None)
+
+    def in_precision(self, precision: str) -> Bundle:
+        """Return the bundle with one network for whole utterances, that of ``precision``.
+
+        Raises:
+            PlainspeechError: it has none.
+        """
+        if precision not in NETWORK_FILES:
+            raise PlainspeechError(
+                f"precision: {precision!r} is none; {nearest(precision, NETWORK_FILES)}"
+            )
+        if precision not in self.networks:
+            raise PlainspeechError(
+                f"{self.origin}: has no network in {precision}, only in {', '.join(self.networks)}"
+            )
+        return replace(self, networks={precision: self.networks[precision]})
 
     @property
     def subsampling(self) -> int:
@@ -84,21 +142,21 @@ class Bundle:
                 )
             record.check_digest()
             files = read_listed(read, record)
-        if MODEL not in files:
-            raise PlainspeechError(f"{record.where} does not list {MODEL}")
+        networks = _networks(files)
+        if not networks:
+            raise PlainspeechError(
+                f"{record.where} does not list {' or '.join(NETWORK_FILES.values())}"
+            )
         return cls(
             origin=path,
-            alphabet=_alphabet(record),
-            features=_feature_settings(record.part("features")),
-            frame_seconds=_frame_seconds(record),
+            alphabet=bundle_record.alphabet(record),
+            features=bundle_record.feature_settings(record.part("features")),
+            frame_seconds=bundle_record.frame_seconds(record),
             card=record.take("card", dict),
-            model=files[MODEL],
-            decoding=_decoding(record),
-            scorer_files={
-                name.removeprefix(SCORER_FOLDER): content
-                for name, content in files.items()
-                if name.startswith(SCORER_FOLDER)
-            },
+            networks=networks,
+            decoding=bundle_record.decoding(record),
+            scorer_files=_within(SCORER_FOLDER, files),
+            streaming_part=_streaming_part(record, files),
         )
 
     def scorer(self) -> Scorer | None:
@@ -120,11 +178,15 @@ class Bundle:
             PlainspeechError: ``folder`` is something else than a bundle, or cannot be written.
         """
         scorer = {SCORER_FOLDER + name: content for name, content in self.scorer_files.items()}
-        files = {MODEL: self.model, **scorer}
+        files = {**_named(self.networks), **scorer}
+        part = self.streaming_part
+        if part is not None:
+            files |= _named(part.networks, STREAMING_FOLDER)
         values = {
             "format": FORMAT,
             "alphabet": "".join(self.alphabet.symbols),
             "features": asdict(self.features),
+            **({"streaming": {"features": asdict(part.features)}} if part else {}),
             "frame_seconds": self.frame_seconds,
             "decoding": asdict(self.decoding),
             "card": dict(self.card),
@@ -148,44 +210,29 @@ def bundled_model_path() -> Path:
     return path
 
 
-def _alphabet(record: Record) -> Alphabet:
-    symbols = record.take("alphabet", str)
-    with record.named():
-        return Alphabet(tuple(symbols))
+def _named(networks: Networks, folder: str = "") -> dict[str, bytes]:
+    """Return ``networks`` by the names of their files."""
+    return {folder + NETWORK_FILES[precision]: onnx for precision, onnx in networks.items()}
 
 
-def _frame_seconds(record: Record) -> float:
-    seconds = record.number("frame_seconds")
-    if not seconds > 0:
-        raise PlainspeechError(f"{record.where}: 'frame_seconds' must be greater than zero")
-    return seconds
+def _networks(files: Mapping[str, bytes]) -> Networks:
+    """Return the networks among ``files``."""
+    return {precision: files[name] for precision, name in NETWORK_FILES.items() if name in files}
 
 
-def _decoding(record: Record) -> BeamSettings:
-    if "decoding" not in record.values:  # as in bundles of before there was a beam search
-        return BeamSettings()
-    part = record.part("decoding")
-    with part.named():
-        return BeamSettings(**_taken(part, BeamSettings()), calibration=_calibration(part))
-
-
-def _calibration(record: Record) -> Calibration | None:
-    if record.values.get("calibration") is None:
-        return None
-    part = record.part("calibration")
-    return Calibration(**{field.name: part.number(field.name) for field in fields(Calibration)})
-
-
-def _feature_settings(record: Record) -> FeatureSettings:
-    with record.named():
-        return FeatureSettings(**_taken(record, FeatureSettings()))
-
-
-def _taken(record: Record, defaults: FeatureSettings | BeamSettings) -> dict[str, Any]:
-    """Return the values of ``record`` for the fields of ``defaults``, of the types there."""
-    values = {setting.name: getattr(defaults, setting.name) for setting in fields(defaults)}
-    kinds = {name: type(value) for name, value in values.items() if value is not None}
+def _within(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files in ``folder`` by their names in there."""
     return {
-        name: record.number(name) if kind is float else record.take(name, kind)
-        for name, kind in kinds.items()
+        name.removeprefix(folder): content
+        for name, content in files.items()
+        if name.startswith(folder)
     }
+
+
+def _streaming_part(record: Record, files: Mapping[str, bytes]) -> StreamingPart | None:
+    networks = _networks(_within(STREAMING_FOLDER, files))
+    if not networks:
+        return None
+    return StreamingPart(
+        bundle_record.feature_settings(record.part("streaming").part("features")), networks
+    )

@@ -27,9 +27,9 @@ def joined(
     middle = (start + end) / 2
     kept, following = _seam(left, right, middle)
     left, right = left[:kept], right[following:]
+    while left and right and left[-1].start >= right[0].start:
+        left = left[:-1]
     if left and right and left[-1].end > right[0].start:
-        if left[-1].start >= right[0].start:
-            return tuple(left[:-1]), tuple(right)
         left = [*left[:-1], replace(left[-1], end=right[0].start)]
     return tuple(left), tuple(right)
 

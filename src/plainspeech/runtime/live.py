@@ -103,8 +103,7 @@ class LiveModel:
 
 
 def streaming_model(recognizer: Recognizer) -> StreamingModel | None:
-    """Return what hears audio while it goes on; None where the model needs whole utterances.
-
-    It computes in one thread: a window is a few milliseconds' work, and speakers may be several.
-    """
-    return StreamingModel(recognizer.bundle, threads=1) if recognizer.streams else None
+    """Return what hears audio while it goes on; None where the model needs whole utterances."""
+    if recognizer.bundle.streaming is None and not recognizer.streams:
+        return None
+    return StreamingModel(recognizer.bundle)

@@ -3,7 +3,8 @@
 Every network takes ``features``, float32 ``(batch, frames, bins)`` padded with anything, and
 ``lengths``, int64 ``(batch,)``; it gives ``log_probabilities``, float32
 ``(batch, output frames, symbols)`` with natural logarithms and the blank last, and
-``output_lengths``, int64 ``(batch,)``. Padding has no influence on what it gives.
+``output_lengths``, int64 ``(batch,)``. Padding has no influence on what it gives; nor have the
+utterances of a batch on each other in float32. In int8 they have, so there a batch is one.
 
 A *windowed* network, for audio that goes on, has a fixed number of frames: those of a chunk and of
 the look-ahead after it. It gives output for the chunk. Its further inputs are a state, zeros at the
@@ -118,17 +119,15 @@ class WindowedNetwork:
         return [np.concatenate(part) for part in parts]
 
 
-def open_network(bundle: Bundle, threads: int | None) -> WholeNetwork | WindowedNetwork:
+def open_network(bundle: Bundle) -> WholeNetwork | WindowedNetwork:
     """Return the network of ``bundle``, ready to run.
 
-    Args:
-        bundle: the model.
-        threads: to compute with; None takes one a core.
+    A run takes one thread, and several threads may run it at a time.
 
     Raises:
         PlainspeechError: it is no such ONNX network.
     """
-    session = _session(bundle, threads)
+    session = _session(bundle)
     _check_contract(bundle, session)
     if len(session.get_inputs()) == len(_INPUTS):
         return WholeNetwork(session)
@@ -143,16 +142,18 @@ def _pad(features: Sequence[Array], frames: int) -> tuple[Array, Lengths]:
     return padded, np.array([len(rows) for rows in features], np.int64)
 
 
-def _session(bundle: Bundle, threads: int | None) -> InferenceSession:
+def _session(bundle: Bundle) -> InferenceSession:
     # Here, so that the command line starts and `plainspeech.training` imports without it.
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    # An utterance a thread: on two cores that takes 0.85 of the time that a run on both would in
+    # float32, 0.7 in int8 (docs/decisions/0012).
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4  # what is fatal comes as an exception too
     try:
         return onnxruntime.InferenceSession(
-            bundle.model, options, providers=["CPUExecutionProvider"]
+            bundle.network, options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # of classes that onnxruntime does not export
         reason = str(error).splitlines()[0]

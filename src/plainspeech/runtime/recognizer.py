@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech import audio
+from plainspeech.errors import PlainspeechError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float32]
 
-_BATCH_FRAMES = 20_000  # padding included: 200 s of speech, which bounds the memory of a batch
+_BATCH_FRAMES = {"float32": 3_000, "int8": 0}
+"""Frames of a batch, padding included, by precision; see `plainspeech.runtime.network` for int8."""
 
 
 class Recognizer:
@@ -36,7 +39,7 @@ class Recognizer:
 
     Args:
         bundle: the model.
-        threads: to compute with; None takes one a core.
+        threads: to compute with, an utterance each; None takes one a core.
         decoder: makes text of what the model gives; None takes the beam search where the bundle
             has a scorer, greedy decoding elsewhere.
 
@@ -55,7 +58,7 @@ class Recognizer:
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
         self._threads = threads or os.cpu_count() or 1
         self._log_mel = LogMel(bundle.features)
-        self._network = open_network(bundle, threads)
+        self._network = open_network(bundle)
 
     @property
     def streams(self) -> bool:
@@ -147,11 +150,16 @@ class Recognizer:
             for a waveform that is too short for one frame of features.
         """
         results = [np.empty((0, self.bundle.alphabet.size), np.float32) for _ in waveforms]
-        settings = self.bundle.features
-        for batch in _batches([settings.frames(len(waveform)) for waveform in waveforms]):
-            features = [self._log_mel(waveforms[index]) for index in batch]
-            for index, result in zip(batch, self._network.run(features), strict=True):
-                results[index] = result
+        frames = [self.bundle.features.frames(len(waveform)) for waveform in waveforms]
+        batches = list(_batches(frames, _BATCH_FRAMES[self.bundle.precision]))
+
+        def compute(batch: list[int]) -> list[Array]:
+            return self._network.run([self._log_mel(waveforms[index]) for index in batch])
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            for batch, rows in zip(batches, pool.map(compute, batches), strict=True):
+                for index, row in zip(batch, rows, strict=True):
+                    results[index] = row
         return results
 
 
@@ -160,19 +168,30 @@ def load_model(
     threads: int | None = None,
     decoder: str | None = None,
     language_model: str | Path | None = None,
+    precision: str | None = None,
+    streaming: bool = False,
 ) -> Recognizer:
     """Load a model.
 
     Args:
         path: a model bundle, folder or zip; None takes the English model of the package.
-        threads: to compute with; None takes one a core.
+        threads: to compute with, an utterance each; None takes one a core.
         decoder: ``"greedy"`` or ``"beam"``; None takes the beam search where there is a scorer.
         language_model: a scorer in place of the bundle's, or ``"none"``.
+        precision: ``"int8"`` or ``"float32"``; None takes int8 where the bundle has it.
+        streaming: take its network for audio that goes on, to learn how good that is.
 
     Raises:
-        PlainspeechError: there is no bundle or scorer, it is damaged, or the two do not fit.
+        PlainspeechError: there is no bundle or scorer, it is damaged, or the two do not fit; or the
+            bundle has no such network.
     """
     bundle = Bundle.load(bundled_model_path() if path is None else path)
+    if streaming:
+        if bundle.streaming is None:
+            raise PlainspeechError(f"{bundle.origin}: has no network for audio that goes on")
+        bundle = bundle.streaming
+    if precision is not None:
+        bundle = bundle.in_precision(precision)
     return Recognizer(bundle, threads, choose_decoder(bundle, decoder, language_model))
 
 
@@ -182,15 +201,15 @@ def within(transcript: Transcript, duration: float) -> Transcript:
     return replace(transcript, words=words, duration=duration)
 
 
-def _batches(frames: Sequence[int]) -> Iterator[list[int]]:
+def _batches(frames: Sequence[int], most: int) -> Iterator[list[int]]:
     """Yield the indices of ``frames`` in batches of like lengths; those of length 0 are left out.
 
-    A batch takes `_BATCH_FRAMES` frames, or one utterance where that is longer.
+    A batch takes ``most`` frames, or one utterance where that is longer.
     """
     batch: list[int] = []
     # From the longest: the first of a batch tells what all the others are padded to.
     for index in sorted(range(len(frames)), key=lambda index: -frames[index]):
-        if batch and frames[batch[0]] * (len(batch) + 1) > _BATCH_FRAMES:
+        if batch and frames[batch[0]] * (len(batch) + 1) > most:
             yield batch
             batch = []
         if frames[index]:

@@ -17,7 +17,7 @@ class StreamingModel:
     """A model that gives log-probabilities while the audio arrives; threads may share one.
 
     Example:
-        >>> model = StreamingModel(Bundle.load("streaming"))
+        >>> model = StreamingModel(Bundle.load(bundled_model_path()))
         >>> audio, search = model.stream(), decoder.stream()
         >>> for waveform in microphone:
         ...     search.feed(audio.feed(waveform))
@@ -26,18 +26,18 @@ class StreamingModel:
         >>> print(search.finish().text)
 
     Args:
-        bundle: of a model that was made for streaming.
-        threads: to compute with; None takes one a core.
+        bundle: of a model that can stream.
 
     Attributes:
-        bundle: the model.
+        bundle: its streaming part where it has one.
 
     Raises:
         PlainspeechError: the model wants whole utterances.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
-        network = open_network(bundle, threads)
+    def __init__(self, bundle: Bundle) -> None:
+        bundle = bundle.streaming or bundle
+        network = open_network(bundle)
         if not isinstance(network, WindowedNetwork):
             raise PlainspeechError(f"{bundle.origin}: its model wants whole utterances")
         self.bundle = bundle

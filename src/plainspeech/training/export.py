@@ -8,22 +8,25 @@ from typing import Any
 
 from plainspeech.alphabet import ENGLISH
 from plainspeech.errors import PlainspeechError
-from plainspeech.model.presets import preset
-from plainspeech.runtime.bundle import Bundle
+from plainspeech.model.presets import Preset, preset
+from plainspeech.runtime.bundle import Bundle, StreamingPart
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.onnx_networks import OPSET, largest_difference, to_onnx
+from plainspeech.training.quantise import quantise
 
 TOLERANCE = 1e-3
 """The most by which a log-probability in ONNX may differ from torch's, both in float32."""
 
 
-def export_bundle(checkpoint_path: Path, bundle: Path, preset_name: str | None = None) -> None:
+def export_bundle(checkpoint_path: Path, bundle: Path) -> None:
     """Write the averaged weights of a checkpoint as a model bundle.
+
+    It has the network in float32 and in int8, and where the preset can stream, a streaming one of
+    the same weights; in int8 alone, for float32 would be the same weights once more.
 
     Args:
         checkpoint_path: of the checkpoint.
         bundle: the folder to write.
-        preset_name: a preset other than the one that was trained, with weights of the same shapes.
 
     Raises:
         PlainspeechError: the checkpoint cannot be read or is of another model, or onnxruntime
@@ -35,23 +38,34 @@ def export_bundle(checkpoint_path: Path, bundle: Path, preset_name: str | None =
             f"{checkpoint_path}: not exported: it is from the midst of an epoch, and nobody has "
             f"measured its weights; take best.safetensors"
         )
-    trained = checkpoint.run["recipe"]["preset"]
-    chosen = preset(preset_name or trained)
+    trained = preset(checkpoint.run["recipe"]["preset"])
+    network, difference = _network(checkpoint, checkpoint_path, trained)
+    streaming = None
+    if trained.streams_as is not None:
+        live = preset(trained.streams_as)
+        windows, _ = _network(checkpoint, checkpoint_path, live)
+        streaming = StreamingPart(live.features, {"int8": quantise(windows)})
+    Bundle(
+        origin=bundle,
+        alphabet=ENGLISH,
+        features=trained.features,
+        frame_seconds=trained.frame_seconds,
+        card=_card(checkpoint, difference),
+        networks={"float32": network, "int8": quantise(network)},
+        streaming_part=streaming,
+    ).write(bundle)
+
+
+def _network(checkpoint: Checkpoint, path: Path, chosen: Preset) -> tuple[bytes, float]:
+    """Return ONNX of a checkpoint's weights, and its largest difference to torch."""
     model = chosen.build(ENGLISH.size)
-    checkpoint.give_average(model, checkpoint_path)
+    checkpoint.give_average(model, path)
     model.eval()
-    onnx_model = to_onnx(model, chosen.features.bins)
-    difference = largest_difference(model, onnx_model, chosen.features.bins)
+    network = to_onnx(model, chosen.features.bins)
+    difference = largest_difference(model, network, chosen.features.bins)
     if difference > TOLERANCE:
-        raise PlainspeechError(
-            f"{checkpoint_path}: not exported: ONNX and torch differ by {difference:.2g}"
-        )
-    card = _card(checkpoint, difference)
-    if preset_name not in (None, trained):
-        # What training measured is of the other preset.
-        card = {**card, "preset": preset_name, "trained_as": trained}
-        del card["dev"]
-    Bundle(bundle, ENGLISH, chosen.features, chosen.frame_seconds, card, onnx_model).write(bundle)
+        raise PlainspeechError(f"{path}: not exported: ONNX and torch differ by {difference:.2g}")
+    return network, difference
 
 
 def _card(checkpoint: Checkpoint, difference: float) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def cache_file(
         raise PlainspeechError(f"{manifest}: cannot be read: {error.strerror}") from error
     parts = [
         FORMAT,
-        hashlib.sha256(bundle.model).hexdigest(),
+        hashlib.sha256(bundle.network).hexdigest(),
         asdict(bundle.features),
         hashlib.sha256(content).hexdigest(),
         [_fingerprint(utterance.audio) for utterance in utterances],
