@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.errors import PlainspeechError
+from plainspeech.runtime.bundle import Bundle, StreamingPart
 from plainspeech.runtime.events import Event, Final, Partial, message
 from plainspeech.runtime.live import LiveModel, LiveTranscriber
 from plainspeech.runtime.recognizer import Recognizer, load_model
@@ -169,6 +171,18 @@ def test_text_comes_while_it_is_spoken(
 def test_the_model_decides_how_it_is_done(models: dict[str, LiveModel]) -> None:
     assert models["streaming, beam"].streaming is not None
     assert models["utterances"].streaming is None
+
+
+def test_a_bundle_of_both_networks_streams(
+    tone_bundle: Path, streaming_tone_bundle: Path, spoken: Speak
+) -> None:
+    whole, windows = Bundle.load(tone_bundle), Bundle.load(streaming_tone_bundle)
+    part = StreamingPart(windows.features, windows.networks)
+    model = LiveModel(Recognizer(replace(whole, streaming_part=part), threads=1), loud)
+    assert model.streaming is not None
+    events = fed(model.begin(), spoken("good deed"))
+    assert [final.text for final in finals(events)] == ["good deed"]
+    assert len(events) > 3  # a partial a letter and more, of one `feed`
 
 
 def test_utterances_give_one_partial_a_feed(models: dict[str, LiveModel], spoken: Speak) -> None:

@@ -67,9 +67,9 @@ def listen(
     words = read_hot_words(hot_word or [], hot_words)
     source = Microphone(device) if file is None else Playback(file)
     live, rate = _begin(model, decoder, language_model, words)
-    stderr().print(f"listening to {source.name}; Ctrl+C ends it", markup=False)
     latency = Latency()
-    with _shown(form) as show, _until_interrupted() as interrupted:
+    with _until_interrupted() as interrupted, _shown(form) as show:
+        stderr().print(f"listening to {source.name}; Ctrl+C ends it", markup=False)
         _transcribe(source, live, rate, show, latency, interrupted)
     if (summary := latency.summary()) is not None:
         stderr().print(summary)

@@ -52,15 +52,17 @@ class LiveModel:
 
     Args:
         recognizer: the model.
-        detector: makes a detector of voice activity for one speaker.
+        detector: makes a detector of voice activity for one speaker; None takes Silero's.
 
     Attributes:
         streaming: what hears the audio; None where the model needs whole utterances.
     """
 
-    def __init__(self, recognizer: Recognizer, detector: Callable[[], Detector] = silero) -> None:
+    def __init__(
+        self, recognizer: Recognizer, detector: Callable[[], Detector] | None = None
+    ) -> None:
         self._recognizer = recognizer
-        self._detector = detector
+        self._detector = detector or silero
         self.streaming = streaming_model(recognizer)
 
     @property
