@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from plainspeech.cues import Cue, cues_of
 from plainspeech.errors import PlainspeechError
-from plainspeech.transcript import Segment, Transcript, Word
+from plainspeech.transcript import Reading, Segment, Transcript, Word
 from plainspeech.writers import FORMATS, render
 
 HOURS = 3600.0
@@ -34,7 +34,8 @@ def transcripts(draw: st.DrawFn) -> Transcript:
             time = start + draw(st.floats(0.01, 1))
             confidence = draw(st.floats(0, 1))
             words.append(Word(draw(st.text("abé'<&>-", min_size=1)), start, time, confidence))
-        segments.append(Segment(tuple(words)))
+        scores = draw(st.lists(st.floats(-1e4, 1e4), max_size=3))
+        segments.append(Segment(tuple(words), tuple(Reading("a", score) for score in scores)))
     return Transcript.of_segments(segments, time)
 
 
@@ -95,6 +96,7 @@ def test_json_holds_the_transcript_to_the_millisecond(transcript: Transcript) ->
     again = transcript_of(json.loads(rendered))
     assert [w.text for w in again.words] == [w.text for w in transcript.words]
     assert again.breaks == transcript.breaks
+    assert [len(readings) for readings in again.n_best] == [len(r) for r in transcript.n_best]
     assert again.text == transcript.text
     for word, original in zip(again.words, transcript.words, strict=True):
         assert word.start == pytest.approx(original.start, abs=0.00051)
@@ -105,7 +107,11 @@ def test_json_holds_the_transcript_to_the_millisecond(transcript: Transcript) ->
 
 def transcript_of(values: dict[str, Any]) -> Transcript:
     segments = [
-        Segment(tuple(Word(**word) for word in segment["words"])) for segment in values["segments"]
+        Segment(
+            tuple(Word(**word) for word in segment["words"]),
+            tuple(Reading(**reading) for reading in segment.get("n_best", [])),
+        )
+        for segment in values["segments"]
     ]
     return Transcript.of_segments(segments, values["duration"])
 

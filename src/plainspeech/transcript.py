@@ -28,14 +28,30 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """One of the texts that a stretch of audio may have.
+
+    Attributes:
+        text: single spaces, none at the ends.
+        score: nats, by which the search ranks it; only differences within a stretch mean something.
+    """
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """What was said between two pauses.
 
     Attributes:
         words: one or more, in order.
+        n_best: the readings that were asked for, the best first, which ``words`` are of; none
+            where a segment was joined of pieces that overlap.
     """
 
     words: tuple[Word, ...]
+    n_best: tuple[Reading, ...] = ()
 
     @property
     def text(self) -> str:
@@ -63,25 +79,35 @@ class Transcript:
         duration: seconds of audio.
         breaks: how many words come before each pause that parts two segments, rising; none in a
             short utterance.
+        n_best: those of each segment; empty where none were asked for.
     """
 
     text: str
     words: tuple[Word, ...]
     duration: float
     breaks: tuple[int, ...] = ()
+    n_best: tuple[tuple[Reading, ...], ...] = ()
 
     @classmethod
     def of_segments(cls, segments: Iterable[Segment], duration: float) -> Transcript:
         """Return the transcript of ``duration`` seconds in which ``segments`` were said."""
         words: list[Word] = []
         breaks: list[int] = []
+        n_best: list[tuple[Reading, ...]] = []
         for segment in segments:
             breaks += [len(words)] if words else []
             words += segment.words
-        return cls(" ".join(word.text for word in words), tuple(words), duration, tuple(breaks))
+            n_best.append(segment.n_best)
+        text = " ".join(word.text for word in words)
+        readings = tuple(n_best) if any(n_best) else ()
+        return cls(text, tuple(words), duration, tuple(breaks), readings)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """The words, parted at the pauses; none where nothing was said."""
         ends = (0, *self.breaks, len(self.words)) if self.words else ()
-        return tuple(Segment(self.words[start:end]) for start, end in pairwise(ends))
+        n_best = self.n_best or ((),) * (len(ends) - 1)
+        return tuple(
+            Segment(self.words[start:end], readings)
+            for (start, end), readings in zip(pairwise(ends), n_best, strict=False)
+        )

@@ -67,7 +67,7 @@ def _tsv(transcript: Transcript) -> str:
 
 
 def _json(transcript: Transcript) -> str:
-    """Everything: segments, words, times in seconds, confidences."""
+    """Everything: segments, words, times in seconds, confidences, readings if there are any."""
     values = {
         "text": transcript.text,
         "duration": round(transcript.duration, 3),
@@ -90,12 +90,17 @@ def milliseconds(seconds: float) -> int:
 
 
 def _segment_values(segment: Segment) -> dict[str, Any]:
-    return {
+    values = {
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
         "text": segment.text,
         "words": [word_values(word) for word in segment.words],
     }
+    if segment.n_best:
+        values["n_best"] = [
+            {"text": reading.text, "score": round(reading.score, 3)} for reading in segment.n_best
+        ]
+    return values
 
 
 def word_values(word: Word) -> dict[str, Any]:

@@ -233,6 +233,9 @@ def test_text_comes_as_it_is_heard_and_ends_where_it_breaks_off(
         (["--hot-word", "deed:8", "--decoder", "greedy"], "greedy decoding cannot heed them"),
         (["--hot-word", "Deed:8", "--decoder", "beam"], "'D', which the alphabet does not"),
         (["--hot-words", "none.txt"], "none.txt: cannot be read"),
+        (["--n-best", "3"], "written to JSON only; add --format json"),
+        (["--n-best", "3", "-f", "json"], "n-best: greedy decoding has one text"),
+        (["--precision", "int8"], "tones: has no network in int8, only in float32"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is(

@@ -104,3 +104,30 @@ def test_a_damaged_scorer_is_named(bundle: Path, tmp_path: Path) -> None:
     replace(Bundle.load(bundle), scorer_files=files).write(tmp_path / "b")
     with pytest.raises(PlainspeechError, match=r"scorer: ngrams\.npz is damaged"):
         load_model(tmp_path / "b")
+
+
+def test_n_best_readings_come_with_every_segment(bundle: Path, spoken: Speak) -> None:
+    model = load_model(bundle, n_best=3)
+    assert model.decoder.description == "beam 17, 2-gram, 3-best"
+    transcript = model.transcribe(spoken("a good deed"))
+    (segment,) = transcript.segments
+    assert segment.n_best[0].text == transcript.text == "a good deed"
+    assert len({reading.text for reading in segment.n_best}) == 3
+    scores = [reading.score for reading in segment.n_best]
+    assert scores == sorted(scores, reverse=True)
+    # Not asked for, they are not there.
+    assert load_model(bundle).transcribe(spoken("a good deed")).n_best == ()
+
+
+def test_n_best_readings_need_the_beam_search(bundle: Path) -> None:
+    with pytest.raises(PlainspeechError, match="n-best: greedy decoding has one text"):
+        load_model(bundle, decoder="greedy", n_best=2)
+    with pytest.raises(PlainspeechError, match="n-best is 0; it must be 1 or above"):
+        load_model(bundle, n_best=0)
+
+
+@pytest.mark.parametrize("n_best", [None, 2])
+def test_bad_hot_words_are_refused_without_any_audio(bundle: Path, n_best: int | None) -> None:
+    model = load_model(bundle, n_best=n_best)
+    with pytest.raises(PlainspeechError, match="7"):
+        model.transcribe_waveforms([], {"route 7": 3.0})

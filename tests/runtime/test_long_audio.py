@@ -18,7 +18,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import SHORT, Heard, listen, whole
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.voice import Detector
-from plainspeech.transcript import Transcript, Word
+from plainspeech.transcript import Reading, Transcript, Word
 
 Array = npt.NDArray[np.float32]
 Speak = Callable[..., Array]
@@ -74,6 +74,21 @@ def test_nothing_is_lost_or_said_twice_where_nobody_pauses(
         assert word.start == pytest.approx(start, abs=0.05)
     for word, following in pairwise(transcript.words):
         assert word.end <= following.start
+
+
+def test_readings_belong_to_segments_that_were_heard_as_they_are() -> None:
+    def hear_two(waveforms: Sequence[Array]) -> list[Transcript]:
+        readings = ((Reading("one two", -1.0), Reading("won two", -2.0)),)
+        words = (Word("one", 0.1, 0.4, 1.0), Word("two", 19.0, 19.4, 1.0))
+        return [Transcript("one two", words, 20.0, (), readings) for _ in waveforms]
+
+    noise = np.ones(RATE, np.float32)
+    parted = [*[noise] * 18, silence(4.0), *[noise] * 18]
+    found = whole(listen(parted, RATE, hear_two, loud))
+    assert [len(segment.n_best) for segment in found.segments] == [2, 2]
+    found = whole(listen([noise] * 40, RATE, hear_two, loud))
+    assert len(found.segments) > 1
+    assert [segment.n_best for segment in found.segments[:2]] == [(), ()]
 
 
 def test_up_to_30_seconds_are_one_piece(recognizer: Recognizer, spoken: Speak) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,6 +63,14 @@ def transcribe(
             show_default=False,
         ),
     ] = None,
+    n_best: Annotated[
+        int | None,
+        typer.Option(
+            help="Write so many readings of each segment to JSON, with their scores.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     hot_word: HotWordOption = None,
     hot_words: HotWordsOption = None,
 ) -> None:
@@ -72,13 +80,22 @@ def transcribe(
     """
     words = read_hot_words(hot_word or [], hot_words)
     target = _destination(files, formats, output)
+    if n_best is not None and "json" not in (formats or "").split(","):
+        raise PlainspeechError("n-best: readings are written to JSON only; add --format json")
     found = list(find_recordings(files, one_target_each=output is not None))
     waiting = [each for each in found if isinstance(each, PlainspeechError) or not target.has(each)]
     if len(waiting) < len(found):
         kept = len(found) - len(waiting)
         stderr().print(f"{output}: has {kept} of {len(found)} already", markup=False)
     if waiting:
-        recognizer = _load(model, decoder, language_model, precision, words)
+        recognizer = _load(
+            model,
+            words,
+            decoder=decoder,
+            language_model=language_model,
+            precision=precision,
+            n_best=n_best,
+        )
         # Text that goes to the terminal shows itself how far it is.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
         run = _Run(recognizer, words, target, with_bar)
@@ -105,21 +122,11 @@ def _destination(files: Sequence[str], formats: str | None, output: Path | None)
     return Document(chosen[0])
 
 
-def _load(
-    model: Path | None,
-    decoder: str | None,
-    language_model: str | None,
-    precision: str | None,
-    words: dict[str, float],
-) -> Recognizer:
-    import numpy as np
-
+def _load(model: Path | None, words: dict[str, float], **options: Any) -> Recognizer:
     from plainspeech.runtime.recognizer import load_model
 
-    recognizer = load_model(model, None, decoder, language_model, precision)
-    if words:  # refused now, rather than once for each recording
-        second = np.zeros(recognizer.bundle.features.sample_rate, np.float32)
-        recognizer.transcribe_waveforms([second], words)
+    recognizer = load_model(model, **options)
+    recognizer.transcribe_waveforms([], words)  # bad ones are refused once, not at each recording
     return recognizer
 
 

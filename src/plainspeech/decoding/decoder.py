@@ -189,6 +189,7 @@ class BeamSearchDecoder:
         """
         if threads < 1:
             raise PlainspeechError(f"threads is {threads}; it must be 1 or above")
+        self.stream(hot_words)  # refuses what are none, also where there is no utterance
         rows = [self._checked(utterance) for utterance in utterances]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(lambda one: self._fed(one, hot_words).finish(), rows))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -84,6 +84,8 @@ def _read_arrays(content: bytes) -> dict[str, Ints]:
     # (python/cpython issue 106905).
     with ThreadPoolExecutor(_THREADS) as pool:
         files = zip(members, pool.map(inflate, members), strict=True)
+        # The first call of compiled code takes a tenth of a second, whatever it computes.
+        _summed(np.zeros(0, np.int32), np.zeros(0, np.int32))
         return {name.removesuffix(".npy"): _values(_array(file)) for name, file in files}
 
 
@@ -93,17 +95,17 @@ def _array(file: bytes) -> Bytes:
 
 
 def _level(
-    arrays: Mapping[str, Ints], number: int, order: int, vocabulary: int, levels: Sequence[Level]
+    arrays: dict[str, Ints], number: int, order: int, vocabulary: int, levels: Sequence[Level]
 ) -> Level:
-    """Return the level of n-grams of ``number`` words."""
-    probabilities = arrays[f"{number}.probabilities"] * np.float32(-QUANTUM)
+    """Take the level of n-grams of ``number`` words out of ``arrays``, which are large."""
+    probabilities = _logarithms(arrays.pop(f"{number}.probabilities"))
     backoffs = np.zeros(len(probabilities), np.float32)
     if number < order:
-        steps = arrays[f"{number}.backoffs"]
-        backoffs = ((steps >> 1) ^ -(steps & 1)) * np.float32(-QUANTUM)
+        steps = arrays.pop(f"{number}.backoffs")
+        backoffs = _logarithms((steps >> 1) ^ -(steps & 1))
     contexts, words = np.zeros(vocabulary, np.int32), np.arange(vocabulary, dtype=np.int32)
     if number > 1:
-        gaps, children = arrays[f"{number}.words"], arrays[f"{number}.children"]
+        gaps, children = arrays.pop(f"{number}.words"), arrays.pop(f"{number}.children")
         if len(children) != len(levels[-1].words):
             raise ValueError(f"another number of contexts than n-grams for {number} words")
         if (children < 0).any() or children.sum(dtype=np.int64) != len(gaps):
@@ -119,6 +121,13 @@ def _level(
 
 def _quantised(logarithms: Floats) -> Numbers:
     return np.rint(logarithms.astype(np.float64) / QUANTUM).astype(np.int64)
+
+
+def _logarithms(steps: Ints) -> Floats:
+    """Return what `_quantised` made these of, rounded, with the other sign."""
+    logarithms = steps.astype(np.float32)
+    logarithms *= -QUANTUM
+    return logarithms
 
 
 def _gaps(level: Level) -> Numbers:

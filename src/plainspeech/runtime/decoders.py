@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,11 +13,12 @@ import numpy.typing as npt
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.errors import PlainspeechError, nearest
 from plainspeech.runtime.bundle import Bundle
-from plainspeech.transcript import Transcript
+from plainspeech.transcript import Reading, Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.decoder import BeamSearchDecoder, HotWords
     from plainspeech.decoding.results import Partial
+    from plainspeech.decoding.stream import BeamStream
 
 DECODERS = ("greedy", "beam")
 
@@ -56,8 +58,53 @@ class Decoder(Protocol):
         """Begin an utterance that arrives piece by piece."""
 
 
+class NBest:
+    """The beam search, with lists of the best readings.
+
+    Beams are kept as texts: where those with the same outlook are merged, as is usual with a
+    language model, the texts that are left differ in their last words only.
+
+    Args:
+        decoder: that searches.
+        count: the most readings of an utterance, the best one included.
+    """
+
+    def __init__(self, decoder: BeamSearchDecoder, count: int) -> None:
+        self._decoder = decoder.with_settings(merge="prefix")
+        self._count = count
+
+    @property
+    def description(self) -> str:
+        """Of the search."""
+        return f"{self._decoder.description}, {self._count}-best"
+
+    def decode_batch(
+        self,
+        utterances: Sequence[npt.ArrayLike],
+        threads: int = 1,
+        hot_words: HotWords | None = None,
+    ) -> list[Transcript]:
+        """Return the best text of each of ``utterances``, with its ``n_best``."""
+        self._decoder.stream(hot_words)  # refuses what are none, also where there is no utterance
+
+        def decode(utterance: npt.ArrayLike) -> Transcript:
+            found = self._decoder.decode_n_best(utterance, self._count, hot_words)
+            readings = tuple(Reading(one.transcript.text, one.score) for one in found)
+            return replace(found[0].transcript, n_best=(readings,))
+
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(decode, utterances))
+
+    def stream(self, hot_words: HotWords | None = None) -> BeamStream:
+        """Begin an utterance that arrives piece by piece; its transcript has no ``n_best``."""
+        return self._decoder.stream(hot_words)
+
+
 def choose_decoder(
-    bundle: Bundle, name: str | None = None, language_model: str | Path | None = None
+    bundle: Bundle,
+    name: str | None = None,
+    language_model: str | Path | None = None,
+    n_best: int | None = None,
 ) -> Decoder:
     """Return the decoder for a model.
 
@@ -65,6 +112,7 @@ def choose_decoder(
         bundle: the model.
         name: ``"greedy"`` or ``"beam"``; None takes the beam search where there is a scorer.
         language_model: a scorer in place of the bundle's, or ``"none"``; for the beam search only.
+        n_best: how many readings of each utterance to give; for the beam search only.
 
     Raises:
         PlainspeechError: there is no such decoder or scorer, or it does not fit the model.
@@ -74,8 +122,13 @@ def choose_decoder(
     if name == "greedy" and language_model is not None:
         raise PlainspeechError("language model: greedy decoding has no use for one; take beam")
     if name == "greedy" or (name is None and language_model is None and not bundle.scorer_files):
+        if n_best is not None:
+            raise PlainspeechError("n-best: greedy decoding has one text; take the beam search")
         return GreedyDecoder(bundle.alphabet, bundle.frame_seconds)
-    return _beam_search(bundle, language_model)
+    if n_best is not None and n_best < 1:
+        raise PlainspeechError(f"n-best is {n_best}; it must be 1 or above")
+    search = _beam_search(bundle, language_model)
+    return search if n_best is None else NBest(search, n_best)
 
 
 def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearchDecoder:

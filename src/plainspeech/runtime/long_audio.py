@@ -21,7 +21,7 @@ Hear = Callable[[Sequence[Array]], list[Transcript]]
 SHORT = 30.0
 """Seconds; audio up to here is one piece, whatever pauses it has."""
 
-_AT_ONCE = 200.0  # seconds of speech that are transcribed together, in batches of like length
+_AT_ONCE = 60.0  # seconds of speech that are transcribed together, several pieces side by side
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class _Listener:
         self._rate = rate
         self._hear = hear
         self._cutter = PieceCutter(rate, detector)
-        self._words: tuple[Word, ...] = ()  # of the last piece, whose end the next may overlap
+        self._last: Segment | None = None  # of the last piece, whose end the next may overlap
 
     def listen(self, blocks: Iterable[Array]) -> Iterator[Heard]:
         pieces: list[Piece] = []
@@ -106,13 +106,22 @@ class _Listener:
                 replace(word, start=word.start + start, end=word.end + start)
                 for word in transcript.words
             )
+            n_best = transcript.n_best[0] if transcript.n_best else ()
             if piece.overlap:
                 end = start + piece.overlap / self._rate
-                self._words, words = joined(self._words, words, start, end)
+                words = self._join(words, start, end)
+                n_best = ()
             yield from self._rest()
-            self._words = words
+            self._last = Segment(words, n_best) if words else None
+
+    def _join(self, words: tuple[Word, ...], start: float, end: float) -> tuple[Word, ...]:
+        """Cut the last segment and ``words`` where they meet; return what is left of these."""
+        before = self._last.words if self._last else ()
+        kept, following = joined(before, words, start, end)
+        self._last = Segment(kept) if kept else None
+        return following
 
     def _rest(self) -> Iterator[Segment]:
-        if self._words:
-            yield Segment(self._words)
-        self._words = ()
+        if self._last:
+            yield self._last
+        self._last = None

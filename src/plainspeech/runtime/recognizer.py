@@ -19,7 +19,7 @@ from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
 from plainspeech.runtime.long_audio import Heard, listen, whole
-from plainspeech.runtime.network import WindowedNetwork, open_network
+from plainspeech.runtime.network import Network, WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Recognizer:
         threads: to compute with, an utterance each; None takes one a core.
         decoder: makes text of what the model gives; None takes the beam search where the bundle
             has a scorer, greedy decoding elsewhere.
+        network: of the bundle, where it is open already.
 
     Attributes:
         bundle: the model.
@@ -52,13 +53,17 @@ class Recognizer:
     """
 
     def __init__(
-        self, bundle: Bundle, threads: int | None = None, decoder: Decoder | None = None
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        decoder: Decoder | None = None,
+        network: Network | None = None,
     ) -> None:
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
         self._threads = threads or os.cpu_count() or 1
         self._log_mel = LogMel(bundle.features)
-        self._network = open_network(bundle)
+        self._network = network or open_network(bundle)
 
     @property
     def streams(self) -> bool:
@@ -170,6 +175,7 @@ def load_model(
     language_model: str | Path | None = None,
     precision: str | None = None,
     streaming: bool = False,
+    n_best: int | None = None,
 ) -> Recognizer:
     """Load a model.
 
@@ -180,6 +186,8 @@ def load_model(
         language_model: a scorer in place of the bundle's, or ``"none"``.
         precision: ``"int8"`` or ``"float32"``; None takes int8 where the bundle has it.
         streaming: take its network for audio that goes on, to learn how good that is.
+        n_best: how many readings of each segment to give, see `Segment.n_best`; it takes the beam
+            search, whose text may differ a little then (`NBest`).
 
     Raises:
         PlainspeechError: there is no bundle or scorer, it is damaged, or the two do not fit; or the
@@ -192,7 +200,11 @@ def load_model(
         bundle = bundle.streaming
     if precision is not None:
         bundle = bundle.in_precision(precision)
-    return Recognizer(bundle, threads, choose_decoder(bundle, decoder, language_model))
+    with ThreadPoolExecutor(1) as pool:
+        # A scorer takes half a second to load, which leaves another core idle.
+        opening = pool.submit(open_network, bundle)
+        chosen = choose_decoder(bundle, decoder, language_model, n_best)
+        return Recognizer(bundle, threads, chosen, opening.result())
 
 
 def within(transcript: Transcript, duration: float) -> Transcript:
