@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
+import plainspeech
 from plainspeech.cli.latency import Latency
 from plainspeech.cli.listen import listen
 from plainspeech.cli.live_text import end_of, on_terminal
@@ -30,6 +34,7 @@ from plainspeech.transcript import Word
 Array = npt.NDArray[np.float32]
 Speak = Callable[..., Array]
 
+SOURCE = Path(plainspeech.__file__).parents[1]
 SILENCE = np.zeros(16_000, np.float32)
 
 
@@ -398,3 +403,27 @@ def test_a_word_is_shown_when_it_stands_at_its_place() -> None:
         "an utterance was final 1.50 s (95 %: 1.50 s) after its last word"
     )
     assert Latency().summary() is None
+
+
+def test_a_terminal_and_ctrl_c_as_users_have_them(streaming_tone_bundle: Path) -> None:
+    """With real speech, of which the tones make what they can, and in real time."""
+    clip = Path(__file__).resolve().parents[2] / "samples" / "1272-135031-0004.flac"
+    seen, terminal = pty.openpty()
+    code = "from plainspeech.cli import main; main()"
+    arguments = ["listen", str(clip), "--model", str(streaming_tone_bundle)]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm", "COLUMNS": "200"},
+    ) as child:
+        shown = b""
+        while b"\x1b[2m" not in shown:  # something that may change yet
+            shown += os.read(seen, 100_000)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 0
+    shown += os.read(seen, 100_000)
+    os.close(terminal)
+    os.close(seen)
+    assert b"\x1b[2m0:00:00\x1b[0m " in shown
+    assert b"latency: a word was shown " in shown
