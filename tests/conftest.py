@@ -31,6 +31,7 @@ os.environ["NUMBA_CACHE_DIR"] = f"{tempfile.gettempdir()}/plainspeech-machine-co
 TONE_SECONDS = 0.12
 PAUSE_SECONDS = 0.06
 STRIDE = 3
+CHUNK, WINDOW = 24, 30  # features, of the tone model that streams: 240 and 300 ms
 FEATURES = FeatureSettings(normalise="none")
 
 
@@ -50,15 +51,21 @@ def _bin(symbol: int) -> int:
     return 12 + 2 * symbol
 
 
-def tone_model() -> bytes:
-    """Return ONNX that takes every third frame and picks the loudest of the symbols' filters."""
+def tone_model(windows: bool = False) -> bytes:
+    """Return ONNX that takes every third frame and picks the loudest of the symbols' filters.
+
+    Args:
+        windows: whether it is for streaming; it has a state then, which it has no use for.
+    """
     weights = np.zeros((FEATURES.bins, ENGLISH.size), np.float32)
     for symbol in range(len(ENGLISH.symbols)):
         weights[_bin(symbol), symbol] = 1.0  # the blank stays at zero: pauses lie below
+    frames, outputs = (WINDOW, CHUNK // STRIDE) if windows else ("t", "u")
+    most = CHUNK if windows else np.iinfo(np.int64).max
     constants: dict[str, npt.NDArray[Any]] = {
         "weights": weights,
         "first": np.array([0], np.int64),
-        "last": np.array([np.iinfo(np.int64).max], np.int64),
+        "last": np.array([most], np.int64),
         "frame_axis": np.array([1], np.int64),
         "stride": np.array([STRIDE], np.int64),
         "rounding": np.array([STRIDE - 1], np.int64),
@@ -67,36 +74,38 @@ def tone_model() -> bytes:
         helper.make_node("Slice", ["features", "first", "last", "frame_axis", "stride"], ["x"]),
         helper.make_node("MatMul", ["x", "weights"], ["scores"]),
         helper.make_node("LogSoftmax", ["scores"], ["log_probabilities"], axis=2),
-        helper.make_node("Add", ["lengths", "rounding"], ["more"]),
+        helper.make_node("Min", ["lengths", "last"], ["own"]),
+        helper.make_node("Add", ["own", "rounding"], ["more"]),
         helper.make_node("Div", ["more", "stride"], ["output_lengths"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "tones",
-        [
-            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["b", "t", 80]),
-            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["b"]),
-        ],
-        [
-            helper.make_tensor_value_info("log_probabilities", TensorProto.FLOAT, ["b", "u", 29]),
-            helper.make_tensor_value_info("output_lengths", TensorProto.INT64, ["b"]),
-        ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
+    inputs = [
+        helper.make_tensor_value_info("features", TensorProto.FLOAT, ["b", frames, 80]),
+        helper.make_tensor_value_info("lengths", TensorProto.INT64, ["b"]),
+    ]
+    results = [
+        helper.make_tensor_value_info("log_probabilities", TensorProto.FLOAT, ["b", outputs, 29]),
+        helper.make_tensor_value_info("output_lengths", TensorProto.INT64, ["b"]),
+    ]
+    if windows:
+        nodes.append(helper.make_node("Identity", ["state"], ["state_after"]))
+        inputs.append(helper.make_tensor_value_info("state", TensorProto.FLOAT, ["b", 1]))
+        results.append(helper.make_tensor_value_info("state_after", TensorProto.FLOAT, ["b", 1]))
+    values = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "tones", inputs, results, values)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
 
 @pytest.fixture(scope="session")
-def make_tone_bundle() -> Callable[[Path], Path]:
+def make_tone_bundle() -> Callable[..., Path]:
     """Write a bundle that reads what `spoken` says, to the given folder."""
-    model = tone_model()
 
-    def make(folder: Path) -> Path:
+    def make(folder: Path, windows: bool = False) -> Path:
         card = {"name": "tones", "licence": "CC0", "hours": 0}
         seconds = STRIDE * FEATURES.hop_ms / 1000
-        Bundle(folder, ENGLISH, FEATURES, seconds, card, {"float32": model}).write(folder)
+        networks = {"float32": tone_model(windows)}
+        Bundle(folder, ENGLISH, FEATURES, seconds, card, networks).write(folder)
         return folder
 
     return make
@@ -104,10 +113,18 @@ def make_tone_bundle() -> Callable[[Path], Path]:
 
 @pytest.fixture(scope="session")
 def tone_bundle(
-    make_tone_bundle: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+    make_tone_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A bundle that reads what `spoken` says; for tests that leave it as it is."""
     return make_tone_bundle(tmp_path_factory.mktemp("bundles") / "tones")
+
+
+@pytest.fixture(scope="session")
+def streaming_tone_bundle(
+    make_tone_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same, of a model that streams."""
+    return make_tone_bundle(tmp_path_factory.mktemp("bundles") / "streaming", windows=True)
 
 
 @pytest.fixture(scope="session")

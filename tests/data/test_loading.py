@@ -18,6 +18,7 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.network import WholeNetwork
 from plainspeech.runtime.recognizer import load_model
 
 Speak = Callable[..., npt.NDArray[np.float32]]
@@ -80,14 +81,16 @@ def test_without_augmentation_features_are_those_of_use_to_the_bit(
     Bundle(tmp_path, ENGLISH, SETTINGS, 0.03, {}, networks).write(tmp_path / "bundle")
     recognizer = load_model(tmp_path / "bundle", threads=1)
     heard: list[dict[str, npt.NDArray[Any]]] = []
-    session = recognizer._network._session
+    network = recognizer._network
+    assert isinstance(network, WholeNetwork)
+    session = network._session
 
     class Spy:
         def run(self, outputs: list[str], inputs: dict[str, npt.NDArray[Any]]) -> Any:
             heard.append(inputs)
             return session.run(outputs, inputs)
 
-    recognizer._network._session = Spy()
+    network._session = Spy()
     for utterance in utterances:
         recognizer.transcribe(utterance.audio)
     batches = list(loader(utterances).batches([[i] for i in range(len(utterances))]))

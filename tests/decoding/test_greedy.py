@@ -106,3 +106,41 @@ def test_a_batch_is_each_of_it_and_hot_words_are_refused() -> None:
     assert decoder.decode_batch(utterances) == [decoder.decode(rows) for rows in utterances]
     with pytest.raises(PlainspeechError, match="hot words: greedy decoding cannot"):
         decoder.decode_batch(utterances, 1, {"ab": 1.0})
+
+
+@given(ids_of_frames, st.lists(st.integers(0, 15), max_size=6))
+def test_a_stream_gives_what_the_whole_gives(ids: list[int], lengths: list[int]) -> None:
+    decoder = GreedyDecoder(SMALL, 0.03)
+    stream, rows, text, stable = decoder.stream(), frames(ids), "", ""
+    for piece in np.split(rows, np.minimum(np.cumsum(lengths), len(rows))):
+        stream.feed(piece)
+        partial = stream.partial()
+        assert partial.text.startswith(text)
+        assert partial.text.startswith(partial.stable)
+        assert partial.stable.startswith(stable)
+        text, stable = partial.text, partial.stable
+    assert stream.finish() == decoder.decode(rows)
+    assert text == naive(ids)
+    assert f"{text} ".startswith(f"{stable} " if stable else "")
+
+
+def test_a_word_is_certain_when_a_space_follows() -> None:
+    stream = GreedyDecoder(SMALL, 0.03).stream()
+    stream.feed(frames([1, 2, BLANK, 0, 2]))
+    assert (stream.partial().text, stream.partial().stable) == ("ab b", "ab")
+
+
+def test_a_finished_stream_takes_nothing_more() -> None:
+    stream = GreedyDecoder(SMALL, 0.03).stream()
+    assert stream.finish().text == ""
+    with pytest.raises(PlainspeechError, match="finished"):
+        stream.feed(frames([1]))
+    with pytest.raises(PlainspeechError, match="finished"):
+        stream.finish()
+
+
+def test_a_stream_takes_no_other_alphabet_and_no_hot_words() -> None:
+    with pytest.raises(PlainspeechError, match="shape"):
+        GreedyDecoder(SMALL, 0.03).stream().feed(frames([1], size=5))
+    with pytest.raises(PlainspeechError, match="hot words"):
+        GreedyDecoder(SMALL, 0.03).stream({"a": 1.0})

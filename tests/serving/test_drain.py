@@ -14,8 +14,12 @@ import httpx
 import numpy as np
 import pytest
 from servers import PATH, Speak, eventually, process, wav
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from plainspeech import audio
+
+CLIP = Path(__file__).resolve().parents[2] / "samples" / "1272-135031-0004.flac"
 HEADERS = {"Content-Type": "multipart/form-data; boundary=x"}
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
@@ -78,6 +82,26 @@ def test_a_live_session_is_told(tone_bundle: Path) -> None:
             child.send_signal(signal.SIGTERM)
             error = json.loads(client.recv(timeout=5))
             assert error["error"]["code"] == "draining"
+        assert client.close_code == 1012
+        assert child.wait(10) == 0
+
+
+@pytest.mark.parametrize("kind", ["tone_bundle", "streaming_tone_bundle"])
+def test_a_live_session_is_told_what_was_said_before(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    speech = audio.read(CLIP)[:40_000]  # real: the server's detector hears no speech in tones
+    with process(request.getfixturevalue(kind)) as (child, url):
+        with connect(url.replace("http", "ws") + "/v1/stream") as client:
+            client.send(np.round(speech * 32767).astype("<i2").tobytes())
+            messages = [json.loads(client.recv(timeout=5)) for _ in range(2)]
+            assert [message["type"] for message in messages] == ["ready", "partial"]
+            child.send_signal(signal.SIGTERM)
+            with suppress(ConnectionClosed):
+                messages += map(json.loads, client)
+        assert messages[-2]["type"] == "final"
+        assert messages[-2]["end"] == 2.5
+        assert messages[-1]["error"]["code"] == "draining"
         assert client.close_code == 1012
         assert child.wait(10) == 0
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -11,12 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from servers import Array, Running, Speak, eventually, running
+from servers import Array, Running, Speak, eventually, running, wav
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from plainspeech.runtime.events import Event
+from plainspeech.runtime.recognizer import load_model
+from plainspeech.runtime.streamed import StreamingTranscriber
+
 END = json.dumps({"type": "end"})
+AUDIO_SECONDS = "plainspeech_audio_seconds_total "
 SILENCE = np.zeros(16_000, np.float32)
 
 
@@ -24,6 +31,18 @@ SILENCE = np.zeros(16_000, np.float32)
 def server(tone_bundle: Path) -> Iterator[Running]:
     with running(tone_bundle) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def streaming(streaming_tone_bundle: Path) -> Iterator[Running]:
+    with running(streaming_tone_bundle) as server:
+        yield server
+
+
+@pytest.fixture(params=["whole", "streaming"])
+def either(request: pytest.FixtureRequest, server: Running, streaming: Running) -> Running:
+    """A server of a model of each kind."""
+    return server if request.param == "whole" else streaming
 
 
 @pytest.fixture
@@ -62,20 +81,20 @@ def finals(messages: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("portion", [500_000, 3_201, 333])
-def test_utterances_come_whatever_the_portions(server: Running, talk: bytes, portion: int) -> None:
-    messages = say(server, talk, portion)
+def test_utterances_come_whatever_the_portions(either: Running, talk: bytes, portion: int) -> None:
+    messages = say(either, talk, portion)
     assert messages[0] == {"type": "ready"}
     assert finals(messages) == ["good deed", "indeed"]
     assert messages[-1] == {"type": "done", "duration": round(len(talk) / 32_000, 3)}
-    assert server.is_at_rest()
+    assert either.is_at_rest()
 
 
-def test_single_bytes_are_audio_too(server: Running, spoken: Speak) -> None:
-    assert finals(say(server, pcm(spoken("be")), 1)) == ["be"]
+def test_single_bytes_are_audio_too(either: Running, spoken: Speak) -> None:
+    assert finals(say(either, pcm(spoken("be")), 1)) == ["be"]
 
 
-def test_times_are_those_of_the_session(server: Running, talk: bytes) -> None:
-    first, second = [m for m in say(server, talk, 3_200) if m["type"] == "final"]
+def test_times_are_those_of_the_session(either: Running, talk: bytes) -> None:
+    first, second = [m for m in say(either, talk, 3_200) if m["type"] == "final"]
     assert 0.5 < first["start"] < 1.0 < first["words"][0]["start"] < 1.1
     word = second["words"][0]
     begins = 1.0 + 9 * 0.18 + 1.0
@@ -85,9 +104,9 @@ def test_times_are_those_of_the_session(server: Running, talk: bytes) -> None:
     assert 0 < word["confidence"] <= 1
 
 
-def test_partials_grow_and_tell_what_is_stable(server: Running, spoken: Speak) -> None:
+def test_partials_grow_and_tell_what_is_stable(either: Running, spoken: Speak) -> None:
     content = pcm(np.concatenate([SILENCE, spoken("a good deed indeed is a good deed")]))
-    with connect(url(server)) as client:
+    with connect(url(either)) as client:
         messages = [json.loads(client.recv())]
         for start in range(0, len(content), 3_200):
             client.send(content[start : start + 3_200])
@@ -99,37 +118,92 @@ def test_partials_grow_and_tell_what_is_stable(server: Running, spoken: Speak) -
     assert len(partials) >= 3
     for before, after in pairwise(partials):
         assert after["text"].startswith(after["stable"])
-        assert before["text"].startswith(after["stable"])
+        assert after["stable"].startswith(before["stable"])
+        if either.engine.live.streaming is None:  # what two partials agree on
+            assert before["text"].startswith(after["stable"])
         assert len(before["text"]) <= len(after["text"])
     assert partials[-1]["stable"] != ""
     assert partials[-1]["start"] == next(m["start"] for m in messages if m["type"] == "final")
 
 
 @pytest.mark.parametrize("rate", [8_000, 48_000])
-def test_other_sample_rates(server: Running, spoken: Speak, rate: int) -> None:
+def test_other_sample_rates(either: Running, spoken: Speak, rate: int) -> None:
     text = "be" if rate == 8_000 else "good deed"
     content = pcm(spoken(text, rate))
-    assert finals(say(server, content, 1_001, f"?sample_rate={rate}")) == [text]
+    assert finals(say(either, content, 1_001, f"?sample_rate={rate}")) == [text]
 
 
-def test_silence_gives_nothing(server: Running) -> None:
-    messages = say(server, bytes(96_000), 3_200)
+def test_silence_gives_nothing(either: Running) -> None:
+    messages = say(either, bytes(96_000), 3_200)
     assert messages == [{"type": "ready"}, {"type": "done", "duration": 3.0}]
 
 
-def test_an_end_without_audio(server: Running) -> None:
-    assert say(server, b"", 1) == [{"type": "ready"}, {"type": "done", "duration": 0.0}]
+def test_an_end_without_audio(either: Running) -> None:
+    assert say(either, b"", 1) == [{"type": "ready"}, {"type": "done", "duration": 0.0}]
 
 
-def test_a_client_that_leaves_in_the_middle_leaves_nothing(server: Running, talk: bytes) -> None:
-    with connect(url(server)) as client:
+def test_a_client_that_leaves_in_the_middle_leaves_nothing(either: Running, talk: bytes) -> None:
+    with connect(url(either)) as client:
         client.send(talk[:60_000])
-    host, port = server.netloc.split(":")
-    with connect(url(server), sock=socket.create_connection((host, int(port)))) as client:
+    host, port = either.netloc.split(":")
+    with connect(url(either), sock=socket.create_connection((host, int(port)))) as client:
         client.send(talk[:60_000])
         client.socket.shutdown(socket.SHUT_RDWR)  # without a word
-    assert server.is_at_rest()
-    assert finals(say(server, talk, 32_000)) == ["good deed", "indeed"]
+    assert either.is_at_rest()
+    assert finals(say(either, talk, 32_000)) == ["good deed", "indeed"]
+
+
+def test_a_model_that_streams_hears_everything_once(streaming: Running, spoken: Speak) -> None:
+    before = audio_seconds(streaming)
+    audio = np.concatenate([SILENCE, spoken("a good deed indeed is a good deed"), SILENCE])
+    messages = say(streaming, pcm(audio), 3_200)
+    assert len(messages) > 15  # a partial a letter and more
+    heard = audio_seconds(streaming) - before
+    assert heard == pytest.approx(len(audio) / 16_000 - 2 + 10 * 0.032 + 5 * 0.032, abs=0.1)
+
+
+def audio_seconds(server: Running) -> float:
+    lines = server.client.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(AUDIO_SECONDS)).split()[1])
+
+
+def test_a_model_that_streams_does_not_keep_others_waiting(
+    streaming: Running, talk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, began = threading.Event(), threading.Event()
+    feed = StreamingTranscriber.feed
+
+    def slow(self: StreamingTranscriber, waveform: Array) -> list[Event]:
+        began.set()
+        assert gate.wait(20)
+        return feed(self, waveform)
+
+    monkeypatch.setattr(StreamingTranscriber, "feed", slow)
+    with connect(url(streaming)) as client:
+        client.send(talk)
+        client.send(END)
+        assert began.wait(5)
+        assert streaming.client.get("/health").status_code == 200
+        assert streaming.transcribe(wav(SILENCE)).json() == {"text": ""}
+        gate.set()
+        assert finals(rest(client)) == ["good deed", "indeed"]
+
+
+def test_sessions_that_stream_at_the_same_time_do_not_meet(
+    streaming: Running, spoken: Speak
+) -> None:
+    texts = ["good deed", "indeed", "be", "a cab fed"] * 2
+    with ThreadPoolExecutor(len(texts)) as pool:
+        audios = [np.concatenate([spoken(text), SILENCE]) for text in texts]
+        found = pool.map(lambda audio: finals(say(streaming, pcm(audio), 1_601)), audios)
+        assert list(found) == [[text] for text in texts]
+    assert streaming.is_at_rest()
+
+
+def test_hot_words_of_a_session_that_streams(streaming_tone_bundle: Path, spoken: Speak) -> None:
+    with running(load_model(streaming_tone_bundle, 1, "beam")) as server:
+        for query, text in (("", "first one"), ("?hot_words=first+fun:90", "first fun")):
+            assert finals(say(server, pcm(spoken("first one")), 3_200, query)) == [text]
 
 
 @pytest.mark.parametrize(

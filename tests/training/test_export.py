@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import tiny
 import torch
-from tiny import ignore, trainer_of, write_corpus, write_recipe
+from tiny import BINS, SHAPES, ignore, trainer_of, write_corpus, write_recipe
 from torch.nn.utils.rnn import pad_sequence
 
 from plainspeech import audio
@@ -20,9 +20,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings, LogMel
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import PRESETS, Preset
-from plainspeech.model.reference import Reference
 from plainspeech.model.streaming import Streaming
-from plainspeech.model.windows import Windows
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.network import WholeNetwork, WindowedNetwork
 from plainspeech.runtime.recognizer import load_model
@@ -31,15 +29,6 @@ from plainspeech.training import export
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.export import export_bundle
 from plainspeech.training.onnx_networks import largest_difference, to_onnx
-
-BINS = 20
-MODELS: dict[str, Callable[[], AcousticModel]] = {
-    "small": lambda: tiny.Tiny(BINS, ENGLISH.size),
-    "streaming": lambda: Streaming(
-        BINS, ENGLISH.size, channels=2, width=16, blocks=2, hidden=8, windows=Windows(7, 4)
-    ),
-    "reference": lambda: Reference(BINS, ENGLISH.size, channels=3, blocks=1, layers=2, hidden=8),
-}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -67,10 +56,10 @@ def averaged(checkpoint: Checkpoint) -> AcousticModel:
     return model.eval()
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(SHAPES))
 def test_onnx_is_torch_for_batches_of_any_lengths(name: str) -> None:
     torch.manual_seed(5)
-    model = MODELS[name]().eval()
+    model = SHAPES[name]().eval()
     exported = to_onnx(model, BINS)
     assert largest_difference(model, exported, BINS) < 1e-5
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
@@ -88,17 +77,17 @@ def test_onnx_is_torch_for_batches_of_any_lengths(name: str) -> None:
             np.testing.assert_allclose(found, expected[:length], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(SHAPES))
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_stays_in_its_mode(name: str, training: bool) -> None:
-    model = MODELS[name]().train(training)
+    model = SHAPES[name]().train(training)
     to_onnx(model, BINS)
     assert {part.training for part in model.modules()} == {training}
 
 
 def test_the_difference_sees_another_model() -> None:
-    exported = to_onnx(MODELS["small"]().eval(), BINS)
-    assert largest_difference(MODELS["small"]().eval(), exported, BINS) > 0.01
+    exported = to_onnx(SHAPES["small"]().eval(), BINS)
+    assert largest_difference(SHAPES["small"]().eval(), exported, BINS) > 0.01
 
 
 def test_the_bundle_transcribes_as_the_model_does(run: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ As a program, ``python tiny.py RECIPE FOLDER``, it trains and writes the number 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,15 @@ import numpy as np
 import soundfile
 import torch
 
+from plainspeech.alphabet import ENGLISH
 from plainspeech.data.manifest import Utterance, write_manifest
 from plainspeech.features import FeatureSettings
+from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import PRESETS, Preset
+from plainspeech.model.reference import Reference
 from plainspeech.model.small import Small
+from plainspeech.model.streaming import Streaming
+from plainspeech.model.windows import Windows
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import read_recipe
@@ -51,7 +57,16 @@ class Tiny(Small):
         super().__init__(bins, symbols, channels=4, width=16, blocks=1, hidden=16)
 
 
-PRESET = Preset(Tiny, FeatureSettings(bins=20))
+BINS = 20
+PRESET = Preset(Tiny, FeatureSettings(bins=BINS))
+SHAPES: dict[str, Callable[[], AcousticModel]] = {
+    "small": lambda: Tiny(BINS, ENGLISH.size),
+    "streaming": lambda: Streaming(
+        BINS, ENGLISH.size, channels=2, width=16, blocks=2, hidden=8, windows=Windows(7, 4)
+    ),
+    "reference": lambda: Reference(BINS, ENGLISH.size, channels=3, blocks=1, layers=2, hidden=8),
+}
+"""A small one of every kind of model."""
 
 
 def speak(text: str) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from plainspeech.cli import data, evaluate, lm, model, serve, train, transcribe, tune
+from plainspeech.cli import data, evaluate, listen, lm, model, serve, train, transcribe, tune
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(transcribe.transcribe)
+app.command()(listen.listen)
 app.command()(serve.serve)
 app.command()(evaluate.evaluate)
 app.command()(tune.tune)

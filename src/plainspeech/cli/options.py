@@ -36,3 +36,14 @@ LanguageModelOption = Annotated[
         show_default=False,
     ),
 ]
+HotWordOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A word or phrase to expect and its weight: 'plain speech:8'. Can be repeated.",
+        show_default=False,
+    ),
+]
+HotWordsOption = Annotated[
+    Path | None,
+    typer.Option(help="A file of hot words, one a line.", show_default=False),
+]

@@ -15,6 +15,8 @@ from plainspeech.cli.hot_words import read_hot_words
 from plainspeech.cli.listening import silent_libraries, tracked
 from plainspeech.cli.options import (
     DecoderOption,
+    HotWordOption,
+    HotWordsOption,
     LanguageModelOption,
     ModelOption,
     PrecisionOption,
@@ -69,17 +71,8 @@ def transcribe(
             show_default=False,
         ),
     ] = None,
-    hot_word: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A word or phrase to expect and its weight: 'plain speech:8'. Can be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    hot_words: Annotated[
-        Path | None,
-        typer.Option(help="A file of hot words, one a line.", show_default=False),
-    ] = None,
+    hot_word: HotWordOption = None,
+    hot_words: HotWordsOption = None,
 ) -> None:
     """Print what is said in recordings, one line each; after its name where there are several.
 

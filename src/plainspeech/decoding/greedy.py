@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.results import Partial
 from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript, Word
 
@@ -82,9 +83,72 @@ class GreedyDecoder:
             PlainspeechError: as `decode`, or there are hot words, which need a search.
         """
         del threads
-        if hot_words:
-            raise PlainspeechError("hot words: greedy decoding cannot heed them; take beam")
+        _refuse(hot_words)
         return [self.decode(np.asarray(utterance)) for utterance in utterances]
+
+    def stream(self, hot_words: Mapping[str, float] | None = None) -> GreedyStream:
+        """Begin an utterance that arrives piece by piece.
+
+        Raises:
+            PlainspeechError: there are hot words.
+        """
+        _refuse(hot_words)
+        return GreedyStream(self)
+
+
+@dataclass
+class GreedyStream:
+    """One utterance that is given piece by piece; made by `GreedyDecoder.stream`.
+
+    What it finds does not depend on where the utterance was cut.
+    """
+
+    _decoder: GreedyDecoder
+    _rows: Array = field(init=False, repr=False)
+    _finished: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._rows = np.empty((0, self._decoder.alphabet.size), np.float32)
+
+    def feed(self, log_probabilities: npt.ArrayLike) -> None:
+        """Take the next frames, ``(frames, symbols)``, any number of them.
+
+        Raises:
+            PlainspeechError: the alphabet has another number of symbols, or the utterance is
+                finished.
+        """
+        self._require_unfinished()
+        rows = _checked(np.asarray(log_probabilities, np.float32), self._decoder.alphabet)
+        self._rows = np.concatenate([self._rows, rows])
+
+    def partial(self) -> Partial:
+        """Return the text so far; frames do not change what is before them, so that it only grows.
+
+        Its last word may be incomplete; those before are certain.
+        """
+        written = "".join(run.character for run in _runs(self._rows, self._decoder.alphabet))
+        whole, _, last = written.rpartition(" ")
+        stable = " ".join(whole.split())
+        return Partial(f"{stable} {last}".strip(), stable)
+
+    def finish(self) -> Transcript:
+        """End the utterance and return what `GreedyDecoder.decode` gives.
+
+        Raises:
+            PlainspeechError: it is finished.
+        """
+        self._require_unfinished()
+        self._finished = True
+        return self._decoder.decode(self._rows)
+
+    def _require_unfinished(self) -> None:
+        if self._finished:
+            raise PlainspeechError("the stream is finished; begin another for more audio")
+
+
+def _refuse(hot_words: Mapping[str, float] | None) -> None:
+    if hot_words:
+        raise PlainspeechError("hot words: greedy decoding cannot heed them; take beam")
 
 
 def greedy_text(log_probabilities: Array, alphabet: Alphabet) -> str:
@@ -93,13 +157,17 @@ def greedy_text(log_probabilities: Array, alphabet: Alphabet) -> str:
     return " ".join("".join(run.character for run in word) for word in _words(runs))
 
 
-def _runs(log_probabilities: Array, alphabet: Alphabet) -> list[_Run]:
+def _checked(log_probabilities: Array, alphabet: Alphabet) -> Array:
     if log_probabilities.ndim != 2 or log_probabilities.shape[1] != alphabet.size:
         raise PlainspeechError(
             f"log-probabilities have the shape {log_probabilities.shape}; "
             f"the alphabet needs (frames, {alphabet.size})"
         )
-    ids = log_probabilities.argmax(axis=1)
+    return log_probabilities
+
+
+def _runs(log_probabilities: Array, alphabet: Alphabet) -> list[_Run]:
+    ids = _checked(log_probabilities, alphabet).argmax(axis=1)
     starts = np.flatnonzero(np.diff(ids, prepend=-1))
     ends = np.append(starts, len(ids))[1:]
     return [

@@ -17,11 +17,26 @@ from plainspeech.transcript import Reading, Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.decoder import BeamSearchDecoder, HotWords
+    from plainspeech.decoding.results import Partial
+    from plainspeech.decoding.stream import BeamStream
 
 DECODERS = ("greedy", "beam")
 
 NO_LANGUAGE_MODEL = "none"
 """In place of the path of a scorer: the beam search does without."""
+
+
+class DecoderStream(Protocol):
+    """One utterance on its way through a decoder; where it is cut makes no difference."""
+
+    def feed(self, log_probabilities: npt.ArrayLike) -> None:
+        """Take the next frames, ``(frames, symbols)``, any number of them."""
+
+    def partial(self) -> Partial:
+        """Return the text so far, and what of it is certain."""
+
+    def finish(self) -> Transcript:
+        """End the utterance and return its text."""
 
 
 class Decoder(Protocol):
@@ -38,6 +53,9 @@ class Decoder(Protocol):
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
         """Return the text of each of ``utterances``, ``(frames, symbols)`` with a frame or more."""
+
+    def stream(self, hot_words: HotWords | None = None) -> DecoderStream:
+        """Begin an utterance that arrives piece by piece."""
 
 
 class NBest:
@@ -76,6 +94,10 @@ class NBest:
 
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(decode, utterances))
+
+    def stream(self, hot_words: HotWords | None = None) -> BeamStream:
+        """Begin an utterance that arrives piece by piece; its transcript has no ``n_best``."""
+        return self._decoder.stream(hot_words)
 
 
 def choose_decoder(

@@ -19,7 +19,7 @@ from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
 from plainspeech.runtime.long_audio import Heard, listen, whole
-from plainspeech.runtime.network import Network, open_network
+from plainspeech.runtime.network import Network, WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Recognizer:
         self._threads = threads or os.cpu_count() or 1
         self._log_mel = LogMel(bundle.features)
         self._network = network or open_network(bundle)
+
+    @property
+    def streams(self) -> bool:
+        """Whether its network was made for streaming, and takes audio that goes on."""
+        return isinstance(self._network, WindowedNetwork)
 
     def transcribe(
         self,
@@ -135,7 +140,7 @@ class Recognizer:
             transcripts[index] = transcript
         rate = self.bundle.features.sample_rate
         return [
-            _within(transcript, len(waveform) / rate)
+            within(transcript, len(waveform) / rate)
             for transcript, waveform in zip(transcripts, waveforms, strict=True)
         ]
 
@@ -202,8 +207,8 @@ def load_model(
         return Recognizer(bundle, threads, chosen, opening.result())
 
 
-def _within(transcript: Transcript, duration: float) -> Transcript:
-    """Return ``transcript`` for audio of so many seconds: its last frame may reach beyond them."""
+def within(transcript: Transcript, duration: float) -> Transcript:
+    """Return ``transcript`` for ``duration`` seconds of audio: its last frame may reach beyond."""
     words = tuple(replace(word, end=min(word.end, duration)) for word in transcript.words)
     return replace(transcript, words=words, duration=duration)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import anyio
 import numpy as np
 from anyio import CapacityLimiter
 
 from plainspeech.decoding.greedy import GreedyDecoder
+from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.voice import Detector
 from plainspeech.serving import hot_words
@@ -33,6 +36,8 @@ class Engine:
         admission: of the server.
         batcher: the one way to the recogniser.
         detector: makes a detector of voice activity for one stream.
+        live: the model, for live sessions.
+        hearers: the threads in which a streaming model hears live sessions, one a core.
         readers: the threads that read recordings and wait in the queue with them; of their own,
             for everything else must go on meanwhile.
     """
@@ -43,13 +48,21 @@ class Engine:
     admission: Admission
     batcher: Batcher
     detector: Callable[[], Detector]
+    live: LiveModel
+    hearers: CapacityLimiter
     readers: CapacityLimiter
 
     @classmethod
     def build(
         cls, recognizer: Recognizer, settings: ServerSettings, detector: Callable[[], Detector]
     ) -> Engine:
-        """Put one together."""
+        """Put one together.
+
+        Args:
+            recognizer: the model.
+            settings: of the server.
+            detector: makes a detector of voice activity for one stream.
+        """
         metrics = Metrics()
         together = LARGEST_BATCH if settings.batching else 1
         rate = recognizer.bundle.features.sample_rate
@@ -61,6 +74,8 @@ class Engine:
             Admission(settings, metrics),
             batcher,
             detector,
+            LiveModel(recognizer, detector),
+            CapacityLimiter(os.cpu_count() or 1),
             CapacityLimiter(settings.queue),
         )
 
@@ -102,6 +117,7 @@ class Engine:
         try:
             with self.batcher.lane() as lane:
                 await lane.transcribe(np.zeros(self.sample_rate, np.float32))
+            await anyio.to_thread.run_sync(self.live.warm_up)
             yield
         finally:
             task.cancel()

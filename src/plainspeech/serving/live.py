@@ -12,13 +12,12 @@ from urllib.parse import urlsplit
 import anyio
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from plainspeech.runtime.events import Event, message
 from plainspeech.serving.batching import HotWords, Lane
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
-from plainspeech.serving.events import Event, LiveTranscriber, message
-from plainspeech.serving.pauses import PauseCutter
 from plainspeech.serving.pcm import PcmReader
-from plainspeech.serving.utterances import UtteranceTranscriber
+from plainspeech.serving.transcribers import QueuedSession, SessionTranscriber, StreamedSession
 
 PATH = "/v1/stream"
 
@@ -73,7 +72,8 @@ class Session:
         self._socket = socket
         self._hot_words = hot_words
         self._engine = engine
-        self._pcm = PcmReader(rate, engine.sample_rate, _PORTION)
+        self._rate = engine.live.sample_rate
+        self._pcm = PcmReader(rate, self._rate, _PORTION)
         self._samples = 0
         self._patience = engine.settings.silence_seconds
 
@@ -99,17 +99,20 @@ class Session:
                     transcriber.close()
             if draining.done():
                 self._engine.admission.check_draining()
-            duration = round(self._samples / self._engine.sample_rate, 3)
+            duration = round(self._samples / self._rate, 3)
             await self._send({"type": "done", "duration": duration})
         finally:
             draining.cancel()
 
-    def _transcriber(self, lane: Lane) -> LiveTranscriber:
-        """Return what makes text of this session; a streaming model would come in here."""
-        cutter = PauseCutter(self._engine.sample_rate, self._engine.detector())
-        return UtteranceTranscriber(lane, cutter, self._engine.sample_rate, self._emit)
+    def _transcriber(self, lane: Lane) -> SessionTranscriber:
+        """Return what makes text of this session."""
+        engine = self._engine
+        if engine.live.streaming is None:
+            return QueuedSession(lane, engine.live.cutter(), self._rate, self._emit)
+        live = engine.live.begin(self._hot_words)
+        return StreamedSession(live, self._rate, engine.hearers, engine.metrics, self._emit)
 
-    async def _take(self, transcriber: LiveTranscriber, last: bool = False) -> None:
+    async def _take(self, transcriber: SessionTranscriber, last: bool = False) -> None:
         waveform = await anyio.to_thread.run_sync(self._pcm.take, last)
         self._samples += len(waveform)
         await transcriber.feed(waveform)
