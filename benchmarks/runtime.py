@@ -15,6 +15,7 @@ Beside the MODELs, each a bundle or ``bundled``, in each precision that they hav
   ``--pocketsphinx``, which needs numpy and soundfile too. It hears every utterance once, some of
   them in each round.
 
+Error rates are of the whole corpus; of their differences, the 95 % bootstrap interval is shown.
 Ratios are medians of the rounds' own. Times on one core are processor time, which is what the wall
 shows where nothing else runs; *busy* is the one over the other and tells whether that was so. Where
 this process may use two cores, speed is measured on both as well, by the wall. Peak memory is the

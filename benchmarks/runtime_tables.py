@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.evaluation.bootstrap import rate_interval
+from plainspeech.evaluation.bootstrap import Interval, difference_interval, rate_interval
 from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
 from runtime_rounds import Corpus, Results, Start
 from runtime_systems import CUBE, PRODUCTS
@@ -34,31 +34,39 @@ def surroundings(found: dict[str, Results]) -> str:
 def speed_table(found: dict[str, Results], corpus: Corpus) -> Table:
     """Return errors, speed and memory on one core."""
     peers = [name for name in (PYTORCH, POCKETSPHINX) if name in found]
-    headings = [f"{name.split(',')[0]}\n/ it" for name in peers]
-    table = _table("one core", "WER (95 % interval)", "RTF", *headings, "peak\nMiB", "busy")
-    for label, results in found.items():
-        if label != MATRICES:
-            table.add_row(
-                label,
-                _error_rate(results, corpus),
-                f"{statistics.median(results.costs()):.5f}",
-                *(f"{ratio(found[name].costs(), results.costs()):.2f}" for name in peers),
-                f"{results.peak / 2**20:.0f}",
-                f"{results.busy:.0%}",
-            )
+    counts = {label: _word_counts(one, corpus) for label, one in found.items() if one.texts}
+    beside = counts.get(POCKETSPHINX)
+    headings = ["WER (95 % interval)", "RTF", *(f"{name.split(',')[0]}\n/ it" for name in peers)]
+    differs = ["WER less\npocketsphinx's"] if beside else []
+    table = _table("one core", headings[0], *differs, *headings[1:], "peak\nMiB", "busy")
+    for label, errors in counts.items():
+        results, interval = found[label], rate_interval(errors)
+        table.add_row(
+            label,
+            f"{100 * sum(errors, Counts()).rate:.2f} % ({_percent(interval)})",
+            *([_percent(difference_interval(beside, errors))] if beside else []),
+            f"{statistics.median(results.costs()):.5f}",
+            *(f"{ratio(found[name].costs(), results.costs()):.2f}" for name in peers),
+            f"{results.peak / 2**20:.0f}",
+            f"{results.busy:.0%}",
+        )
     return table
 
 
-def _error_rate(results: Results, corpus: Corpus) -> str:
-    """Return the word error rate of what was heard, and its interval."""
-    pairs = [
-        Pair(said.id, said.speaker, ENGLISH.normalise(said.text), ENGLISH.normalise(heard))
-        for said, heard in ((corpus.utterances[at], text) for at, text in results.texts.items())
-    ]
-    counts = word_counts(pairs)
-    interval = rate_interval(counts)
-    rate = sum(counts, Counts()).rate
-    return f"{100 * rate:.2f} % ({100 * interval.low:.2f} to {100 * interval.high:.2f})"
+def _word_counts(results: Results, corpus: Corpus) -> list[Counts]:
+    """Return the word errors of each utterance."""
+    return word_counts(
+        [
+            Pair(said.id, said.speaker, ENGLISH.normalise(said.text), ENGLISH.normalise(heard))
+            for said, (_, heard) in zip(
+                corpus.utterances, sorted(results.texts.items()), strict=True
+            )
+        ]
+    )
+
+
+def _percent(interval: Interval) -> str:
+    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f}"
 
 
 def cores_table(one: dict[str, Results], two: dict[str, Results]) -> Table:
