@@ -19,7 +19,7 @@ Error rates are of the whole corpus; of their differences, the 95 % bootstrap in
 Ratios are medians of the rounds' own. Times on one core are processor time, which is what the wall
 shows where nothing else runs; *busy* is the one over the other and tells whether that was so. Where
 this process may use two cores, speed is measured on both as well, by the wall. Peak memory is the
-process's: interpreter, libraries, models, and the utterance at hand, or all of them where batched.
+process's: interpreter, libraries, models, and the utterance at hand, or all of them together.
 
 The floor is what the network's multiply-adds would take at the rate of a large float32 matrix
 product by the fastest of NumPy, PyTorch and onnxruntime, on the same core in the same rounds. Cold
