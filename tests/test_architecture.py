@@ -17,7 +17,7 @@ import plainspeech
 
 SOURCE = Path(plainspeech.__file__).parent
 BASE = {"alphabet", "artifact", "audio", "containers", "errors", "features", "files", "transcript"}
-BASE |= {"cues", "filter_banks", "soundfiles", "writers"}
+BASE |= {"cues", "soundfiles", "writers"}
 TRANSCRIBES = BASE | {"decoding", "lm", "pyctcdecode", "runtime", "serving"}
 TRAINS = {
     "torch",
@@ -34,9 +34,8 @@ ALLOWED = {
     "containers": {"errors"},
     "cues": {"transcript"},
     "errors": set(),
-    "features": {"errors", "filter_banks"},
+    "features": {"errors"},
     "files": set(),
-    "filter_banks": set(),
     "soundfiles": {"containers", "errors"},
     "transcript": set(),
     "writers": {"cues", "errors", "transcript"},

@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import kaldi_native_fbank
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -60,42 +59,6 @@ def test_features_are_kaldis(settings: FeatureSettings) -> None:
     waveform = noise(8_000)
     found = LogMel(settings)(waveform)
     np.testing.assert_allclose(found, by_definition(waveform, settings), atol=2e-3)
-
-
-def by_kaldi_native_fbank(waveform: Array, settings: FeatureSettings) -> Array:
-    options = kaldi_native_fbank.FbankOptions()
-    options.frame_opts.samp_freq = settings.sample_rate
-    options.frame_opts.frame_length_ms = settings.window_ms
-    options.frame_opts.frame_shift_ms = settings.hop_ms
-    options.frame_opts.dither = 0.0
-    options.frame_opts.snip_edges = False
-    options.mel_opts.num_bins = settings.bins
-    options.mel_opts.low_freq = settings.low_hz
-    options.mel_opts.high_freq = settings.high_hz
-    bank = kaldi_native_fbank.OnlineFbank(options)
-    bank.accept_waveform(settings.sample_rate, waveform)
-    bank.input_finished()
-    return np.array([bank.get_frame(index) for index in range(bank.num_frames_ready)])
-
-
-@given(
-    samples=st.integers(80, 3_000) | st.just(50_000),
-    sizes=st.sampled_from([(25.0, 10.0, 80), (20.0, 5.0, 40), (40.0, 12.5, 128), (10.0, 30.0, 23)]),
-    edges=st.sampled_from([(20.0, 7_600.0), (0.0, 8_000.0), (300.0, 3_400.0)]),
-)
-@settings(max_examples=60, deadline=None)
-def test_features_are_those_of_kaldi_native_fbank(
-    samples: int, sizes: tuple[float, float, int], edges: tuple[float, float]
-) -> None:
-    window_ms, hop_ms, bins = sizes
-    bins = bins if edges[1] > 7_000 else bins // 3
-    shape = FeatureSettings(
-        bins=bins, window_ms=window_ms, hop_ms=hop_ms, low_hz=edges[0], high_hz=edges[1]
-    )
-    waveform = noise(samples, seed=samples)
-    found = LogMel(replace(shape, normalise="none"))(waveform)
-    if len(found):
-        np.testing.assert_allclose(found, by_kaldi_native_fbank(waveform, shape), atol=2e-3)
 
 
 @given(samples=st.integers(0, 2_000), hop_ms=st.sampled_from([5.0, 10.0, 12.5]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import kaldi_native_fbank as knf
 import numpy as np
 import numpy.typing as npt
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.filter_banks import FilterBank, Framing, mel
 
 Array = npt.NDArray[np.float32]
 
@@ -74,8 +74,8 @@ class FeatureSettings:
         """Return the filters between whose edges no frequency of the spectrum falls."""
         window = round(self.sample_rate * self.window_ms / 1000)
         fft = 1 << (window - 1).bit_length()
-        spectrum = mel(np.arange(fft // 2) * self.sample_rate / fft)
-        edges = np.linspace(mel(self.low_hz), mel(self.high_hz), self.bins + 2)
+        spectrum = _mel(np.arange(fft // 2) * self.sample_rate / fft)
+        edges = np.linspace(_mel(self.low_hz), _mel(self.high_hz), self.bins + 2)
         inside = (spectrum > edges[:-2, None]) & (spectrum < edges[2:, None])
         return [int(index) for index in np.flatnonzero(~inside.any(axis=1))]
 
@@ -85,12 +85,17 @@ class FeatureSettings:
         return (samples + hop // 2) // hop
 
 
+def _mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return ``hz`` on the mel scale that Kaldi and HTK use."""
+    return np.asarray(1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0))
+
+
 class LogMel:
     """Log-mel filter bank energies of a waveform, as Kaldi computes them, without dither."""
 
     def __init__(self, settings: FeatureSettings) -> None:
         self.settings = settings
-        self._bank = _filter_bank(settings)
+        self._options = _options(settings)
 
     def __call__(self, waveform: Array) -> Array:
         """Return the features of ``waveform``.
@@ -101,9 +106,10 @@ class LogMel:
         Returns:
             ``(frames, bins)`` float32; no frame where the waveform is shorter than half a hop.
         """
-        framing = Framing(self._bank)
-        whole = framing.feed(np.asarray(waveform, np.float32))
-        features = np.concatenate([whole, framing.finish()])
+        bank = knf.OnlineFbank(self._options)
+        _accept(bank, waveform, self.settings)
+        bank.input_finished()
+        features = _frames(bank, 0, self.settings.bins)
         if self.settings.normalise == "running":
             return RunningNormalisation(self.settings.bins)(features)
         if self.settings.normalise == "utterance" and len(features):
@@ -129,19 +135,27 @@ class LogMelStream:
                 "features that are normalised by utterance cannot be had before it is over"
             )
         self.settings = settings
-        self._framing = Framing(_filter_bank(settings))
+        self._bank = knf.OnlineFbank(_options(settings))
         self._running = settings.normalise == "running"
         self._normalise = RunningNormalisation(settings.bins)
+        self._done = 0
 
     def feed(self, waveform: Array) -> Array:
         """Return the features that ``waveform``, the next samples, completes."""
-        return self._normalised(self._framing.feed(np.asarray(waveform, np.float32)))
+        if len(waveform):
+            _accept(self._bank, waveform, self.settings)
+        return self._ready()
 
     def finish(self) -> Array:
         """Return the features of the end, whose windows reach beyond it; nothing may follow."""
-        return self._normalised(self._framing.finish())
+        self._bank.input_finished()
+        return self._ready()
 
-    def _normalised(self, features: Array) -> Array:
+    def _ready(self) -> Array:
+        features = _frames(self._bank, self._done, self.settings.bins)
+        # The bank would keep what it gave.
+        self._bank.pop(len(features))
+        self._done += len(features)
         return self._normalise(features) if self._running else features
 
 
@@ -181,16 +195,28 @@ class RunningNormalisation:
 _LEAST_DEVIATION = math.sqrt(np.finfo(np.float32).eps)
 
 
-def _filter_bank(settings: FeatureSettings) -> FilterBank:
-    return FilterBank(
-        settings.sample_rate,
-        _samples(settings, settings.window_ms),
-        _samples(settings, settings.hop_ms),
-        settings.bins,
-        settings.low_hz,
-        settings.high_hz,
-    )
+def _options(settings: FeatureSettings) -> knf.FbankOptions:
+    options = knf.FbankOptions()
+    options.frame_opts.samp_freq = settings.sample_rate
+    options.frame_opts.frame_length_ms = settings.window_ms
+    options.frame_opts.frame_shift_ms = settings.hop_ms
+    options.frame_opts.dither = 0.0
+    # A frame is centred on each hop and the edges are mirrored, so that the number of frames
+    # depends on the duration alone.
+    options.frame_opts.snip_edges = False
+    options.mel_opts.num_bins = settings.bins
+    options.mel_opts.low_freq = settings.low_hz
+    options.mel_opts.high_freq = settings.high_hz
+    return options
 
 
-def _samples(settings: FeatureSettings, milliseconds: float) -> int:
-    return round(settings.sample_rate * milliseconds / 1000)
+def _accept(bank: knf.OnlineFbank, waveform: Array, settings: FeatureSettings) -> None:
+    bank.accept_waveform(settings.sample_rate, np.ascontiguousarray(waveform, np.float32))
+
+
+def _frames(bank: knf.OnlineFbank, start: int, bins: int) -> Array:
+    """Return the frames of ``bank`` from ``start`` on that are ready."""
+    features = np.empty((bank.num_frames_ready - start, bins), np.float32)
+    for index in range(len(features)):
+        features[index] = bank.get_frame(start + index)
+    return features
