@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float32]
 
-_BATCH_FRAMES = {"float32": 3_000, "int8": 0}
+_BATCH_FRAMES = {"float32": 5_000, "int8": 0}
 """Frames of a batch, padding included, by precision; see `plainspeech.runtime.network` for int8."""
 
 
