@@ -7,6 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
+from threading import Barrier
+from time import sleep
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,7 @@ from plainspeech.cli.recordings import Recording
 from plainspeech.cli.transcribe import transcribe
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import Heard
+from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.transcript import Segment, Word
 
 Speak = Callable[..., npt.NDArray[np.float32]]
@@ -287,3 +291,57 @@ def test_progress_is_on_a_terminal_only(
     os.close(shown)
     assert f"{clips[0]} (1 of 2)" in seen
     assert "(2 of 2)" in seen
+
+
+def test_recordings_are_transcribed_side_by_side_and_printed_in_order(
+    app: typer.Typer, clips: list[str], tone_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_are_heard = Barrier(2, timeout=30)
+    listen = Recognizer.listen
+
+    def together(self: Recognizer, source: str, **options: Any) -> Iterator[Heard]:
+        both_are_heard.wait()
+        if source == clips[0]:
+            sleep(0.2)
+        return listen(self, source, **options)
+
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(Recognizer, "listen", together)
+    result = CliRunner().invoke(app, [*clips, "--model", str(tone_bundle)])
+    assert result.stdout == f"{clips[0]}: first one\n{clips[1]}: second\n"
+    assert result.exit_code == 0
+
+
+def test_what_ctrl_c_breaks_off_is_not_written(
+    clips: list[str], tone_bundle: Path, tmp_path: Path
+) -> None:
+    """Three recordings, of which one is done; of two, the rest is still to come."""
+    code = f"""
+import signal, sys, time
+from plainspeech.cli import main
+from plainspeech.runtime.recognizer import Recognizer
+listen = Recognizer.listen
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def slowly(self, source, **options):
+    for heard in listen(self, source, **options):
+        yield heard
+        if source != {clips[0]!r}:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(1)
+            yield heard
+Recognizer.listen = slowly
+sys.argv += ["--model", {str(tone_bundle)!r}]
+main()
+"""
+    more = [tmp_path / "three.wav", tmp_path / "four.wav"]
+    for path in more:
+        path.write_bytes(Path(clips[1]).read_bytes())
+    result = subprocess.run(
+        [sys.executable, "-c", code, "transcribe", clips[0], *more, "-o", tmp_path / "out"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        timeout=60,
+    )
+    assert result.returncode != 0
+    assert b"Traceback" not in result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {f"{Path(clips[0]).stem}.txt"}

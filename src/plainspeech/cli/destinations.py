@@ -22,8 +22,11 @@ class Destination(Protocol):
     def has(self, recording: Recording) -> bool:
         """Return whether the transcript of ``recording`` is there from an earlier run."""
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> None:
-        """Write what is heard in ``recording``.
+    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
+        """Write what is heard in ``recording``; several threads may, one recording each.
+
+        Returns:
+            What is to be printed when the recordings before have been; empty for nothing.
 
         Raises:
             PlainspeechError: it cannot be written, or what ``stretches`` raises.
@@ -37,7 +40,7 @@ class Line:
         """Return False."""
         return False
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> None:
+    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
         """Print one segment after another; a line that an error breaks off is ended."""
         begun = False
         try:
@@ -49,7 +52,7 @@ class Line:
             if begun:
                 typer.echo()
             raise
-        typer.echo()
+        return "\n"
 
 
 class NamedLines:
@@ -59,12 +62,12 @@ class NamedLines:
         """Return False."""
         return False
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> None:
-        """Print the line when the recording has come to its end."""
+    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
+        """Return the line when the recording has come to its end."""
         from plainspeech.runtime.long_audio import whole
 
         text = whole(stretches).text
-        typer.echo(f"{typer.format_filename(recording.source)}: {text}")
+        return f"{typer.format_filename(recording.source)}: {text}\n"
 
 
 class Document:
@@ -77,12 +80,12 @@ class Document:
         """Return False."""
         return False
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> None:
-        """Print the document."""
+    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
+        """Return the document."""
         from plainspeech.runtime.long_audio import whole
         from plainspeech.writers import render
 
-        typer.echo(render(whole(stretches), self._format), nl=False)
+        return render(whole(stretches), self._format)
 
 
 class Folder:
@@ -117,7 +120,7 @@ class Folder:
         except OSError:
             return False
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> None:
+    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
         """Write the files, each whole or not at all."""
         from plainspeech.files import write_atomically
         from plainspeech.runtime.long_audio import whole
@@ -130,6 +133,7 @@ class Folder:
                 write_atomically(file, render(transcript, format).encode())
             except OSError as error:
                 raise PlainspeechError(f"{file}: cannot be written: {error.strerror}") from error
+        return ""
 
     def _file(self, recording: Recording, format: str) -> Path:  # noqa: A002
         target = self._folder / recording.target

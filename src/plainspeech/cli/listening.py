@@ -1,11 +1,12 @@
-"""What the terminal shows while a recording is transcribed."""
+"""What the terminal shows while recordings are transcribed."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import TYPE_CHECKING, TextIO
 
 from rich import progress
@@ -15,28 +16,52 @@ if TYPE_CHECKING:
     from plainspeech.runtime.long_audio import Heard
 
 
-def tracked(stretches: Iterable[Heard], name: str, terminal: TextIO) -> Iterator[Heard]:
-    """Yield ``stretches`` while a bar shows how much of the recording they are."""
-    columns = (
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    console = Console(file=terminal)
-    # Standard output is for the transcripts alone, and the bar would redirect it.
-    with progress.Progress(
-        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as bar:
-        task = bar.add_task(name, total=None)
-        for stretch in stretches:
-            bar.update(task, completed=stretch.until, total=stretch.promised)
-            yield stretch
+class Bars:
+    """A bar for each recording that is being transcribed; several threads may show one each.
+
+    Args:
+        terminal: to show them on.
+        shown: without, they are not.
+    """
+
+    def __init__(self, terminal: TextIO, shown: bool) -> None:
+        columns = (
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        # Standard output is for the transcripts alone, and bars would redirect it.
+        self._progress = progress.Progress(
+            *columns,
+            console=Console(file=terminal),
+            disable=not shown,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def tracked(self, stretches: Iterable[Heard], name: str) -> Iterator[Heard]:
+        """Yield ``stretches`` while a bar shows how much of the recording they are."""
+        task = self._progress.add_task(name, total=None)
+        try:
+            for stretch in stretches:
+                self._progress.update(task, completed=stretch.until, total=stretch.promised)
+                yield stretch
+        finally:
+            self._progress.remove_task(task)
 
 
 @contextmanager
 def silent_libraries() -> Iterator[TextIO]:
-    """Keep C libraries off stderr, which is yielded.
+    """Keep C libraries off stderr, which is yielded, and which Python's `sys.stderr` stays.
 
     libmpg123 remarks on damaged files, which are one line each.
     """
@@ -46,8 +71,18 @@ def silent_libraries() -> Iterator[TextIO]:
     os.dup2(nowhere, 2)
     os.close(nowhere)
     try:
-        with os.fdopen(saved, "w", closefd=False) as terminal:
+        with (
+            os.fdopen(saved, "w", closefd=False) as terminal,
+            redirect_stderr(terminal) if _is_stderr(sys.stderr) else nullcontext(),
+        ):
             yield terminal
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def _is_stderr(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == 2
+    except (OSError, io.UnsupportedOperation):
+        return False

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from plainspeech.cli.destinations import Destination, Document, Folder, Line, NamedLines
 from plainspeech.cli.hot_words import read_hot_words
-from plainspeech.cli.listening import silent_libraries, tracked
+from plainspeech.cli.listening import Bars, silent_libraries
 from plainspeech.cli.options import (
     DecoderOption,
     HotWordOption,
@@ -98,9 +101,9 @@ def transcribe(
         )
         # Text that goes to the terminal shows itself how far it is.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
-        run = _Run(recognizer, words, target, with_bar)
-        places = (f"{number} of {len(waiting)}" for number in range(1, len(waiting) + 1))
-        if sum(not run.transcribe(*each) for each in zip(waiting, places, strict=True)):
+        with silent_libraries() as terminal, Bars(terminal, with_bar) as bars:
+            failed = _Run(recognizer, words, target, bars).transcribe(waiting)
+        if failed:
             raise typer.Exit(1)
 
 
@@ -130,31 +133,51 @@ def _load(model: Path | None, words: dict[str, float], **options: Any) -> Recogn
     return recognizer
 
 
-@dataclass(frozen=True)
 class _Run:
-    """How each recording is transcribed."""
+    """How recordings are transcribed: side by side, an error to each, written in order."""
 
-    recognizer: Recognizer
-    words: dict[str, float]
-    target: Destination
-    with_bar: bool
+    def __init__(
+        self, recognizer: Recognizer, words: dict[str, float], target: Destination, bars: Bars
+    ) -> None:
+        self._recognizer = recognizer
+        self._words = words
+        self._target = target
+        self._bars = bars
+        self._given_up = Event()
 
-    def transcribe(self, found: Recording | PlainspeechError, place: str) -> bool:
-        """Transcribe what was found, or tell what is wrong; return whether nothing is."""
+    def transcribe(self, recordings: Sequence[Recording | PlainspeechError]) -> int:
+        """Transcribe ``recordings``; return how many could not be."""
+        if len(recordings) == 1:  # in this thread, whose text comes as it is heard
+            return self._tell(lambda: self._written(recordings[0], ""))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            places = (f" ({number} of {len(recordings)})" for number in count(1))
+            writing = [
+                pool.submit(self._written, *each) for each in zip(recordings, places, strict=False)
+            ]
+            try:
+                return sum(self._tell(one.result) for one in writing)
+            finally:
+                self._given_up.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _tell(self, written: Callable[[], str]) -> bool:
+        """Print what is to be printed of a recording, or what is wrong; return whether it is."""
         try:
-            if isinstance(found, PlainspeechError):
-                raise found
-            with silent_libraries() as terminal:
-                heard: Iterable[Heard] = self._heard(found.source)
-                if self.with_bar:
-                    name = f"{typer.format_filename(found.source)} ({place})"
-                    heard = tracked(heard, name, terminal)
-                self.target.write(found, heard)
+            typer.echo(written(), nl=False)
         except PlainspeechError as error:
             typer.echo(f"error: {error}", err=True)
-            return False
-        return True
+            return True
+        return False
+
+    def _written(self, found: Recording | PlainspeechError, place: str) -> str:
+        if isinstance(found, PlainspeechError):
+            raise found
+        name = f"{typer.format_filename(found.source)}{place}"
+        return self._target.write(found, self._bars.tracked(self._heard(found.source), name))
 
     def _heard(self, source: str) -> Iterator[Heard]:
         file = sys.stdin.buffer if source == STDIN else source
-        return self.recognizer.listen(file, hot_words=self.words or None)
+        for heard in self._recognizer.listen(file, hot_words=self._words or None):
+            if self._given_up.is_set():  # what has been heard is not all, and is not written
+                raise PlainspeechError(f"{source}: given up")
+            yield heard
