@@ -26,6 +26,7 @@ Array = npt.NDArray[np.float32]
 _PACKAGE = Path(__file__).parents[1] / "src" / "plainspeech"
 _SOURCES = sorted(path for part in ("decoding", "lm") for path in (_PACKAGE / part).rglob("*.py"))
 _DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
+os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/plainspeech-cache-{_DIGEST[:16]}"
 os.environ["NUMBA_CACHE_DIR"] = f"{tempfile.gettempdir()}/plainspeech-machine-code-{_DIGEST[:16]}"
 
 TONE_SECONDS = 0.12

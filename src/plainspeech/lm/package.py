@@ -24,8 +24,9 @@ from plainspeech.artifact.contents import describe, listing, read_listed
 from plainspeech.artifact.record import LARGEST_RECORD, Record
 from plainspeech.artifact.storage import Kind, Read, from_memory, reading, write_folder
 from plainspeech.errors import PlainspeechError
+from plainspeech.lm.kept_tables import kept_tables
 from plainspeech.lm.packing import pack, unpack
-from plainspeech.lm.tables import SPECIAL_WORDS, Level
+from plainspeech.lm.tables import SPECIAL_WORDS, Level, NGramTables, build_tables
 
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
@@ -44,14 +45,16 @@ class Package:
 
     Attributes:
         vocabulary: the special words and the others.
-        model: its levels, or a file for KenLM.
+        order: the most words that the model looks at at a time.
+        model: flattened, or a file for KenLM.
         alpha: weight of the model.
         beta: weight of a word.
         source: what is known of where the model came from.
     """
 
     vocabulary: list[str]
-    model: list[Level] | Path
+    order: int
+    model: NGramTables | Path
     alpha: float
     beta: float
     source: Mapping[str, Any]
@@ -159,6 +162,7 @@ def read_package(origin: Path, read: Read) -> Package:
     vocabulary = _vocabulary(record, files)
     return Package(
         vocabulary=vocabulary,
+        order=record.take("order", int),
         model=_model(record, files, len(vocabulary)),
         alpha=record.number("alpha"),
         beta=record.number("beta"),
@@ -166,10 +170,15 @@ def read_package(origin: Path, read: Read) -> Package:
     )
 
 
-def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> list[Level] | Path:
+def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> NGramTables | Path:
     if _NGRAMS in files:
+        order = record.take("order", int)
+        digest = record.part("files").part(_NGRAMS).take("sha256", str)
         with record.named():
-            return unpack(files[_NGRAMS], vocabulary, record.take("order", int))
+            return kept_tables(
+                f"{digest} {vocabulary} {order}",
+                lambda: build_tables(unpack(files[_NGRAMS], vocabulary, order)),
+            )
     if "kenlm" not in record.values:
         raise PlainspeechError(f"{record.where} lists neither {_NGRAMS} nor {_KENLM}")
     path = record.origin / _KENLM

@@ -76,7 +76,7 @@ class Scorer:
         if isinstance(package.model, Path):
             scorer = cls.from_kenlm(package.model, package.vocabulary[len(SPECIAL_WORDS) :])
         else:
-            scorer = cls(package.vocabulary, build_tables(package.model), len(package.model))
+            scorer = cls(package.vocabulary, package.model, package.order)
         return replace(scorer, alpha=package.alpha, beta=package.beta, source=package.source)
 
     @classmethod

@@ -196,14 +196,19 @@ def _room(levels: Sequence[Level], numbers: Sequence[Ints]) -> NGramTables:
     backoff = states.view(np.float32)
     backoff[:, _BACKOFF] = np.concatenate(backoffs)
     slots = np.full((size.sum(), 3), -1, np.int32)
+    return with_views(levels[0].probabilities, numbers[0], states, slots)
+
+
+def with_views(unigrams: Floats, unigram_states: Ints, states: Ints, slots: Ints) -> NGramTables:
+    """Return tables of these arrays, which hold all that there is."""
     return NGramTables(
-        unigrams=levels[0].probabilities,
-        unigram_states=numbers[0],
+        unigrams=unigrams,
+        unigram_states=unigram_states,
         states=states,
-        backoffs=backoff,
+        backoffs=states.view(np.float32),
         slots=slots,
         probabilities=slots.view(np.float32),
-        bos_state=numbers[0][BOS_ID],
+        bos_state=unigram_states[BOS_ID],
     )
 
 

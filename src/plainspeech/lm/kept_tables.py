@@ -1,0 +1,96 @@
+"""Flattened models on disk, mapped into memory when they are needed again.
+
+To flatten a model of five million n-grams takes half a second, and memory for three times what
+comes of it. To check and map what was kept takes a tenth of a second, and memory for what is looked
+at (docs/decisions/0013). A folder here can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from platformdirs import user_cache_path
+
+from plainspeech.artifact.contents import describe, listing
+from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.artifact.storage import Kind, reading, write_folder
+from plainspeech.errors import PlainspeechError
+from plainspeech.lm import tables as layout
+from plainspeech.lm.tables import NGramTables, with_views
+
+_KIND = Kind("cache of a scorer", "tables.json")
+_ARRAYS = ("unigrams", "unigram_states", "states", "slots")
+_WORTH_IT = 8_000_000  # bytes; less is flattened sooner than it is looked up
+_MOST = 3  # that are kept, those that were used last
+
+
+def kept_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
+    """Return what ``flatten`` gives, from disk where it was kept before.
+
+    Args:
+        name: of the model; another one for every other model.
+        flatten: makes the tables.
+    """
+    folder = user_cache_path("plainspeech", appauthor=False) / "scorers" / _key(name)
+    kept = _load(folder)
+    if kept is not None:
+        return kept
+    made = flatten()
+    if made.slots.nbytes >= _WORTH_IT:
+        _save(folder, made)
+    return made
+
+
+def _key(name: str) -> str:
+    """Return what a model is called, as the code of today flattens it."""
+    code = Path(layout.__file__).read_bytes()
+    return hashlib.sha256(name.encode() + code).hexdigest()[:32]
+
+
+def _load(folder: Path) -> NGramTables | None:
+    """Return the tables in ``folder``; None where they are not there, or damaged."""
+    try:
+        with reading(folder, _KIND) as read:
+            record = Record.parse(folder, _KIND.manifest, read(_KIND.manifest, LARGEST_RECORD + 1))
+        record.check_digest()
+        files = {array: folder / f"{array}.npy" for array in _ARRAYS}
+        # Compiled code will take these numbers for places in memory.
+        if {file.name: describe(file) for file in files.values()} != record.take("files", dict):
+            return None
+        os.utime(folder)
+        return with_views(**{array: _mapped(file) for array, file in files.items()})
+    except (PlainspeechError, OSError, ValueError):
+        return None
+
+
+def _mapped(file: Path) -> Any:
+    """Return an array whose pages are read when they are looked at; changes stay in memory."""
+    return np.asarray(np.load(file, mmap_mode="c"))
+
+
+def _save(folder: Path, tables: NGramTables) -> None:
+    """Keep ``tables``, if there is room for them, in place of those that nobody used for long."""
+    files = {f"{array}.npy": _npy(getattr(tables, array)) for array in _ARRAYS}
+    record = Record(folder, _KIND.manifest, {"files": listing(files)})
+    with suppress(PlainspeechError):
+        write_folder(folder, {**files, _KIND.manifest: record.serialise()}, _KIND)
+    with suppress(OSError):
+        folders = [each for each in folder.parent.iterdir() if each.is_dir()]
+        folders.sort(key=lambda each: each.stat().st_mtime_ns)
+        for old in folders[:-_MOST]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _npy(array: npt.NDArray[np.generic]) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()

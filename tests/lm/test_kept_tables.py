@@ -1,0 +1,127 @@
+"""Flattened models that are kept on disk are those that would be made again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plainspeech.lm import kept_tables as module
+from plainspeech.lm.build import BuildSettings, build
+from plainspeech.lm.kept_tables import kept_tables
+from plainspeech.lm.scorer import Scorer, score_words
+from plainspeech.lm.tables import NGramTables, build_tables
+
+TEXT = "the cat sat on the mat\nthe dog sat on the cat\na dog and a cat\n" * 3
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep all tables, however small, in a folder of the test's."""
+    monkeypatch.setattr(module, "_WORTH_IT", 0)
+    monkeypatch.setattr(module, "user_cache_path", lambda *_, **__: tmp_path / "cache")
+    return tmp_path / "cache" / "scorers"
+
+
+@pytest.fixture
+def flatten(tmp_path: Path) -> Callable[[], NGramTables]:
+    """Flattens one model."""
+    (tmp_path / "text").write_text(TEXT)
+    settings = BuildSettings(order=3, prune=(0,), estimator="builtin")
+    levels = build([tmp_path / "text"], settings)[0].levels
+    return lambda: build_tables(levels)
+
+
+def never() -> NGramTables:
+    raise AssertionError("flattened again")
+
+
+def scores(tables: NGramTables) -> list[float]:
+    """Return log-probabilities of a text that no model was made of."""
+    words = np.random.default_rng(0).integers(0, len(tables.unigrams), 500).astype(np.int32)
+    return [float(score) for score in score_words(tables, int(tables.bos_state), words)]
+
+
+def test_what_was_kept_scores_as_what_was_made(flatten: Callable[[], NGramTables]) -> None:
+    expected = scores(flatten())
+    assert scores(kept_tables("a", flatten)) == expected
+    again = kept_tables("a", never)
+    assert scores(again) == expected
+    assert scores(again) == expected  # with the states that were found meanwhile
+    assert scores(kept_tables("a", never)) == expected  # which stay in memory
+
+
+def test_another_name_is_another_model(flatten: Callable[[], NGramTables]) -> None:
+    kept_tables("a", flatten)
+    with pytest.raises(AssertionError, match="flattened again"):
+        kept_tables("b", never)
+
+
+@pytest.mark.parametrize("array", ["slots", "states", "unigrams", "unigram_states"])
+def test_what_is_damaged_is_made_again(
+    cache: Path, flatten: Callable[[], NGramTables], array: str
+) -> None:
+    expected = scores(kept_tables("a", flatten))
+    (folder,) = cache.iterdir()
+    content = bytearray((folder / f"{array}.npy").read_bytes())
+    content[-3] ^= 4
+    (folder / f"{array}.npy").write_bytes(content)
+    with pytest.raises(AssertionError, match="flattened again"):
+        kept_tables("a", never)
+    assert scores(kept_tables("a", flatten)) == expected
+    assert scores(kept_tables("a", never)) == expected
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", '{"files": {}, "sha256": "0"}'])
+def test_a_damaged_record_is_written_again(
+    cache: Path, flatten: Callable[[], NGramTables], damage: str
+) -> None:
+    kept_tables("a", flatten)
+    (folder,) = cache.iterdir()
+    (folder / "tables.json").write_text(damage)
+    kept_tables("a", flatten)
+    kept_tables("a", never)
+
+
+def test_where_nothing_can_be_kept_it_works_all_the_same(
+    cache: Path, flatten: Callable[[], NGramTables]
+) -> None:
+    cache.parent.write_text("a file where the folder should be")
+    assert scores(kept_tables("a", flatten)) == scores(flatten())
+
+
+def test_those_used_last_are_kept(cache: Path, flatten: Callable[[], NGramTables]) -> None:
+    for time, name in enumerate("abc"):
+        kept_tables(name, flatten)
+        os.utime(cache / module._key(name), (time, time))
+    kept_tables("a", never)
+    kept_tables("d", flatten)
+    assert {folder.name for folder in cache.iterdir()} == {module._key(name) for name in "acd"}
+
+
+def test_a_small_scorer_is_not_kept(
+    cache: Path, flatten: Callable[[], NGramTables], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WORTH_IT", 8_000_000)
+    kept_tables("a", flatten)
+    assert not cache.exists()
+
+
+def test_a_scorer_is_loaded_from_what_was_kept(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from plainspeech.lm.package import write_scorer
+
+    (tmp_path / "text").write_text(TEXT)
+    settings = BuildSettings(order=3, prune=(0,), estimator="builtin")
+    model, source = build([tmp_path / "text"], settings)
+    write_scorer(tmp_path / "scorer", model.vocabulary, model.levels, source)
+    first = Scorer.load(tmp_path / "scorer")
+    monkeypatch.setattr("plainspeech.lm.package.build_tables", never)
+    second = Scorer.load(tmp_path / "scorer")
+    text = ["the", "dog", "sat", "on", "a", "cat"]
+    assert second.score(text) == first.score(text)
+    assert (second.order, second.vocabulary) == (first.order, first.vocabulary)
