@@ -39,7 +39,7 @@ from plainspeech.artifact.storage import reading
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
 from plainspeech.lm.arpa_writer import write_arpa
-from plainspeech.lm.package import SCORER, read_package
+from plainspeech.lm.package import SCORER, read_levels, read_package
 from plainspeech.runtime.bundle import bundled_model_path
 
 ALPHAS, BETAS = (0.3, 0.5, 0.7, 0.9), (0.0, 0.6, 1.2, 1.8, 2.4)
@@ -218,10 +218,7 @@ def _arpa(scorer: Path) -> Path:
     """Write the model of ``scorer`` for those that read ARPA; return where."""
     arpa = Path(f"{scorer}.arpa")
     if not arpa.exists():
-        with reading(scorer, SCORER) as read:
-            package = read_package(scorer, read)
-        assert not isinstance(package.model, Path)
-        write_arpa(arpa, package.vocabulary, package.model)
+        write_arpa(arpa, *read_levels(scorer))
     return arpa
 
 

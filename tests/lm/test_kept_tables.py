@@ -12,6 +12,7 @@ import pytest
 from plainspeech.lm import kept_tables as module
 from plainspeech.lm.build import BuildSettings, build
 from plainspeech.lm.kept_tables import kept_tables
+from plainspeech.lm.package import read_levels, write_scorer
 from plainspeech.lm.scorer import Scorer, score_words
 from plainspeech.lm.tables import NGramTables, build_tables
 
@@ -113,8 +114,6 @@ def test_a_small_scorer_is_not_kept(
 def test_a_scorer_is_loaded_from_what_was_kept(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from plainspeech.lm.package import write_scorer
-
     (tmp_path / "text").write_text(TEXT)
     settings = BuildSettings(order=3, prune=(0,), estimator="builtin")
     model, source = build([tmp_path / "text"], settings)
@@ -124,4 +123,7 @@ def test_a_scorer_is_loaded_from_what_was_kept(
     second = Scorer.load(tmp_path / "scorer")
     text = ["the", "dog", "sat", "on", "a", "cat"]
     assert second.score(text) == first.score(text)
+    vocabulary, levels = read_levels(tmp_path / "scorer")
+    assert vocabulary == first.vocabulary
+    assert [len(level.words) for level in levels] == first.source["ngrams"]
     assert (second.order, second.vocabulary) == (first.order, first.vocabulary)

@@ -170,6 +170,19 @@ def read_package(origin: Path, read: Read) -> Package:
     )
 
 
+def read_levels(path: Path) -> tuple[list[str], list[Level]]:
+    """Return vocabulary and n-grams of the scorer ``path``, a folder or a zip, to be written anew.
+
+    Raises:
+        PlainspeechError: as `read_package`, or it asks KenLM.
+    """
+    files = read_files(path)
+    record = _read_record(path, from_memory(path, SCORER, files))
+    vocabulary = _vocabulary(record, files)
+    with record.named():
+        return vocabulary, unpack(files[_NGRAMS], len(vocabulary), record.take("order", int))
+
+
 def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> NGramTables | Path:
     if _NGRAMS in files:
         order = record.take("order", int)
