@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import plainspeech
 from plainspeech import audio
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import Pair, error_rates
+from plainspeech.runtime.events import Final, Partial
+from plainspeech.runtime.live import LiveModel
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "manifest.jsonl"
 
@@ -35,9 +39,39 @@ def test_the_text_is_the_same_alone_and_in_a_batch(model: plainspeech.Recognizer
     assert [t.text for t in model.transcribe_waveforms(waveforms)] == alone
 
 
+@pytest.mark.parametrize("options", [{}, {"precision": "float32"}, {"streaming": True}])
+def test_neighbours_make_no_difference(options: dict[str, Any]) -> None:
+    """In eight bits neither, where utterances that are computed together would have one scale."""
+    model = plainspeech.load_model(decoder="greedy", **options)
+    waveforms = [audio.read(u.audio) for u in read_manifest(SAMPLES)]
+    together = model.log_probabilities(waveforms)
+    for waveform, found in zip(waveforms, together, strict=True):
+        (alone,) = model.log_probabilities([waveform])
+        np.testing.assert_allclose(found, alone, atol=1e-4)
+
+
+def test_it_writes_while_somebody_speaks(model: plainspeech.Recognizer) -> None:
+    (utterance, *_) = read_manifest(SAMPLES)
+    live = LiveModel(model)
+    assert live.streaming is not None
+    transcriber = live.begin()
+    waveform = audio.read(utterance.audio)
+    cut = len(waveform) // 2
+    begun, rest = transcriber.feed(waveform[:cut]), transcriber.feed(waveform[cut:])
+    partials = [event for event in begun if isinstance(event, Partial)]
+    assert partials
+    final = [*rest, *transcriber.finish()][-1]
+    assert isinstance(final, Final)
+    assert f"{final.text} ".startswith(partials[-1].stable)
+    pair = Pair(utterance.id, utterance.speaker, utterance.text, final.text)
+    assert error_rates([pair]).characters.rate < 0.4
+
+
 def test_its_card_tells_what_was_measured_on_what(model: plainspeech.Recognizer) -> None:
     card = model.bundle.card
     assert {"name", "description", "data", "licence", "hours_of_training_data"} <= card.keys()
-    (result,) = [r for r in card["results"] if r["decoder"] == "greedy"]
-    assert result["wer_interval"][0] < result["wer"] < result["wer_interval"][1]
-    assert result["command"].startswith("plainspeech evaluate")
+    results = card["results"]
+    assert {r["network"] for r in results} == {"int8", "float32", "streaming int8"}
+    for result in results:
+        assert result["wer_interval"][0] < result["wer"] < result["wer_interval"][1]
+        assert result["command"].startswith("plainspeech evaluate")

@@ -17,6 +17,7 @@ from rich.console import Console
 from plainspeech.cli.hot_words import read_hot_words
 from plainspeech.cli.latency import Latency
 from plainspeech.cli.live_text import Show, on_terminal, show_json, show_line
+from plainspeech.cli.loading import loading
 from plainspeech.cli.options import (
     DecoderOption,
     HotWordOption,
@@ -78,10 +79,11 @@ def listen(
 def _begin(
     model: Path | None, decoder: str | None, language_model: str | None, words: dict[str, float]
 ) -> tuple[LiveTranscriber, int]:
-    from plainspeech.runtime.live import LiveModel
-    from plainspeech.runtime.recognizer import load_model
+    with loading():
+        from plainspeech.runtime.live import LiveModel
+        from plainspeech.runtime.recognizer import load_model
 
-    live = LiveModel(load_model(model, None, decoder, language_model))
+        live = LiveModel(load_model(model, None, decoder, language_model))
     live.warm_up()
     return live.begin(words or None), live.sample_rate
 

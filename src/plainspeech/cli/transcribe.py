@@ -16,6 +16,7 @@ import typer
 from plainspeech.cli.destinations import Destination, Document, Folder, Line, NamedLines
 from plainspeech.cli.hot_words import read_hot_words
 from plainspeech.cli.listening import Bars, silent_libraries
+from plainspeech.cli.loading import loading
 from plainspeech.cli.options import (
     DecoderOption,
     HotWordOption,
@@ -126,9 +127,10 @@ def _destination(files: Sequence[str], formats: str | None, output: Path | None)
 
 
 def _load(model: Path | None, words: dict[str, float], **options: Any) -> Recognizer:
-    from plainspeech.runtime.recognizer import load_model
+    with loading():
+        from plainspeech.runtime.recognizer import load_model
 
-    recognizer = load_model(model, **options)
+        recognizer = load_model(model, **options)
     recognizer.transcribe_waveforms([], words)  # bad ones are refused once, not at each recording
     return recognizer
 
