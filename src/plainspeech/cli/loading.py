@@ -11,7 +11,7 @@ from contextlib import contextmanager
 def loading() -> Iterator[None]:
     """Load libraries and a model without collecting garbage.
 
-    There is hardly any, and to look for it takes a tenth of the time until the first word.
+    There is hardly any, and to look for it takes a twentieth of the time until the first word.
     """
     gc.disable()
     try:
