@@ -11,6 +11,8 @@ import httpx
 import pytest
 from servers import SOURCE, process
 
+from plainspeech.serving.server import listen
+
 RUN = [sys.executable, "-c"]
 SERVE = "from plainspeech.cli import main; main()"
 
@@ -24,6 +26,16 @@ def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedP
         check=False,
         timeout=60,
     )
+
+
+def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_head() -> None:
+    """Nagle's algorithm would hold the body back for the 40 ms that an acknowledgement may take."""
+    with (
+        listen("127.0.0.1", 0) as server,
+        socket.create_connection(server.getsockname()),
+        server.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
