@@ -162,6 +162,7 @@ def test_a_failure_of_ours_is_500_and_tells_nothing(
         assert response.status_code == 500
         assert response.json()["error"]["type"] == "server_error"
         assert "secret" not in response.text
+        assert response.headers["Connection"] == "close"
         assert f'path="{PATH}",status="500"' in server.client.get("/metrics").text
         assert server.is_at_rest()
         monkeypatch.undo()

@@ -99,4 +99,8 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     message = "The server failed at this request; its log tells why."
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return ApiError(status, message, "internal_error").response()
+    response = ApiError(status, message, "internal_error").response()
+    # uvicorn closes the connection after it; a client that does not know would send its next
+    # request into that.
+    response.headers["Connection"] = "close"
+    return response
