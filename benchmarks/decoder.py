@@ -34,6 +34,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from answers import next_answer
 from plainspeech import audio, load_model
 from plainspeech.artifact.storage import reading
 from plainspeech.data.manifest import read_manifest
@@ -115,12 +116,10 @@ class System:
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            if line.startswith("@"):
-                answer: dict[str, Any] = json.loads(line[1:])
-                return answer
-        raise RuntimeError(f"{self._process.args!r} has ended")
+        answer = next_answer(self._process)
+        if answer is None:
+            raise RuntimeError(f"{self._process.args!r} has ended")
+        return answer
 
 
 @app.command()

@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from answers import next_answer
 from plainspeech import audio
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
@@ -176,12 +177,10 @@ class _Worker:
         self._process.communicate()
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            if line.startswith("@"):
-                answer: dict[str, Any] = json.loads(line[1:])
-                return answer
-        raise PlainspeechError(f"{self._label}: its process has ended, for the reason above")
+        answer = next_answer(self._process)
+        if answer is None:
+            raise PlainspeechError(f"{self._label}: its process has ended, for the reason above")
+        return answer
 
 
 def take_turns(

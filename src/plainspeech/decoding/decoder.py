@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 HotWords = Mapping[str, float]
 """Words and phrases, each with the nats that an occurrence adds; negative ones are unwanted."""
+
+_T = TypeVar("_T")
 
 
 class BeamSearchDecoder:
@@ -172,8 +174,7 @@ class BeamSearchDecoder:
         Raises:
             PlainspeechError: as `decode`, or ``count`` is below 1.
         """
-        if count < 1:
-            raise PlainspeechError(f"count is {count}; it must be 1 or above")
+        _require_positive("count", count)
         return self._fed(self._checked(log_probabilities), hot_words).finish_n_best(count)
 
     def decode_batch(
@@ -187,12 +188,37 @@ class BeamSearchDecoder:
         Raises:
             PlainspeechError: as `decode`, or ``threads`` is below 1.
         """
-        if threads < 1:
-            raise PlainspeechError(f"threads is {threads}; it must be 1 or above")
+        return self._each(utterances, threads, hot_words, lambda stream: stream.finish())
+
+    def decode_n_best_batch(
+        self,
+        utterances: Sequence[npt.ArrayLike],
+        count: int,
+        threads: int = 1,
+        hot_words: HotWords | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Return what `decode_n_best` does for each of ``utterances``, as `decode_batch` does.
+
+        Raises:
+            PlainspeechError: as `decode_n_best`, or ``threads`` is below 1.
+        """
+        _require_positive("count", count)
+        return self._each(
+            utterances, threads, hot_words, lambda stream: stream.finish_n_best(count)
+        )
+
+    def _each(
+        self,
+        utterances: Sequence[npt.ArrayLike],
+        threads: int,
+        hot_words: HotWords | None,
+        finish: Callable[[BeamStream], _T],
+    ) -> list[_T]:
+        _require_positive("threads", threads)
         self.stream(hot_words)  # refuses what are none, also where there is no utterance
         rows = [self._checked(utterance) for utterance in utterances]
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda one: self._fed(one, hot_words).finish(), rows))
+            return list(pool.map(lambda one: finish(self._fed(one, hot_words)), rows))
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
         """Begin an utterance that arrives piece by piece.
@@ -223,3 +249,8 @@ class BeamSearchDecoder:
             known = replace(self._known, phrases=build_hot_words(hot_words, self.alphabet))
             self._latest = (hot_words, known)
         return known
+
+
+def _require_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise PlainspeechError(f"{name} is {value}; it must be 1 or above")

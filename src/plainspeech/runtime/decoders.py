@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -85,15 +84,14 @@ class NBest:
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
         """Return the best text of each of ``utterances``, with its ``n_best``."""
-        self._decoder.stream(hot_words)  # refuses what are none, also where there is no utterance
-
-        def decode(utterance: npt.ArrayLike) -> Transcript:
-            found = self._decoder.decode_n_best(utterance, self._count, hot_words)
-            readings = tuple(Reading(one.transcript.text, one.score) for one in found)
-            return replace(found[0].transcript, n_best=(readings,))
-
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(decode, utterances))
+        found = self._decoder.decode_n_best_batch(utterances, self._count, threads, hot_words)
+        return [
+            replace(
+                hypotheses[0].transcript,
+                n_best=(tuple(Reading(one.transcript.text, one.score) for one in hypotheses),),
+            )
+            for hypotheses in found
+        ]
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
         """Begin an utterance that arrives piece by piece; its transcript has no ``n_best``."""
