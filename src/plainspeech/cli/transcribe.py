@@ -70,7 +70,7 @@ def transcribe(
     n_best: Annotated[
         int | None,
         typer.Option(
-            help="Write so many readings of each segment to JSON, with their scores.",
+            help="Write up to so many readings of each segment to JSON, with their scores.",
             min=1,
             show_default=False,
         ),
