@@ -317,7 +317,7 @@ def test_what_ctrl_c_breaks_off_is_not_written(
 ) -> None:
     """Three recordings, of which one is done; of two, the rest is still to come."""
     code = f"""
-import signal, sys, time
+import os, signal, sys, time
 from plainspeech.cli import main
 from plainspeech.runtime.recognizer import Recognizer
 listen = Recognizer.listen
@@ -326,7 +326,7 @@ def slowly(self, source, **options):
     for heard in listen(self, source, **options):
         yield heard
         if source != {clips[0]!r}:
-            signal.raise_signal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)  # like Ctrl+C: to the process, not this thread
             time.sleep(1)
             yield heard
 Recognizer.listen = slowly

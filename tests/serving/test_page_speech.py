@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, Page
 from servers import Array, Blocked, Running, Speak, process, running
 from test_page import BUNDLED, SAMPLE, SILENCE, now, wait_for_time
 
+from plainspeech.runtime.events import Final
+from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import load_model
 
 pytestmark = needs_chromium
@@ -58,7 +60,11 @@ def is_pressed(page: Page) -> bool:
 
 
 def test_speech_becomes_text_while_the_button_is_held(tmp_path_factory: Any) -> None:
-    """The bundled model reads of a real recording, by way of the microphone, what the file says."""
+    """The page shows of a real recording what the bundled model reads of it live.
+
+    That is, of what the microphone heard of it, which is also what the page keeps: on a busy
+    machine Chromium leaves samples out.
+    """
     folder = tmp_path_factory.mktemp("microphone")
     samples = soundfile.read(SAMPLE, dtype="float32")[0]
     heard = recording(folder, SILENCE, samples, *[SILENCE] * 30)
@@ -68,14 +74,25 @@ def test_speech_becomes_text_while_the_button_is_held(tmp_path_factory: Any) -> 
         visit(browser, f"{url}/") as page,
     ):
         hold(page)
-        wait_for(page, "#partial", "the")
+        page.locator("#partial", has_text=re.compile("[a-z]{2}")).wait_for()
         assert is_pressed(page)
         page.locator("#text p").wait_for()
         page.mouse.up()
         wait_for(page, "#status", "Done.")
-        expected = load_model(BUNDLED).transcribe(str(SAMPLE)).text
-        assert SequenceMatcher(None, said(page), expected).ratio() > 0.75
+        kept, rate = download(page)
+        assert len(kept) / rate > len(samples) / 16_000
+        live = LiveModel(load_model(BUNDLED)).begin()
+        events = [*live.feed(kept), *live.finish()]
+        assert said(page) == " ".join(event.text for event in events if isinstance(event, Final))
         assert page.locator("#announced").inner_text() == said(page)
+
+
+def download(page: Page) -> tuple[Array, int]:
+    """Return what the page keeps of the microphone, and its rate in Hz."""
+    with page.expect_download() as download:
+        page.locator("[data-format=wav]").click()
+    waveform, rate = soundfile.read(download.value.path(), dtype="float32")
+    return waveform, rate
 
 
 def test_what_was_said_is_heard_again_word_by_word(page: Page) -> None:
@@ -90,9 +107,7 @@ def test_what_was_said_is_heard_again_word_by_word(page: Page) -> None:
     words.nth(1).click()
     wait_for_time(page, start + 0.5, start + 1.2)
     duration = float(page.evaluate("document.querySelector('audio').duration"))
-    with page.expect_download() as download:
-        page.locator("[data-format=wav]").click()
-    sound, rate = soundfile.read(download.value.path())
+    sound, rate = download(page)
     assert rate == 16_000
     assert len(sound) / rate == pytest.approx(duration, abs=0.01)
     tone = sound[round((start + 0.02) * rate) : round((start + 0.08) * rate)]
