@@ -46,8 +46,8 @@ class Segment:
 
     Attributes:
         words: one or more, in order.
-        n_best: the readings that were asked for, the best first, which ``words`` are of; none
-            where a segment was joined of pieces that overlap.
+        n_best: the readings that were asked for: that of ``words`` first, the others by their
+            scores; none where a segment was joined of pieces that overlap.
     """
 
     words: tuple[Word, ...]

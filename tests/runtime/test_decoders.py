@@ -119,6 +119,25 @@ def test_n_best_readings_come_with_every_segment(bundle: Path, spoken: Speak) ->
     assert load_model(bundle).transcribe(spoken("a good deed")).n_best == ()
 
 
+def test_n_best_readings_leave_the_text_as_it_is(bundle: Path) -> None:
+    """Also where a search that keeps texts apart, as lists need, finds something worse."""
+    noise = np.random.default_rng(5).normal(size=(30, 40, 29)).astype(np.float32) * 3
+    rows = list(noise - np.log(np.exp(noise).sum(axis=-1, keepdims=True)))
+    usual = choose_decoder(Bundle.load(bundle))
+    apart = usual.with_settings(merge="prefix")  # type: ignore[attr-defined]
+    texts = [transcript.text for transcript in usual.decode_batch(rows)]
+    assert texts != [transcript.text for transcript in apart.decode_batch(rows)]
+    found = choose_decoder(Bundle.load(bundle), n_best=4).decode_batch(rows)
+    assert [transcript.text for transcript in found] == texts
+    assert max(len(transcript.n_best[0]) for transcript in found) == 4
+    for transcript in found:
+        first, *others = transcript.n_best[0]
+        assert first.text == transcript.text
+        assert len({reading.text for reading in transcript.n_best[0]}) == 1 + len(others)
+        scores = [reading.score for reading in others]
+        assert scores == sorted(scores, reverse=True)
+
+
 def test_n_best_readings_need_the_beam_search(bundle: Path) -> None:
     with pytest.raises(PlainspeechError, match="n-best: greedy decoding has one text"):
         load_model(bundle, decoder="greedy", n_best=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +17,7 @@ from plainspeech.transcript import Reading, Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.decoder import BeamSearchDecoder, HotWords
-    from plainspeech.decoding.results import Partial
+    from plainspeech.decoding.results import Hypothesis, Partial
     from plainspeech.decoding.stream import BeamStream
 
 DECODERS = ("greedy", "beam")
@@ -60,8 +61,10 @@ class Decoder(Protocol):
 class NBest:
     """The beam search, with lists of the best readings.
 
-    Beams are kept as texts: where those with the same outlook are merged, as is usual with a
-    language model, the texts that are left differ in their last words only.
+    There are two searches. With a language model, the usual one merges hypotheses with the same
+    outlook, so that the texts that are left differ in their last words only; the other keeps texts
+    apart, for which the same beam is narrower, and errs more. The first of the list is the usual
+    text, the rest is from the other.
 
     Args:
         decoder: that searches.
@@ -69,7 +72,8 @@ class NBest:
     """
 
     def __init__(self, decoder: BeamSearchDecoder, count: int) -> None:
-        self._decoder = decoder.with_settings(merge="prefix")
+        self._decoder = decoder
+        self._apart = decoder.with_settings(merge="prefix")
         self._count = count
 
     @property
@@ -84,14 +88,16 @@ class NBest:
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
         """Return the best text of each of ``utterances``, with its ``n_best``."""
-        found = self._decoder.decode_n_best_batch(utterances, self._count, threads, hot_words)
-        return [
-            replace(
-                hypotheses[0].transcript,
-                n_best=(tuple(Reading(one.transcript.text, one.score) for one in hypotheses),),
-            )
-            for hypotheses in found
-        ]
+        usual = self._decoder.decode_n_best_batch(utterances, 1, threads, hot_words)
+        apart = self._apart.decode_n_best_batch(utterances, self._count, threads, hot_words)
+        return [self._listed(best, others) for (best,), others in zip(usual, apart, strict=True)]
+
+    def _listed(self, best: Hypothesis, others: Sequence[Hypothesis]) -> Transcript:
+        texts = {best.transcript.text: best.score}
+        for other in others:
+            texts.setdefault(other.transcript.text, other.score)
+        readings = tuple(Reading(*each) for each in islice(texts.items(), self._count))
+        return replace(best.transcript, n_best=(readings,))
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
         """Begin an utterance that arrives piece by piece; its transcript has no ``n_best``."""
