@@ -165,6 +165,55 @@ def test_what_can_stream_comes_with_a_streaming_network(
     assert load_model(tmp_path / "bundle", streaming=True).transcribe(clip).text == spoken
 
 
+def test_the_streaming_network_may_have_weights_of_its_own(
+    run: Path, tmp_path: Path, streams: FeatureSettings
+) -> None:
+    trained = Checkpoint.load(run / "best.safetensors")
+    live = of_preset(trained, "tiny-streaming", scale=0.5)
+    live.save(tmp_path / "live.safetensors")
+    export_bundle(run / "best.safetensors", tmp_path / "shared")
+    export_bundle(run / "best.safetensors", tmp_path / "own", tmp_path / "live.safetensors")
+    shared, own = (Bundle.load(tmp_path / name) for name in ("shared", "own"))
+    assert own.networks == shared.networks
+    assert own.streaming_part is not None
+    assert shared.streaming_part is not None
+    assert own.streaming_part.networks != shared.streaming_part.networks
+    assert "streaming" not in shared.card
+    assert own.card["streaming"] == {
+        "preset": "tiny-streaming",
+        **live.pedigree(),
+        "dev": own.card["dev"],
+    }
+
+
+def of_preset(checkpoint: Checkpoint, preset: str, scale: float = 1.0) -> Checkpoint:
+    """Return ``checkpoint`` as if trained as ``preset``, its weights ``scale`` times as large."""
+    tensors = {name: tensor * scale for name, tensor in checkpoint.tensors.items()}
+    recipe = {**checkpoint.run["recipe"], "preset": preset}
+    return replace(checkpoint, tensors=tensors, run={**checkpoint.run, "recipe": recipe})
+
+
+@pytest.mark.usefixtures("streams")
+@pytest.mark.parametrize(
+    ("preset", "streaming", "says"),
+    [
+        ("tiny", "tiny", "live.safetensors: trained as 'tiny'; .* 'tiny-streaming'"),
+        ("tiny-streaming", "tiny-streaming", "best.safetensors: trained as 'tiny-streaming', "),
+    ],
+)
+def test_weights_that_do_not_stream_beside_others_are_refused(
+    run: Path, tmp_path: Path, preset: str, streaming: str, says: str
+) -> None:
+    trained = Checkpoint.load(run / "best.safetensors")
+    of_preset(trained, preset).save(tmp_path / "best.safetensors")
+    of_preset(trained, streaming).save(tmp_path / "live.safetensors")
+    with pytest.raises(PlainspeechError, match=says):
+        export_bundle(
+            tmp_path / "best.safetensors", tmp_path / "bundle", tmp_path / "live.safetensors"
+        )
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_what_cannot_stream_says_so(run: Path, tmp_path: Path) -> None:
     export_bundle(run / "best.safetensors", tmp_path / "bundle")
     assert Bundle.load(tmp_path / "bundle").streaming is None

@@ -29,8 +29,17 @@ def train(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="best.safetensors of a run.")],
     bundle: Annotated[Path, typer.Argument(help="Folder to write the model bundle to.")],
+    streaming: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="best.safetensors of a run that went on from that one with the preset streaming, "
+            "for the streaming network; the same weights, if not given.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make a model bundle, which transcribes without torch, from a checkpoint."""
     with needs("train"):
         from plainspeech.training.export import export_bundle
-    export_bundle(checkpoint, bundle)
+    export_bundle(checkpoint, bundle, streaming)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,67 +19,120 @@ TOLERANCE = 1e-3
 """The most by which a log-probability in ONNX may differ from torch's, both in float32."""
 
 
-def export_bundle(checkpoint_path: Path, bundle: Path) -> None:
+def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | None = None) -> None:
     """Write the averaged weights of a checkpoint as a model bundle.
 
-    It has the network in float32 and in int8, and where the preset can stream, a streaming one of
-    the same weights; in int8 alone, for float32 would be the same weights once more.
+    It has the network in float32 and in int8, and where the preset can stream, a streaming one; in
+    int8 alone, to keep the bundle small.
 
     Args:
         checkpoint_path: of the checkpoint.
         bundle: the folder to write.
+        streaming_path: of a checkpoint whose weights the streaming network takes, trained as the
+            preset that streams; by default it takes the same weights as the other.
 
     Raises:
-        PlainspeechError: the checkpoint cannot be read or is of another model, or onnxruntime
+        PlainspeechError: a checkpoint cannot be read or is of another model, or onnxruntime
             computes something else from the exported model than torch does.
     """
-    checkpoint = Checkpoint.load(checkpoint_path)
-    if checkpoint.progress.batch or not checkpoint.progress.history:
-        raise PlainspeechError(
-            f"{checkpoint_path}: not exported: it is from the midst of an epoch, and nobody has "
-            f"measured its weights; take best.safetensors"
-        )
-    trained = preset(checkpoint.run["recipe"]["preset"])
-    network, difference = _network(checkpoint, checkpoint_path, trained)
-    streaming = None
-    if trained.streams_as is not None:
-        live = preset(trained.streams_as)
-        windows, _ = _network(checkpoint, checkpoint_path, live)
-        streaming = StreamingPart(live.features, {"int8": quantise(windows)})
+    trained = _Trained.load(checkpoint_path)
+    live = trained if streaming_path is None else _Trained.load(streaming_path)
+    if live is not trained:
+        _require_streaming(trained, live)
+    chosen = preset(trained.preset)
+    network, difference = trained.network(chosen)
+    own = {} if live is trained else {"streaming": {"preset": live.preset, **live.history()}}
     Bundle(
         origin=bundle,
         alphabet=ENGLISH,
-        features=trained.features,
-        frame_seconds=trained.frame_seconds,
-        card=_card(checkpoint, difference),
+        features=chosen.features,
+        frame_seconds=chosen.frame_seconds,
+        card={**_card(trained, difference), **own},
         networks={"float32": network, "int8": quantise(network)},
-        streaming_part=streaming,
+        streaming_part=_streaming_part(chosen, live),
     ).write(bundle)
 
 
-def _network(checkpoint: Checkpoint, path: Path, chosen: Preset) -> tuple[bytes, float]:
-    """Return ONNX of a checkpoint's weights, and its largest difference to torch."""
-    model = chosen.build(ENGLISH.size)
-    checkpoint.give_average(model, path)
-    model.eval()
-    network = to_onnx(model, chosen.features.bins)
-    difference = largest_difference(model, network, chosen.features.bins)
-    if difference > TOLERANCE:
-        raise PlainspeechError(f"{path}: not exported: ONNX and torch differ by {difference:.2g}")
-    return network, difference
+@dataclass(frozen=True)
+class _Trained:
+    """Weights that training has measured.
+
+    Attributes:
+        path: of their checkpoint.
+        checkpoint: that holds them.
+    """
+
+    path: Path
+    checkpoint: Checkpoint
+
+    @classmethod
+    def load(cls, path: Path) -> _Trained:
+        checkpoint = Checkpoint.load(path)
+        if checkpoint.progress.batch or not checkpoint.progress.history:
+            raise PlainspeechError(
+                f"{path}: not exported: it is from the midst of an epoch, and nobody has "
+                f"measured its weights; take best.safetensors"
+            )
+        return cls(path, checkpoint)
+
+    @property
+    def preset(self) -> str:
+        """The name of what they were trained as."""
+        return str(self.checkpoint.run["recipe"]["preset"])
+
+    def network(self, chosen: Preset) -> tuple[bytes, float]:
+        """Return ONNX of a preset with these weights, and its largest difference to torch."""
+        model = chosen.build(ENGLISH.size)
+        self.checkpoint.give_average(model, self.path)
+        model.eval()
+        network = to_onnx(model, chosen.features.bins)
+        difference = largest_difference(model, network, chosen.features.bins)
+        if difference > TOLERANCE:
+            raise PlainspeechError(
+                f"{self.path}: not exported: ONNX and torch differ by {difference:.2g}"
+            )
+        return network, difference
+
+    def history(self) -> dict[str, Any]:
+        """Return how the weights came about, and how good training found them."""
+        data, last = self.checkpoint.run["recipe"]["data"], self.checkpoint.progress.history[-1]
+        dev = {"manifest": data["dev"], "wer": last["dev_wer"], "cer": last["dev_cer"]}
+        return {**self.checkpoint.pedigree(), "dev": dev}
 
 
-def _card(checkpoint: Checkpoint, difference: float) -> dict[str, Any]:
+def _require_streaming(trained: _Trained, live: _Trained) -> None:
+    wanted = preset(trained.preset).streams_as
+    if wanted is None:
+        raise PlainspeechError(
+            f"{trained.path}: trained as {trained.preset!r}, which has no streaming network beside "
+            f"it; leave out {live.path}"
+        )
+    if live.preset != wanted:
+        raise PlainspeechError(
+            f"{live.path}: trained as {live.preset!r}; the streaming network beside "
+            f"{trained.preset!r} takes weights of {wanted!r}"
+        )
+
+
+def _streaming_part(chosen: Preset, live: _Trained) -> StreamingPart | None:
+    """Return the streaming network beside a preset, None where that does not stream."""
+    if chosen.streams_as is None:
+        return None
+    windowed = preset(chosen.streams_as)
+    network, _ = live.network(windowed)
+    return StreamingPart(windowed.features, {"int8": quantise(network)})
+
+
+def _card(trained: _Trained, difference: float) -> dict[str, Any]:
     """Return what is known of the model: what its recipe says, and what its training measured."""
-    run, progress = checkpoint.run, checkpoint.progress
-    recipe, last = run["recipe"], progress.history[-1]
+    run = trained.checkpoint.run
+    recipe = run["recipe"]
     return {
         "name": recipe["name"],
         **recipe["card"],
-        "preset": recipe["preset"],
+        "preset": trained.preset,
         "hours_of_training_data": round(run["hours"], 2),
-        **checkpoint.pedigree(),
+        **trained.history(),
         "exported": date.today().isoformat(),
         "onnx": {"opset": OPSET, "largest_difference_to_torch": difference},
-        "dev": {"manifest": recipe["data"]["dev"], "wer": last["dev_wer"], "cer": last["dev_cer"]},
     }
