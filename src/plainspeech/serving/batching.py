@@ -173,7 +173,6 @@ class Batcher:
     def _take(self) -> list[_Piece]:
         """Take the next pieces off the queue: with equal hot words, and not too much padding."""
         batch: list[_Piece] = []
-        left: list[_Piece] = []
         longest = 0
         while self._pieces and len(batch) < self._together:
             piece = heapq.heappop(self._pieces)
@@ -184,11 +183,9 @@ class Batcher:
             if batch and (
                 padded > _PADDED_SECONDS or piece.lane.hot_words != batch[0].lane.hot_words
             ):
-                left.append(piece)
+                heapq.heappush(self._pieces, piece)
                 break
             batch.append(piece)
-        for piece in left:
-            heapq.heappush(self._pieces, piece)
         if not self._pieces:
             self._arrived.clear()
         else:

@@ -62,7 +62,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     loss.set(xlabel="epoch", ylabel="CTC loss, nats a symbol", title="Training, augmented")
     for key, name in (("dev_wer", "WER"), ("dev_cer", "CER")):
         rates.plot(epochs, [100 * row[key] for row in history], marker=".", label=name)
-    rates.set(xlabel="epoch", ylabel="%", title="Dev, greedy, averaged weights", ylim=(0, 100))
+    rates.set(xlabel="epoch", ylabel="%", title="Dev, greedy, averaged weights", ylim=(0, None))
     rates.legend()
     for axes in (loss, rates):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
