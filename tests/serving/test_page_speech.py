@@ -89,9 +89,9 @@ def test_speech_becomes_text_while_the_button_is_held(tmp_path_factory: Any) -> 
 
 def download(page: Page) -> tuple[Array, int]:
     """Return what the page keeps of the microphone, and its rate in Hz."""
-    with page.expect_download() as download:
+    with page.expect_download() as saved:
         page.locator("[data-format=wav]").click()
-    waveform, rate = soundfile.read(download.value.path(), dtype="float32")
+    waveform, rate = soundfile.read(saved.value.path(), dtype="float32")
     return waveform, rate
 
 

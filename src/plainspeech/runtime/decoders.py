@@ -61,10 +61,10 @@ class Decoder(Protocol):
 class NBest:
     """The beam search, with lists of the best readings.
 
-    There are two searches. With a language model, the usual one merges hypotheses with the same
+    With a language model there are two searches. The usual one merges hypotheses with the same
     outlook, so that the texts that are left differ in their last words only; the other keeps texts
     apart, for which the same beam is narrower, and errs more. The first of the list is the usual
-    text, the rest is from the other.
+    text, the rest is from the other. Without, the usual one keeps texts apart, too, and is enough.
 
     Args:
         decoder: that searches.
@@ -88,9 +88,11 @@ class NBest:
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
         """Return the best text of each of ``utterances``, with its ``n_best``."""
-        usual = self._decoder.decode_n_best_batch(utterances, 1, threads, hot_words)
         apart = self._apart.decode_n_best_batch(utterances, self._count, threads, hot_words)
-        return [self._listed(best, others) for (best,), others in zip(usual, apart, strict=True)]
+        usual = apart
+        if self._apart.settings != self._decoder.settings:
+            usual = self._decoder.decode_n_best_batch(utterances, 1, threads, hot_words)
+        return [self._listed(best, others) for (best, *_), others in zip(usual, apart, strict=True)]
 
     def _listed(self, best: Hypothesis, others: Sequence[Hypothesis]) -> Transcript:
         texts = {best.transcript.text: best.score}

@@ -187,7 +187,7 @@ def load_model(
         precision: ``"int8"`` or ``"float32"``; None takes int8 where the bundle has it.
         streaming: take its network for audio that goes on, to learn how good that is.
         n_best: how many readings of each segment to give, see `Segment.n_best`; it takes the beam
-            search, twice (`NBest`).
+            search, as `NBest` tells.
 
     Raises:
         PlainspeechError: there is no bundle or scorer, it is damaged, or the two do not fit; or the

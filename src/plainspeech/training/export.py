@@ -35,13 +35,14 @@ def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | No
         PlainspeechError: a checkpoint cannot be read or is of another model, or onnxruntime
             computes something else from the exported model than torch does.
     """
-    trained = _Trained.load(checkpoint_path)
-    live = trained if streaming_path is None else _Trained.load(streaming_path)
-    if live is not trained:
+    trained = live = _Trained.load(checkpoint_path)
+    own = {}
+    if streaming_path is not None:
+        live = _Trained.load(streaming_path)
         _require_streaming(trained, live)
+        own["streaming"] = {"preset": live.preset, **live.history()}
     chosen = preset(trained.preset)
     network, difference = trained.network(chosen)
-    own = {} if live is trained else {"streaming": {"preset": live.preset, **live.history()}}
     Bundle(
         origin=bundle,
         alphabet=ENGLISH,
