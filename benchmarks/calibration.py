@@ -29,6 +29,7 @@ from rich.table import Table
 
 from plainspeech import audio, load_model
 from plainspeech.alphabet import ENGLISH
+from plainspeech.arrays import Array
 from plainspeech.data.manifest import read_manifest
 from plainspeech.decoding.confidence import Evidence, fit_calibration
 from plainspeech.decoding.decoder import BeamSearchDecoder
@@ -41,7 +42,6 @@ from plainspeech.evaluation.calibration import (
 )
 from plainspeech.lm.scorer import Scorer
 
-Array = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 

@@ -17,19 +17,17 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from plainspeech import audio
+from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.evaluation.error_rates import Pair, error_rates
 from plainspeech.runtime.long_audio import listen, whole
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.voice import Detector, silero
-
-Array = npt.NDArray[np.float32]
 
 
 class Chapters:

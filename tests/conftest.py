@@ -16,10 +16,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from plainspeech.alphabet import ENGLISH
+from plainspeech.arrays import Array
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime.bundle import Bundle
-
-Array = npt.NDArray[np.float32]
 
 # numba keeps machine code until the file of the outermost function changes; tests must not run code
 # of before an edit of another one. Set before anything imports numba.

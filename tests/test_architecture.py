@@ -16,8 +16,19 @@ import pytest
 import plainspeech
 
 SOURCE = Path(plainspeech.__file__).parent
-BASE = {"alphabet", "artifact", "audio", "containers", "errors", "features", "files", "transcript"}
-BASE |= {"cues", "soundfiles", "writers"}
+BASE = {
+    "alphabet",
+    "arrays",
+    "cores",
+    "artifact",
+    "audio",
+    "containers",
+    "errors",
+    "features",
+    "files",
+    "transcript",
+}
+BASE |= {"arrays", "cores", "cues", "soundfiles", "writers"}
 TRANSCRIBES = BASE | {"decoding", "lm", "pyctcdecode", "runtime", "serving"}
 TRAINS = {
     "torch",
@@ -29,14 +40,16 @@ TRAINS = {
 
 ALLOWED = {
     "alphabet": {"errors"},
+    "arrays": set(),
+    "cores": set(),
     "artifact": {"errors", "files"},
-    "audio": {"containers", "errors", "soundfiles"},
+    "audio": {"arrays", "containers", "errors", "soundfiles"},
     "containers": {"errors"},
     "cues": {"transcript"},
     "errors": set(),
-    "features": {"errors"},
+    "features": {"arrays", "errors"},
     "files": set(),
-    "soundfiles": {"containers", "errors"},
+    "soundfiles": {"arrays", "containers", "errors"},
     "transcript": set(),
     "writers": {"cues", "errors", "transcript"},
     "lm": BASE,

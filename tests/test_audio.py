@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from plainspeech import audio, soundfiles
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 
-Array = npt.NDArray[np.float32]
 FORMATS = {
     "wav": {},
     "flac": {},

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings, LogMel, LogMelStream, RunningNormalisation
 
-Array = npt.NDArray[np.float32]
 PLAIN = FeatureSettings(normalise="none")
 
 

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from plainspeech.arrays import Array
 from plainspeech.containers import UNKNOWN_FRAMES
 from plainspeech.errors import PlainspeechError
 from plainspeech.soundfiles import check_rate, check_samples, decoder, mono
-
-Array = npt.NDArray[np.float32]
 
 SAMPLE_RATE = 16_000
 """Hz; what models are trained on unless a recipe says otherwise."""

@@ -1,4 +1,15 @@
-"""The one exception that users see, and how it helps them."""
+"""The exceptions of this package.
+
+    PlainspeechError
+    ├── AudioError            a recording that cannot be read or decoded
+    ├── DataError             a manifest, corpus, transcript or results file at fault
+    ├── ModelError            a model bundle or checkpoint that is damaged or does not fit
+    ├── LanguageModelError    a scorer, ARPA file or KenLM binary that is damaged or does not fit
+    ├── DecodingError         log-probabilities or hot words that a decoder cannot take
+    └── ConfigurationError    an option, recipe, setting or environment at fault
+
+Every message is one line that names the file or option at fault and says how to mend it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +18,34 @@ from difflib import get_close_matches
 
 
 class PlainspeechError(Exception):
-    """Something the user can mend; the message is one line that names the file or option.
+    """Something that the user can mend; the base of every exception that this package raises.
 
     The command line prints the message after ``error:`` and exits with status 1.
     """
+
+
+class AudioError(PlainspeechError):
+    """A recording or waveform cannot be read, is damaged, or holds no audio."""
+
+
+class DataError(PlainspeechError):
+    """A manifest, corpus, transcript or results file is missing, malformed or inconsistent."""
+
+
+class ModelError(PlainspeechError):
+    """A model bundle or checkpoint is missing, damaged, or of another kind than is needed."""
+
+
+class LanguageModelError(PlainspeechError):
+    """A scorer, ARPA file or KenLM binary is missing, damaged, or does not fit the model."""
+
+
+class DecodingError(PlainspeechError):
+    """Log-probabilities, hot words or a stream are not what a decoder can take."""
+
+
+class ConfigurationError(PlainspeechError):
+    """An option, recipe, setting or environment is wrong."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -9,9 +9,8 @@ import kaldi_native_fbank as knf
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
-
-Array = npt.NDArray[np.float32]
 
 NORMALISATIONS = ("utterance", "running", "none")
 

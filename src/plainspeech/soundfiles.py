@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from plainspeech.arrays import Array
 from plainspeech.containers import check_complete, check_header, check_last_page
 from plainspeech.errors import PlainspeechError
-
-Array = npt.NDArray[np.float32]
 
 _BLOCK = 16_384  # samples a channel; a header can promise any number of them
 _SPOOL = 16_000_000  # bytes of a pipe that are kept in memory

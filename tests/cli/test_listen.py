@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 import typer
@@ -22,6 +21,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import plainspeech
+from plainspeech.arrays import Array
 from plainspeech.cli.latency import Latency
 from plainspeech.cli.listen import listen
 from plainspeech.cli.live_text import end_of, on_terminal
@@ -31,7 +31,6 @@ from plainspeech.runtime.streamed import StreamingTranscriber
 from plainspeech.runtime.voice import Detector
 from plainspeech.transcript import Word
 
-Array = npt.NDArray[np.float32]
 Speak = Callable[..., Array]
 
 SOURCE = Path(plainspeech.__file__).parents[1]

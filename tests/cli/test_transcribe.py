@@ -305,7 +305,7 @@ def test_recordings_are_transcribed_side_by_side_and_printed_in_order(
             sleep(0.2)
         return listen(self, source, **options)
 
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("plainspeech.cores.available_cores", lambda: 2)
     monkeypatch.setattr(Recognizer, "listen", together)
     result = CliRunner().invoke(app, [*clips, "--model", str(tone_bundle)])
     assert result.stdout == f"{clips[0]}: first one\n{clips[1]}: second\n"

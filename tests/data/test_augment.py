@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plainspeech.arrays import Array
 from plainspeech.data.augment import Augmentation, perturb_speed, spec_augment, warp_frequency
 
-Array = npt.NDArray[np.float32]
 HOP = 0.01
 NONE = Augmentation(frequency_masks=0, time_masks_per_second=0)
 

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 
-Array = npt.NDArray[np.float32]
 LogProbability = Callable[[Sequence[str], str], float]
 """Natural logarithm of the probability of a word after others; "</s>" is the end."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from brute_force import random_rows
 from hypothesis import given, settings
@@ -13,11 +12,10 @@ from hypothesis import strategies as st
 from toy_lm import Ngram, ToyLm, random_lm
 
 from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.arrays import Array
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.decoding.settings import Merge
 from plainspeech.errors import PlainspeechError
-
-Array = npt.NDArray[np.float32]
 
 SMALL = Alphabet((" ", "a", "b"))
 HOT = {"ab ba": 2.0, "bb": 3.0, "a": -1.0}

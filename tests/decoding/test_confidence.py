@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from toy_lm import Ngram, ToyLm, random_lm
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 from plainspeech.decoding.confidence import WITH_LANGUAGE_MODEL, Calibration, fit_calibration
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.decoding.kernels.confidence import weigh_words
@@ -29,7 +30,6 @@ from plainspeech.evaluation.calibration import (
 )
 from plainspeech.lm.tables import SPECIAL_WORDS
 
-Array = npt.NDArray[np.float32]
 Evidence = npt.NDArray[np.float64]
 
 SMALL = Alphabet((" ", "a", "b"))

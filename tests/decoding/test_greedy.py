@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.arrays import Array
 from plainspeech.decoding.greedy import GreedyDecoder, greedy_text
 from plainspeech.errors import PlainspeechError
-
-Array = npt.NDArray[np.float32]
 
 SMALL = Alphabet((" ", "a", "b"))
 BLANK = SMALL.blank_id

@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.bundle import Bundle, StreamingPart
 from plainspeech.runtime.events import Event, Final, Partial, message
@@ -21,7 +21,6 @@ from plainspeech.runtime.live import LiveModel, LiveTranscriber
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.voice import Detector
 
-Array = npt.NDArray[np.float32]
 Speak = Callable[..., Array]
 
 SILENCE = np.zeros(16_000, np.float32)

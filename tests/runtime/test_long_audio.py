@@ -9,18 +9,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 
 from plainspeech import audio
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import SHORT, Heard, listen, whole
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.voice import Detector
 from plainspeech.transcript import Reading, Transcript, Word
 
-Array = npt.NDArray[np.float32]
 Speak = Callable[..., Array]
 RATE = 16_000
 

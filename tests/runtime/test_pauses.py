@@ -3,15 +3,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.pauses import LONGEST, PauseCutter, Stretch
 from plainspeech.runtime.voice import WINDOW
-
-Array = npt.NDArray[np.float32]
 
 RUNS = st.lists(st.tuples(st.booleans(), st.integers(1, 700)), min_size=1, max_size=6)
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.pieces import Piece, PieceCutter
 
-Array = npt.NDArray[np.float32]
 RATE = 16_000
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import plainspeech
 from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.arrays import Array
 from plainspeech.artifact.storage import Kind
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
@@ -24,7 +25,6 @@ from plainspeech.runtime import recognizer as recognizers
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import Recognizer, load_model
 
-Array = npt.NDArray[np.float32]
 Speak = Callable[..., Array]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from plainspeech import audio
 from plainspeech.alphabet import ENGLISH
+from plainspeech.arrays import Array
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings, LogMel
@@ -23,8 +23,6 @@ from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.streaming import StreamingModel
 from plainspeech.training.onnx_networks import to_onnx
-
-Array = npt.NDArray[np.float32]
 
 BINS = 20
 FEATURES = FeatureSettings(bins=BINS, normalise="running")

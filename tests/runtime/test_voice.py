@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +8,6 @@ from hypothesis import strategies as st
 from plainspeech import audio
 from plainspeech.runtime.voice import WINDOW, VoiceActivity, silero
 
-Array = npt.NDArray[np.float32]
 SAMPLE = "samples/2412-153954-0002.flac"
 
 

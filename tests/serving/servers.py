@@ -16,10 +16,10 @@ from typing import Any
 
 import httpx
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 import plainspeech
+from plainspeech.arrays import Array
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.voice import Detector
@@ -30,7 +30,6 @@ from plainspeech.serving.server import Server, listen
 from plainspeech.serving.settings import ServerSettings
 from plainspeech.transcript import Transcript
 
-Array = npt.NDArray[np.float32]
 Speak = Callable[..., Array]
 
 PATH = "/v1/audio/transcriptions"

@@ -5,14 +5,13 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from plainspeech.arrays import Array
 from plainspeech.serving.batching import Batcher, HotWords, Lane
 from plainspeech.serving.metrics import Metrics
 from plainspeech.transcript import Transcript
 
-Array = npt.NDArray[np.float32]
 RATE = 100
 
 

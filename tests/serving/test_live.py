@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from servers import Array, Running, Speak, eventually, running, wav
+from servers import Running, Speak, eventually, running, wav
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.events import Event
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.runtime.streamed import StreamingTranscriber

@@ -12,9 +12,10 @@ import pytest
 import soundfile
 from browsers import chromium, needs_chromium, said, visit, wait_for
 from playwright.sync_api import Browser, Page
-from servers import Array, Blocked, Running, Speak, process, running
+from servers import Blocked, Running, Speak, process, running
 from test_page import BUNDLED, SAMPLE, SILENCE, now, wait_for_time
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.events import Final
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import load_model

@@ -17,12 +17,12 @@ import torch
 from tiny import ignore, trainer_of, without_times, write_corpus, write_recipe
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 from plainspeech.data.loading import FeatureSource
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import Counts, ErrorRates
-from plainspeech.features import Array
 from plainspeech.model.presets import PRESETS
 from plainspeech.training import loop, validation
 from plainspeech.training.checkpoint import Checkpoint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -151,7 +150,9 @@ class _Run:
         """Transcribe ``recordings``; return how many could not be."""
         if len(recordings) == 1:  # in this thread, whose text comes as it is heard
             return self._tell(lambda: self._written(recordings[0], ""))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        from plainspeech.cores import available_cores
+
+        with ThreadPoolExecutor(available_cores()) as pool:
             places = (f" ({number} of {len(recordings)})" for number in count(1))
             writing = [
                 pool.submit(self._written, *each) for each in zip(recordings, places, strict=False)

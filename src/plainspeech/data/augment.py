@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from plainspeech.features import Array
+from plainspeech.arrays import Array
 
 
 @dataclass(frozen=True)

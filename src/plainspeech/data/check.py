@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from plainspeech import audio
 from plainspeech.alphabet import ENGLISH, Alphabet, ctc_frames_needed
+from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance
 from plainspeech.data.tracking import Track, untracked
 from plainspeech.errors import PlainspeechError
@@ -84,7 +84,7 @@ def check(
         Findings, in the order of the utterances; those that compare utterances come last.
     """
     utterances = [utterance for split in splits for utterance in split]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         heard = list(track(pool.map(_listen, utterances), len(utterances)))
     findings: list[Finding] = []
     for utterance, recording in zip(utterances, heard, strict=True):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from plainspeech import audio
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 from plainspeech.data.augment import (
     Augmentation,
     perturb_speed,
@@ -23,7 +24,7 @@ from plainspeech.data.augment import (
 )
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
-from plainspeech.features import Array, FeatureSettings, LogMel
+from plainspeech.features import FeatureSettings, LogMel
 
 Ids = npt.NDArray[np.int64]
 

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 from plainspeech.decoding.confidence import Calibration, Evidence
 from plainspeech.decoding.hot_words import build_hot_words
-from plainspeech.decoding.inputs import Array, checked, require_frames
+from plainspeech.decoding.inputs import checked, require_frames
 from plainspeech.decoding.results import Hypothesis
 from plainspeech.decoding.settings import BeamSettings, Merge
 from plainspeech.errors import PlainspeechError

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 from plainspeech.decoding.results import Partial
 from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript, Word
-
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

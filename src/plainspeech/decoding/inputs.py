@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
-
-Array = npt.NDArray[np.float32]
 
 _NAME = "log_probabilities"
 _ROUNDING = 0.05  # in the sum of a frame: a float16 near the logarithm of 1/2000 is off by 0.4 %

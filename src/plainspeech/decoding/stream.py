@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.decoding.confidence import Evidence
-from plainspeech.decoding.inputs import Array, checked, no_probability
+from plainspeech.decoding.inputs import checked, no_probability
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.prefixes import collect, shared

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainspeech import audio
+from plainspeech.arrays import Array
 from plainspeech.data.librispeech import AUDIO_SUFFIXES
 from plainspeech.data.manifest import Utterance
 from plainspeech.data.tracking import Track, untracked
@@ -79,7 +80,7 @@ def label(
     return labels, problems
 
 
-def _read(path: Path, sample_rate: int) -> audio.Array | str:
+def _read(path: Path, sample_rate: int) -> Array | str:
     """Return the waveform of a recording, or what is wrong with it."""
     try:
         return audio.read(path, sample_rate)
@@ -87,7 +88,7 @@ def _read(path: Path, sample_rate: int) -> audio.Array | str:
         return str(error)
 
 
-def _label(recognizer: Recognizer, batch: dict[Path, audio.Array]) -> Iterator[Labelled]:
+def _label(recognizer: Recognizer, batch: dict[Path, Array]) -> Iterator[Labelled]:
     rows = recognizer.log_probabilities(list(batch.values()))
     transcripts = recognizer.decoder.decode_batch(rows)
     for (path, waveform), heard, transcript in zip(batch.items(), rows, transcripts, strict=True):

@@ -7,19 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from plainspeech import audio
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import Pair
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.transcript import Transcript
-
-Array = npt.NDArray[np.float32]
 
 _BATCH = 32  # utterances between two steps of the progress; the recognizer has batches of its own
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.cores import available_cores
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import write_atomically
@@ -244,6 +244,6 @@ def _mapped(
 ) -> list[_Result]:
     """Return ``call`` of each utterance, by as many threads as ``pool`` has processes."""
     # The search runs without the interpreter's lock: processes would only cost.
-    threads = getattr(pool, "_processes", os.cpu_count() or 1) if pool is not None else 1
+    threads = getattr(pool, "_processes", available_cores()) if pool is not None else 1
     with ThreadPoolExecutor(threads) as executor:
         return list(executor.map(call, utterances))

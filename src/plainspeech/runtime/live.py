@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.events import Event
 from plainspeech.runtime.pauses import PauseCutter
 from plainspeech.runtime.recognizer import Recognizer
@@ -19,8 +19,6 @@ from plainspeech.runtime.voice import Detector, silero
 
 if TYPE_CHECKING:
     from plainspeech.decoding.decoder import HotWords
-
-Array = npt.NDArray[np.float32]
 
 
 class LiveTranscriber(Protocol):

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.joining import joined
 from plainspeech.runtime.pieces import Piece, PieceCutter
 from plainspeech.runtime.voice import Detector, silero
 from plainspeech.transcript import Segment, Transcript, Word
 
-Array = npt.NDArray[np.float32]
 Hear = Callable[[Sequence[Array]], list[Transcript]]
 """Transcribes many waveforms at once."""
 

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Array = npt.NDArray[np.float32]
 Lengths = npt.NDArray[np.int64]
 State = list[npt.NDArray[Any]]
 

@@ -10,12 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from plainspeech.arrays import Array
 from plainspeech.runtime.voice import BEGINS, GOES_ON, Detector, VoiceActivity, WindowedAudio
-
-Array = npt.NDArray[np.float32]
 
 LONGEST = 625
 """Windows of an utterance: 20 s."""

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
-import numpy.typing as npt
-
+from plainspeech.arrays import Array
 from plainspeech.runtime.voice import (
     BEGINS,
     GOES_ON,
@@ -18,8 +16,6 @@ from plainspeech.runtime.voice import (
     VoiceActivity,
     WindowedAudio,
 )
-
-Array = npt.NDArray[np.float32]
 
 SECONDS = WINDOW / RATE
 """Of a window, which is what times are counted in below."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech import audio
+from plainspeech.arrays import Array
+from plainspeech.cores import available_cores
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
@@ -24,8 +25,6 @@ from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.decoder import HotWords
-
-Array = npt.NDArray[np.float32]
 
 _BATCH_FRAMES = {"float32": 5_000, "int8": 0}
 """Frames of a batch, padding included, by precision; see `plainspeech.runtime.network` for int8."""
@@ -61,7 +60,7 @@ class Recognizer:
     ) -> None:
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or available_cores()
         self._log_mel = LogMel(bundle.features)
         self._network = network or open_network(bundle)
 

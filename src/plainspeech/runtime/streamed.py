@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.decoders import DecoderStream
 from plainspeech.runtime.events import Event, Final, Partial
 from plainspeech.runtime.pauses import PauseCutter, Stretch
 from plainspeech.runtime.recognizer import within
 from plainspeech.runtime.streaming import AudioStream, StreamingModel
-
-Array = npt.NDArray[np.float32]
 
 
 class StreamingTranscriber:

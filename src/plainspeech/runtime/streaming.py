@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import LogMelStream
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.network import WindowedNetwork, open_network
-
-Array = npt.NDArray[np.float32]
 
 
 class StreamingModel:

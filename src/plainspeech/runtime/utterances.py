@@ -11,13 +11,11 @@ from collections.abc import Callable
 from itertools import takewhile
 
 import numpy as np
-import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.events import Event, Final, Partial
 from plainspeech.runtime.pauses import PauseCutter, Stretch
 from plainspeech.transcript import Transcript
-
-Array = npt.NDArray[np.float32]
 
 _STEP_SECONDS = 0.5
 _GROWTH = 0.25

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from plainspeech.arrays import Array
 from plainspeech.audio import resampler
-
-Array = npt.NDArray[np.float32]
 
 Detector = Callable[[Array], float]
 """Takes the next `WINDOW` samples at `RATE`; gives the probability that somebody speaks there."""

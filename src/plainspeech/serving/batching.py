@@ -18,13 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from plainspeech.arrays import Array
 from plainspeech.serving.metrics import Metrics
 from plainspeech.transcript import Transcript
 
-Array = npt.NDArray[np.float32]
 HotWords = Mapping[str, float]
 
 LARGEST_BATCH = 16

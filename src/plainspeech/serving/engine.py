@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import anyio
 import numpy as np
 from anyio import CapacityLimiter
 
+from plainspeech.cores import available_cores
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
@@ -75,7 +75,7 @@ class Engine:
             batcher,
             detector,
             LiveModel(recognizer, detector),
-            CapacityLimiter(os.cpu_count() or 1),
+            CapacityLimiter(available_cores()),
             CapacityLimiter(settings.queue),
         )
 

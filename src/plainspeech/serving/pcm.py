@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 
-Array = npt.NDArray[np.float32]
+from plainspeech.arrays import Array
 
 
 class PcmReader:

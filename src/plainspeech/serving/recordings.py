@@ -8,10 +8,9 @@ from http import HTTPStatus
 from typing import BinaryIO, cast
 
 import anyio
-import numpy as np
-import numpy.typing as npt
 
 from plainspeech import audio
+from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import Heard, listen, whole
 from plainspeech.serving.batching import HotWords, Lane
@@ -19,8 +18,6 @@ from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
 from plainspeech.serving.uploads import NamedUpload
 from plainspeech.transcript import Transcript
-
-Array = npt.NDArray[np.float32]
 
 
 class Recording:

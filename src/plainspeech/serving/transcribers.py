@@ -14,10 +14,9 @@ from functools import partial
 from typing import Protocol
 
 import anyio
-import numpy as np
-import numpy.typing as npt
 from anyio import CapacityLimiter
 
+from plainspeech.arrays import Array
 from plainspeech.runtime.events import Event
 from plainspeech.runtime.live import LiveTranscriber
 from plainspeech.runtime.pauses import PauseCutter, Stretch
@@ -25,7 +24,6 @@ from plainspeech.runtime.utterances import RunningUtterance
 from plainspeech.serving.batching import Lane
 from plainspeech.serving.metrics import Metrics
 
-Array = npt.NDArray[np.float32]
 Emit = Callable[[Event], Awaitable[None]]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.confidence import Evidence
 from plainspeech.decoding.decoder import BeamSearchDecoder
@@ -63,7 +63,7 @@ class DevSet:
         rows = self.outputs.log_probabilities
         heard = [place for place in rows if len(rows[place])]
         started = time.process_time()
-        found = decoder.decode_batch([rows[place] for place in heard], os.cpu_count() or 1)
+        found = decoder.decode_batch([rows[place] for place in heard], available_cores())
         spent = time.process_time() - started
         texts = dict(zip(heard, (transcript.text for transcript in found), strict=True))
         pairs = [self._pair(place, texts.get(place, "")) for place in rows]

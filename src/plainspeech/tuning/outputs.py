@@ -6,14 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance
 from plainspeech.evaluation.recognition import Missing, read_in_batches
 from plainspeech.runtime.bundle import Bundle
-
-Array = npt.NDArray[np.float32]
 
 
 class Model(Protocol):
