@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,23 @@ def test_the_arrows_run_one_way() -> None:
     while ready := {part for part, below in ALLOWED.items() if below <= done} - done:
         done |= ready
     assert done == ALLOWED.keys()
+
+
+PACKAGES = sorted({module.rpartition(".")[0] for module in MODULES} - {""})
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_modules_of_a_package_import_in_no_circle(package: str) -> None:
+    """A package within it counts as one module; imports for the type checker count too."""
+    depth = package.count(".") + 2
+    below: dict[str, set[str]] = {}
+    for module in MODULES:
+        if within(module, {package}) and module != package:
+            names = {i.name for i in imports_of(module) if i.name.startswith(f"{package}.")}
+            child = ".".join(module.split(".")[:depth])
+            found = {".".join(name.split(".")[:depth]) for name in names}
+            below[child] = below.get(child, set()) | found - {child}
+    TopologicalSorter(below).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize(

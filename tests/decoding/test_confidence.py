@@ -18,9 +18,9 @@ from plainspeech.arrays import Array
 from plainspeech.decoding.confidence import WITH_LANGUAGE_MODEL, Calibration, fit_calibration
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.decoding.kernels.confidence import weigh_words
+from plainspeech.decoding.kernels.initial_state import begin
 from plainspeech.decoding.kernels.jit import part
 from plainspeech.decoding.kernels.records import PREFIX, Records, State
-from plainspeech.decoding.state import begin
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.calibration import (
     correct_words,

@@ -14,12 +14,12 @@ from toy_lm import random_lm
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.decoder import BeamSearchDecoder
 from plainspeech.decoding.kernels.candidates import consider
+from plainspeech.decoding.kernels.initial_state import begin
 from plainspeech.decoding.kernels.jit import part
 from plainspeech.decoding.kernels.records import BEAM, NONE, ROOT, Trie
 from plainspeech.decoding.kernels.selection import select
 from plainspeech.decoding.kernels.tries import child
 from plainspeech.decoding.lexicon import lay_out
-from plainspeech.decoding.state import begin
 from plainspeech.errors import PlainspeechError
 
 SMALL = Alphabet((" ", "a", "b"))

@@ -23,8 +23,9 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
-    from plainspeech.decoding.knowledge import Knowledge, LanguageModel
+    from plainspeech.decoding.knowledge import Knowledge
     from plainspeech.decoding.stream import BeamStream
+    from plainspeech.lm.interface import LanguageModel
 
 HotWords = Mapping[str, float]
 """Words and phrases, each with the nats that an occurrence adds; negative ones are unwanted."""

@@ -5,52 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.code import Code, compile_search
 from plainspeech.decoding.confidence import (
     WITH_LANGUAGE_MODEL,
     WITHOUT_LANGUAGE_MODEL,
     Calibration,
 )
 from plainspeech.decoding.hot_words import build_hot_words
+from plainspeech.decoding.kernels.compiled import Code, compile_search
 from plainspeech.decoding.kernels.records import CHARACTERS, NONE, PLAIN, WORDS, Ints, Setup, Trie
 from plainspeech.decoding.lexicon import build_lexicon
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.kenlm import KenLMTables
+from plainspeech.lm.interface import LanguageModel, Tables
 from plainspeech.lm.tables import SPECIAL_WORDS, UNKNOWN_ID, Level, NGramTables, build_tables, score
 
-Tables: TypeAlias = NGramTables | KenLMTables
-
 _SPACE_NAME = "|"  # a space in the vocabulary of a language model over characters
-
-
-class LanguageModel(Protocol):
-    """What a decoder asks of a scorer."""
-
-    @property
-    def vocabulary(self) -> Sequence[str]:
-        """Words, the special ones first; a word's id is its place."""
-
-    @property
-    def tables(self) -> Tables:
-        """N-grams over the ids."""
-
-    @property
-    def order(self) -> int:
-        """The most words that it looks at at a time."""
-
-    @property
-    def alpha(self) -> float:
-        """Weight in the search, where no other is given."""
-
-    @property
-    def beta(self) -> float:
-        """Nats a word in the search, where no others are given."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
-    from plainspeech.decoding.knowledge import Tables
+    from plainspeech.lm.interface import Tables
 
 Ints = npt.NDArray[np.int32]
 

@@ -13,10 +13,10 @@ from plainspeech.decoding.confidence import Evidence
 from plainspeech.decoding.inputs import checked, no_probability
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
+from plainspeech.decoding.kernels.initial_state import begin
 from plainspeech.decoding.kernels.prefixes import collect, shared
 from plainspeech.decoding.knowledge import Knowledge
 from plainspeech.decoding.results import Alignment, Hypothesis, Partial, text_of
-from plainspeech.decoding.state import begin
 from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript
 

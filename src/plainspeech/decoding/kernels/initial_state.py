@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.confidence import WORD_END, most_word_ends
-
-if TYPE_CHECKING:
-    from plainspeech.decoding.knowledge import Tables
+from plainspeech.lm.interface import Tables
 
 
 def begin(

@@ -6,21 +6,19 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.kernels.alignment import Times, align, new_lattice
 from plainspeech.decoding.kernels.confidence import gather_evidence
+from plainspeech.decoding.kernels.initial_state import begin
 from plainspeech.decoding.kernels.jit import bound
 from plainspeech.decoding.kernels.prefixes import trace
 from plainspeech.decoding.kernels.records import PREFIX, Setup, Trie
 from plainspeech.decoding.kernels.search import advance
-from plainspeech.decoding.state import begin
-
-if TYPE_CHECKING:
-    from plainspeech.decoding.knowledge import Tables
+from plainspeech.lm.interface import Tables
 
 _PATIENCE = 1.0  # seconds after which a compilation is worth a word
 
