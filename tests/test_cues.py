@@ -18,7 +18,7 @@ def transcript_of(spoken: list[tuple[str, float, float]]) -> Transcript:
         start = time + pause
         time = start + length
         words.append(Word(text, start, time, 1.0))
-    return Transcript(" ".join(word.text for word in words), tuple(words), time + 0.2)
+    return Transcript.of_words(words, time + 0.2)
 
 
 WORDS = st.tuples(

@@ -18,9 +18,8 @@ SEGMENTS = st.lists(st.integers(1, 4), max_size=6).map(
 
 
 @given(SEGMENTS)
-def test_segments_are_what_a_transcript_was_made_of(segments: list[Segment]) -> None:
-    transcript = Transcript.of_segments(segments, 60.0)
-    assert list(transcript.segments) == segments
+def test_words_and_text_are_those_of_the_segments(segments: list[Segment]) -> None:
+    transcript = Transcript(tuple(segments), 60.0)
     assert transcript.words == tuple(word for segment in segments for word in segment.words)
     assert transcript.text == " ".join(segment.text for segment in segments)
     assert transcript.duration == 60.0
@@ -28,6 +27,6 @@ def test_segments_are_what_a_transcript_was_made_of(segments: list[Segment]) -> 
 
 def test_a_short_utterance_is_one_segment_and_silence_is_none() -> None:
     words = Word("good", 0.5, 0.9, 0.8), Word("deed", 1.1, 1.4, 0.7)
-    (segment,) = Transcript("good deed", words, 2.0).segments
+    (segment,) = Transcript.of_words(words, 2.0).segments
     assert (segment.start, segment.end, segment.text) == (0.5, 1.4, "good deed")
-    assert Transcript("", (), 2.0).segments == ()
+    assert Transcript.of_words((), 2.0).segments == ()

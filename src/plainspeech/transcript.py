@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,12 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One of the texts that a stretch of audio may have.
+class Alternative:
+    """One entry of an n-best list.
 
     Attributes:
-        text: single spaces, none at the ends.
-        score: nats, by which the search ranks it; only differences within a stretch mean something.
+        text: single spaces between words, none at the ends.
+        score: nats; only differences within a list mean something.
     """
 
     text: str
@@ -46,12 +45,12 @@ class Segment:
 
     Attributes:
         words: one or more, in order.
-        n_best: the readings that were asked for: that of ``words`` first, the others by their
-            scores; none where a segment was joined of pieces that overlap.
+        n_best: the alternatives that were asked for, the text of ``words`` first and the others by
+            score; empty where the segment was joined from overlapping chunks.
     """
 
     words: tuple[Word, ...]
-    n_best: tuple[Reading, ...] = ()
+    n_best: tuple[Alternative, ...] = ()
 
     @property
     def text(self) -> str:
@@ -68,46 +67,60 @@ class Segment:
         """Seconds from the start of the audio to the end of the last word."""
         return self.words[-1].end
 
+    def shifted(self, seconds: float) -> Segment:
+        """Return the segment as part of audio that starts ``seconds`` earlier."""
+        words = (
+            replace(word, start=word.start + seconds, end=word.end + seconds) for word in self.words
+        )
+        return replace(self, words=tuple(words))
+
 
 @dataclass(frozen=True)
 class Transcript:
-    """The text of one utterance or file.
+    """The text of an utterance or a recording.
 
     Attributes:
-        text: words joined by single spaces; empty where nothing was said.
-        words: the words of ``text`` in order.
+        segments: in order; none where nothing was said.
         duration: seconds of audio.
-        breaks: how many words come before each pause that parts two segments, rising; none in a
-            short utterance.
-        n_best: those of each segment; empty where none were asked for.
     """
 
-    text: str
-    words: tuple[Word, ...]
+    segments: tuple[Segment, ...]
     duration: float
-    breaks: tuple[int, ...] = ()
-    n_best: tuple[tuple[Reading, ...], ...] = ()
 
     @classmethod
-    def of_segments(cls, segments: Iterable[Segment], duration: float) -> Transcript:
-        """Return the transcript of ``duration`` seconds in which ``segments`` were said."""
-        words: list[Word] = []
-        breaks: list[int] = []
-        n_best: list[tuple[Reading, ...]] = []
-        for segment in segments:
-            breaks += [len(words)] if words else []
-            words += segment.words
-            n_best.append(segment.n_best)
-        text = " ".join(word.text for word in words)
-        readings = tuple(n_best) if any(n_best) else ()
-        return cls(text, tuple(words), duration, tuple(breaks), readings)
+    def of_words(
+        cls, words: Iterable[Word], duration: float, n_best: Iterable[Alternative] = ()
+    ) -> Transcript:
+        """Return the transcript of an utterance: one segment, or none where there is no word.
+
+        Args:
+            words: in order.
+            duration: seconds of audio.
+            n_best: of the segment.
+        """
+        segment = Segment(tuple(words), tuple(n_best))
+        return cls((segment,) if segment.words else (), duration)
 
     @property
-    def segments(self) -> tuple[Segment, ...]:
-        """The words, parted at the pauses; none where nothing was said."""
-        ends = (0, *self.breaks, len(self.words)) if self.words else ()
-        n_best = self.n_best or ((),) * (len(ends) - 1)
-        return tuple(
-            Segment(self.words[start:end], readings)
-            for (start, end), readings in zip(pairwise(ends), n_best, strict=False)
+    def words(self) -> tuple[Word, ...]:
+        """The words of all segments."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def text(self) -> str:
+        """The words joined by single spaces; empty where nothing was said."""
+        return " ".join(segment.text for segment in self.segments)
+
+    def clipped(self, duration: float) -> Transcript:
+        """Return the transcript for ``duration`` seconds of audio, no word of which ends later.
+
+        The last frame of a model reaches beyond the end of its audio.
+        """
+        segments = (
+            replace(
+                segment,
+                words=tuple(replace(word, end=min(word.end, duration)) for word in segment.words),
+            )
+            for segment in self.segments
         )
+        return Transcript(tuple(segments), duration)

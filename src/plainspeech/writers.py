@@ -67,7 +67,7 @@ def _tsv(transcript: Transcript) -> str:
 
 
 def _json(transcript: Transcript) -> str:
-    """Everything: segments, words, times in seconds, confidences, readings if there are any."""
+    """Everything: segments, words, times in seconds, confidences, n-best lists if any."""
     values = {
         "text": transcript.text,
         "duration": round(transcript.duration, 3),
@@ -98,7 +98,7 @@ def _segment_values(segment: Segment) -> dict[str, Any]:
     }
     if segment.n_best:
         values["n_best"] = [
-            {"text": reading.text, "score": round(reading.score, 3)} for reading in segment.n_best
+            {"text": one.text, "score": round(one.score, 3)} for one in segment.n_best
         ]
     return values
 

@@ -19,7 +19,7 @@ from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import recognizer
 from plainspeech.runtime.bundle import Bundle
-from plainspeech.transcript import Transcript
+from plainspeech.transcript import Transcript, Word
 
 CORPUS = [  # speaker, said, heard
     ("7", "The cat sat.", "the hat sat"),
@@ -45,7 +45,8 @@ class Listener:
         self, waveforms: Sequence[npt.NDArray[np.float32]]
     ) -> list[Transcript]:
         self.batches.append([len(waveform) for waveform in waveforms])
-        return [Transcript(CORPUS[place(len(w))][2], (), 1.0) for w in waveforms]
+        texts = (CORPUS[place(len(waveform))][2].split() for waveform in waveforms)
+        return [Transcript.of_words([Word(w, 0, 1, 1) for w in text], 1.0) for text in texts]
 
 
 def samples(index: int) -> int:

@@ -15,7 +15,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.labelling import find_recordings, label
 from plainspeech.runtime.decoders import choose_decoder
 from plainspeech.runtime.recognizer import Recognizer, load_model
-from plainspeech.transcript import Transcript
+from plainspeech.transcript import Transcript, Word
 
 Speak = Callable[..., npt.NDArray[np.float32]]
 
@@ -55,7 +55,7 @@ def test_agreement_is_that_of_the_decoder_with_greedy_decoding(
 ) -> None:
     bundle = load_model(tone_bundle).bundle
     decoder = choose_decoder(bundle, "greedy")
-    other = Transcript("feed a cab!!", (), 1.0)
+    other = Transcript.of_words([Word("feed a cab!!", 0.0, 1.0, 1.0)], 1.0)
     monkeypatch.setattr(type(decoder), "decode_batch", lambda *_: [other])
     recognizer = Recognizer(bundle, 1, decoder)
     (found,), _ = label(recognizer, [recordings / "7" / "7-1-0001.wav"])

@@ -116,7 +116,7 @@ def test_n_best_readings_come_with_every_segment(bundle: Path, spoken: Speak) ->
     scores = [reading.score for reading in segment.n_best]
     assert scores == sorted(scores, reverse=True)
     # Not asked for, they are not there.
-    assert load_model(bundle).transcribe(spoken("a good deed")).n_best == ()
+    assert load_model(bundle).transcribe(spoken("a good deed")).segments[0].n_best == ()
 
 
 def test_n_best_readings_leave_the_text_as_it_is(bundle: Path) -> None:
@@ -129,11 +129,11 @@ def test_n_best_readings_leave_the_text_as_it_is(bundle: Path) -> None:
     assert texts != [transcript.text for transcript in apart.decode_batch(rows)]
     found = choose_decoder(Bundle.load(bundle), n_best=4).decode_batch(rows)
     assert [transcript.text for transcript in found] == texts
-    assert max(len(transcript.n_best[0]) for transcript in found) == 4
+    assert max(len(transcript.segments[0].n_best) for transcript in found) == 4
     for transcript in found:
-        first, *others = transcript.n_best[0]
+        first, *others = transcript.segments[0].n_best
         assert first.text == transcript.text
-        assert len({reading.text for reading in transcript.n_best[0]}) == 1 + len(others)
+        assert len({first.text, *(one.text for one in others)}) == 1 + len(others)
         scores = [reading.score for reading in others]
         assert scores == sorted(scores, reverse=True)
 

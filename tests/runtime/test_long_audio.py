@@ -18,7 +18,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import SHORT, Heard, listen, whole
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.voice import Detector
-from plainspeech.transcript import Reading, Transcript, Word
+from plainspeech.transcript import Alternative, Transcript, Word
 
 Speak = Callable[..., Array]
 RATE = 16_000
@@ -77,9 +77,9 @@ def test_nothing_is_lost_or_said_twice_where_nobody_pauses(
 
 def test_readings_belong_to_segments_that_were_heard_as_they_are() -> None:
     def hear_two(waveforms: Sequence[Array]) -> list[Transcript]:
-        readings = ((Reading("one two", -1.0), Reading("won two", -2.0)),)
+        n_best = Alternative("one two", -1.0), Alternative("won two", -2.0)
         words = (Word("one", 0.1, 0.4, 1.0), Word("two", 19.0, 19.4, 1.0))
-        return [Transcript("one two", words, 20.0, (), readings) for _ in waveforms]
+        return [Transcript.of_words(words, 20.0, n_best) for _ in waveforms]
 
     noise = np.ones(RATE, np.float32)
     parted = [*[noise] * 18, silence(4.0), *[noise] * 18]
@@ -102,7 +102,7 @@ def test_up_to_30_seconds_are_one_piece(recognizer: Recognizer, spoken: Speak) -
 
 def test_silence_and_nothing_give_no_segment(recognizer: Recognizer) -> None:
     for samples in (silence(40), silence(0)):
-        assert hear(recognizer, samples) == Transcript("", (), len(samples) / RATE)
+        assert hear(recognizer, samples) == Transcript((), len(samples) / RATE)
 
 
 def test_segments_come_before_the_end_is_read() -> None:
@@ -125,7 +125,7 @@ def test_segments_come_before_the_end_is_read() -> None:
 
 
 def said_once(waveforms: Sequence[Array]) -> list[Transcript]:
-    return [Transcript("x", (Word("x", 0.1, 0.2, 1.0),), len(w) / RATE) for w in waveforms]
+    return [Transcript.of_words([Word("x", 0.1, 0.2, 1.0)], len(w) / RATE) for w in waveforms]
 
 
 def test_memory_does_not_grow_with_the_recording() -> None:

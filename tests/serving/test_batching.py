@@ -10,7 +10,7 @@ import pytest
 from plainspeech.arrays import Array
 from plainspeech.serving.batching import Batcher, HotWords, Lane
 from plainspeech.serving.metrics import Metrics
-from plainspeech.transcript import Transcript
+from plainspeech.transcript import Transcript, Word
 
 RATE = 100
 
@@ -29,7 +29,8 @@ class Recogniser:
         assert self.gate.wait(10)
         if any(waveform[0] < 0 for waveform in waveforms):
             raise ValueError("negative")
-        return [Transcript(str(len(waveform)), (), 0.0) for waveform in waveforms]
+        lengths = (str(len(waveform)) for waveform in waveforms)
+        return [Transcript.of_words([Word(length, 0, 1, 1)], 1.0) for length in lengths]
 
 
 def piece(samples: int, value: float = 0.0) -> Array:

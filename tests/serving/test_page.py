@@ -154,8 +154,8 @@ def test_downloads_are_what_the_writers_write(page: Page, long: bytes, tmp_path:
         download.value.save_as(tmp_path / form)
         files[form] = (tmp_path / form).read_text()
     values = json.loads(files["json"])
-    segments = [Segment(tuple(Word(**word) for word in s["words"])) for s in values["segments"]]
-    transcript = Transcript.of_segments(segments, values["duration"])
+    segments = (Segment(tuple(Word(**word) for word in s["words"])) for s in values["segments"])
+    transcript = Transcript(tuple(segments), values["duration"])
     assert transcript.text == "good deed indeed be"
     assert values == json.loads(render(transcript, "json"))
     for form in ("txt", "srt", "vtt"):

@@ -41,7 +41,7 @@ def invented(draw: random.Random) -> Transcript:
             words.append(Word(text, start, end, round(draw.random(), 4)))
             time = end + draw.choice([0, 0.06, 0.3, 1, 4]) * draw.random()
         segments.append(Segment(tuple(words)))
-    return Transcript.of_segments(segments, round(time + draw.random(), 3))
+    return Transcript(tuple(segments), round(time + draw.random(), 3))
 
 
 def test_subtitles_are_those_of_the_writers(page: Page) -> None:

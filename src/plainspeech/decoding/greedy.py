@@ -61,11 +61,7 @@ class GreedyDecoder:
         words = _words(_runs(log_probabilities, self.alphabet))
         best = log_probabilities.max(axis=1)
         found = tuple(_word(runs, best, self.frame_seconds) for runs in words)
-        return Transcript(
-            text=" ".join(word.text for word in found),
-            words=found,
-            duration=len(log_probabilities) * self.frame_seconds,
-        )
+        return Transcript.of_words(found, len(log_probabilities) * self.frame_seconds)
 
     def decode_batch(
         self,

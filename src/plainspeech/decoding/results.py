@@ -94,8 +94,8 @@ class Alignment:
         starts = (self.starts[self.words[:, 0]] * self.frame_seconds).tolist()
         ends = (self.ends[self.words[:, 1] - 1] * self.frame_seconds).tolist()
         texts = [self.text[start:end] for start, end in self.words.tolist()]
-        words = tuple(map(Word, texts, starts, ends, confidences))
-        return Transcript(self.text, words, frames * self.frame_seconds)
+        words = map(Word, texts, starts, ends, confidences)
+        return Transcript.of_words(words, frames * self.frame_seconds)
 
     def characters(self) -> tuple[Character, ...]:
         """Return the characters with their times."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.errors import PlainspeechError, nearest
 from plainspeech.runtime.bundle import Bundle
-from plainspeech.transcript import Reading, Transcript
+from plainspeech.transcript import Alternative, Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.decoder import BeamSearchDecoder, HotWords
@@ -59,7 +59,7 @@ class Decoder(Protocol):
 
 
 class NBest:
-    """The beam search, with lists of the best readings.
+    """The beam search, with n-best lists.
 
     With a language model there are two searches. The usual one merges hypotheses with the same
     outlook, so that the texts that are left differ in their last words only; the other keeps texts
@@ -68,7 +68,7 @@ class NBest:
 
     Args:
         decoder: that searches.
-        count: the most readings of an utterance, the best one included.
+        count: the most texts of an utterance, the best one included.
     """
 
     def __init__(self, decoder: BeamSearchDecoder, count: int) -> None:
@@ -87,7 +87,7 @@ class NBest:
         threads: int = 1,
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
-        """Return the best text of each of ``utterances``, with its ``n_best``."""
+        """Return the best text of each of ``utterances``, with the n-best list of its segment."""
         apart = self._apart.decode_n_best_batch(utterances, self._count, threads, hot_words)
         usual = apart
         if self._apart.settings != self._decoder.settings:
@@ -98,11 +98,11 @@ class NBest:
         texts = {best.transcript.text: best.score}
         for other in others:
             texts.setdefault(other.transcript.text, other.score)
-        readings = tuple(Reading(*each) for each in islice(texts.items(), self._count))
-        return replace(best.transcript, n_best=(readings,))
+        n_best = (Alternative(*each) for each in islice(texts.items(), self._count))
+        return Transcript.of_words(best.transcript.words, best.transcript.duration, n_best)
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
-        """Begin an utterance that arrives piece by piece; its transcript has no ``n_best``."""
+        """Begin an utterance that arrives piece by piece; its transcript has no n-best list."""
         return self._decoder.stream(hot_words)
 
 
@@ -118,7 +118,7 @@ def choose_decoder(
         bundle: the model.
         name: ``"greedy"`` or ``"beam"``; None takes the beam search where there is a scorer.
         language_model: a scorer in place of the bundle's, or ``"none"``; for the beam search only.
-        n_best: how many readings of each utterance to give; for the beam search only.
+        n_best: how many alternatives of each utterance to give; for the beam search only.
 
     Raises:
         PlainspeechError: there is no such decoder or scorer, or it does not fit the model.

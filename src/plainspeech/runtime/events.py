@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from plainspeech.transcript import Transcript, Word
@@ -45,10 +45,8 @@ class Final:
     @classmethod
     def of(cls, transcript: Transcript, start: float) -> Final:
         """Return what the utterance that begins at ``start`` has for a ``transcript``."""
-        words = tuple(
-            replace(word, start=start + word.start, end=start + word.end)
-            for word in transcript.words
-        )
+        segments = (segment.shifted(start) for segment in transcript.segments)
+        words = tuple(word for segment in segments for word in segment.words)
         return cls(transcript.text, start, start + transcript.duration, words)
 
 

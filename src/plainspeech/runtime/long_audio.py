@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -42,7 +42,7 @@ def whole(stretches: Iterable[Heard]) -> Transcript:
     """Return the transcript of a recording that was heard in ``stretches``, one or more."""
     heard = list(stretches)
     segments = chain.from_iterable(stretch.segments for stretch in heard)
-    return Transcript.of_segments(segments, heard[-1].until)
+    return Transcript(tuple(segments), heard[-1].until)
 
 
 def listen(
@@ -61,7 +61,7 @@ def listen(
     samples = sum(map(len, head))
     if samples <= SHORT * rate:
         (transcript,) = hear([np.concatenate(head or [np.empty(0, np.float32)])])
-        yield Heard(tuple(transcript.segments), samples / rate)
+        yield Heard(transcript.segments, samples / rate)
         return
     yield from _Listener(rate, hear, detector()).listen(chain(head, remaining))
 
@@ -101,19 +101,17 @@ class _Listener:
         transcripts = self._hear([piece.waveform for piece in pieces])
         for piece, transcript in zip(pieces, transcripts, strict=True):
             start = piece.start / self._rate
-            words = tuple(
-                replace(word, start=word.start + start, end=word.end + start)
-                for word in transcript.words
-            )
-            n_best = transcript.n_best[0] if transcript.n_best else ()
+            segments = [segment.shifted(start) for segment in transcript.segments]
             if piece.overlap:
-                end = start + piece.overlap / self._rate
-                words = self._join(words, start, end)
-                n_best = ()
+                words = [word for segment in segments for word in segment.words]
+                following = self._join(words, start, start + piece.overlap / self._rate)
+                segments = [Segment(following)] if following else []
             yield from self._rest()
-            self._last = Segment(words, n_best) if words else None
+            for segment in segments:
+                yield from self._rest()
+                self._last = segment
 
-    def _join(self, words: tuple[Word, ...], start: float, end: float) -> tuple[Word, ...]:
+    def _join(self, words: Sequence[Word], start: float, end: float) -> tuple[Word, ...]:
         """Cut the last segment and ``words`` where they meet; return what is left of these."""
         before = self._last.words if self._last else ()
         kept, following = joined(before, words, start, end)

@@ -134,12 +134,12 @@ class Recognizer:
         rows = self.log_probabilities(waveforms)
         heard = [index for index, frames in enumerate(rows) if len(frames)]
         found = self.decoder.decode_batch([rows[i] for i in heard], self._threads, hot_words)
-        transcripts = [Transcript("", (), 0.0) for _ in waveforms]
+        transcripts = [Transcript((), 0.0) for _ in waveforms]
         for index, transcript in zip(heard, found, strict=True):
             transcripts[index] = transcript
         rate = self.bundle.features.sample_rate
         return [
-            within(transcript, len(waveform) / rate)
+            transcript.clipped(len(waveform) / rate)
             for transcript, waveform in zip(transcripts, waveforms, strict=True)
         ]
 
@@ -204,12 +204,6 @@ def load_model(
         opening = pool.submit(open_network, bundle)
         chosen = choose_decoder(bundle, decoder, language_model, n_best)
         return Recognizer(bundle, threads, chosen, opening.result())
-
-
-def within(transcript: Transcript, duration: float) -> Transcript:
-    """Return ``transcript`` for ``duration`` seconds of audio: its last frame may reach beyond."""
-    words = tuple(replace(word, end=min(word.end, duration)) for word in transcript.words)
-    return replace(transcript, words=words, duration=duration)
 
 
 def _batches(frames: Sequence[int], most: int) -> Iterator[list[int]]:

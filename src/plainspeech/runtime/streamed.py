@@ -10,7 +10,6 @@ from plainspeech.arrays import Array
 from plainspeech.runtime.decoders import DecoderStream
 from plainspeech.runtime.events import Event, Final, Partial
 from plainspeech.runtime.pauses import PauseCutter, Stretch
-from plainspeech.runtime.recognizer import within
 from plainspeech.runtime.streaming import AudioStream, StreamingModel
 
 
@@ -88,7 +87,7 @@ class _Utterance:
         return [self._shown] if self._shown != shown else []
 
     def _final(self) -> list[Event]:
-        transcript = within(self._search.finish(), self._samples / self._rate)
+        transcript = self._search.finish().clipped(self._samples / self._rate)
         if not transcript.text and not self._shown.text:
             return []
         return [Final.of(transcript, self._shown.start)]
