@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib import import_module, metadata
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -71,13 +71,18 @@ class Plainspeech(System):
     packages = ("plainspeech", "onnxruntime", "numba")
 
     def __init__(
-        self, threads: int, model: str, precision: str, decoder: str, together: bool
+        self,
+        threads: int,
+        model: str,
+        precision: Literal["int8", "float32"],
+        decoder: Literal["greedy", "beam"],
+        together: bool,
     ) -> None:
         from plainspeech import load_model
 
         super().__init__()
         self.together = together
-        inside: Any = load_model(model, threads, decoder, precision=precision)
+        inside: Any = load_model(model, threads=threads, decoder=decoder, precision=precision)
         if threads == 1:  # several would do several parts at a time
             inside._log_mel = self._timed("features", inside._log_mel)
             inside._network.run = self._timed("network", inside._network.run)

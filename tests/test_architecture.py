@@ -39,6 +39,9 @@ TRAINS = {
     "plainspeech.data",
 }
 
+TOP = {"__init__", "__main__", "cli"}
+"""What nothing else imports, and which may import everything."""
+
 ALLOWED = {
     "alphabet": {"errors"},
     "arrays": set(),
@@ -91,6 +94,8 @@ def module_name(file: Path) -> str:
 
 
 MODULES = {module_name(file): file for file in sorted(SOURCE.rglob("*.py"))}
+# It imports lazily, by a table; the stub says what.
+MODULES["plainspeech"] = SOURCE / "__init__.pyi"
 
 
 @cache
@@ -143,7 +148,7 @@ def test_the_reader_of_imports_reads_imports() -> None:
     assert "plainspeech.audio" in reached_from("plainspeech.runtime.recognizer")
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) not in ("cli", "__init__")])
+@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) not in TOP])
 def test_parts_import_what_lies_below_them(module: str) -> None:
     part = part_of(module)
     found = {part_of(i.name) for i in imports_of(module) if within(i.name, {"plainspeech"})}

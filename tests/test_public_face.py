@@ -1,9 +1,13 @@
+"""What ``import plainspeech`` offers, and ``plainspeech`` on the command line before its verbs."""
+
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,43 +15,97 @@ import pytest
 import plainspeech
 
 SOURCE = Path(plainspeech.__file__).parents[1]
+CONSTANTS = {"ENGLISH", "HotWords", "__version__"}
+CLASSES_AND_FUNCTIONS = sorted(set(plainspeech.__all__) - CONSTANTS)
 
 
-@pytest.mark.parametrize("name", plainspeech.__all__)
-def test_every_name_is_there_and_documented(name: str) -> None:
-    found = getattr(plainspeech, name)
-    if name == "__version__":
-        assert isinstance(found, str)
-        assert found
-    else:
-        assert inspect.isclass(found) or inspect.isfunction(found)
-        # Its own: a class without one inherits its parent's.
-        assert vars(found).get("__doc__") if inspect.isclass(found) else found.__doc__
-        assert found.__module__.startswith("plainspeech.")
-
-
-def test_names_are_sorted_and_there_once() -> None:
-    assert list(plainspeech.__all__) == sorted(set(plainspeech.__all__))
-
-
-def test_nothing_else_is_public() -> None:
-    """In a process of its own: here, other tests have imported modules into the package."""
-    code = (
-        "import plainspeech, types\n"
-        "print(*(n for n, v in vars(plainspeech).items()\n"
-        "        if not n.startswith('_') and not isinstance(v, types.ModuleType)))"
-    )
+def python(*arguments: str) -> str:
+    """Return what a Python process prints; in this one, tests have imported more."""
     found = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert set(found.stdout.split()) == set(plainspeech.__all__) - {"__version__"}
+    return found.stdout
 
 
-@pytest.mark.parametrize("name", sorted(set(plainspeech.__all__) - {"__version__"}))
+@pytest.mark.parametrize("name", CLASSES_AND_FUNCTIONS)
+def test_every_name_is_there_and_documented(name: str) -> None:
+    found = getattr(plainspeech, name)
+    assert inspect.isclass(found) or inspect.isfunction(found)
+    # Its own: a class without one inherits its parent's.
+    assert vars(found).get("__doc__") if inspect.isclass(found) else found.__doc__
+    assert found.__module__.startswith("plainspeech.")
+
+
+def test_the_other_names() -> None:
+    assert plainspeech.__version__
+    assert plainspeech.ENGLISH.size == 29
+    assert plainspeech.HotWords == Mapping[str, float]
+
+
+def test_names_are_there_once() -> None:
+    assert len(plainspeech.__all__) == len(set(plainspeech.__all__))
+
+
+def test_type_checkers_see_the_same_names_of_the_same_modules() -> None:
+    """The lazy table and the stub are two lists of the same."""
+    tree = ast.parse((SOURCE / "plainspeech" / "__init__.pyi").read_text())
+    stub = {
+        alias.asname: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    lazy = {name: f"plainspeech.{module}" for name, module in plainspeech._MODULES.items()}  # type: ignore[attr-defined]
+    assert stub == lazy
+    assert set(plainspeech.__all__) == {*lazy, "__version__"}
+
+
+def test_nothing_else_is_public() -> None:
+    code = (
+        "import plainspeech, types\n"
+        "for name in plainspeech.__all__: getattr(plainspeech, name)\n"
+        "print(*(n for n in dir(plainspeech) if n == '__version__' or not n.startswith('_')\n"
+        "        and not isinstance(getattr(plainspeech, n), types.ModuleType)))"
+    )
+    assert set(python("-c", code).split()) == set(plainspeech.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'plainspeech' has no attribute 'nothing'"):
+        plainspeech.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_that_takes_long() -> None:
+    """Neither NumPy nor `importlib.metadata`: beside itself, what Python has loaded anyway."""
+    code = (
+        "import sys; before = set(sys.modules); import plainspeech\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    assert set(python("-c", code).split()) <= {
+        "_frozen_importlib_external",
+        "importlib",
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "plainspeech",
+        "warnings",
+    }
+
+
+@pytest.mark.parametrize("name", CLASSES_AND_FUNCTIONS)
 def test_public_methods_are_documented(name: str) -> None:
     members = inspect.getmembers(getattr(plainspeech, name), inspect.isfunction)
     assert [m for m, value in members if not m.startswith("_") and not value.__doc__] == []
+
+
+def test_everything_but_the_path_of_a_model_is_given_by_name() -> None:
+    parameters = inspect.signature(plainspeech.load_model).parameters.values()
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == ["path"]
+
+
+def test_the_module_runs_and_tells_its_version() -> None:
+    assert python("-m", "plainspeech", "--version") == f"plainspeech {plainspeech.__version__}\n"
+    assert "transcribe" in python("-m", "plainspeech", "--help")

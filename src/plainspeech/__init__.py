@@ -1,30 +1,64 @@
 """Speech to text with a small CRNN and CTC: train, evaluate and transcribe.
 
-import plainspeech
+    import plainspeech
 
-model = plainspeech.load_model()
-print(model.transcribe("recording.wav").text)
+    model = plainspeech.load_model()
+    print(model.transcribe("recording.wav").text)
+
+Public names are imported when they are first used (PEP 562), so that ``import plainspeech`` takes
+no time; ``__init__.pyi`` declares them for type checkers.
 """
 
-from importlib import metadata as _metadata
+import importlib
 
-from plainspeech.decoding.decoder import BeamSearchDecoder
-from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.recognizer import Recognizer, load_model
-from plainspeech.transcript import Segment, Transcript, Word
+_MODULES = {
+    "ENGLISH": "alphabet",
+    "Alphabet": "alphabet",
+    "AudioError": "errors",
+    "BeamSearchDecoder": "decoding.decoder",
+    "Bundle": "runtime.bundle",
+    "ConfigurationError": "errors",
+    "DataError": "errors",
+    "DecodingError": "errors",
+    "GreedyDecoder": "decoding.greedy",
+    "HotWords": "decoding.decoder",
+    "Hypothesis": "decoding.results",
+    "LanguageModelError": "errors",
+    "LiveModel": "runtime.live",
+    "ModelError": "errors",
+    "PlainspeechError": "errors",
+    "Recognizer": "runtime.recognizer",
+    "Scorer": "lm.scorer",
+    "Segment": "transcript",
+    "StreamingModel": "runtime.streaming",
+    "Transcript": "transcript",
+    "Word": "transcript",
+    "load_model": "runtime.recognizer",
+}
+"""The module of each public name, without the package's."""
 
-try:
-    __version__ = _metadata.version("plainspeech")
-except _metadata.PackageNotFoundError:
-    __version__ = "unknown"  # a source tree on the path, not installed
+__all__ = ["__version__", *_MODULES]
 
-__all__ = [
-    "BeamSearchDecoder",
-    "PlainspeechError",
-    "Recognizer",
-    "Segment",
-    "Transcript",
-    "Word",
-    "__version__",
-    "load_model",
-]
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = _version()
+    elif name in _MODULES:
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value  # the next use does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib import metadata  # takes longer than all else
+
+    try:
+        return metadata.version("plainspeech")
+    except metadata.PackageNotFoundError:
+        return "unknown"  # a source tree on the path, not installed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,10 +93,10 @@ def test_too_little_to_hear_is_no_word_in_a_batch_either(bundle: Path, spoken: S
     ],
 )
 def test_what_cannot_be_is_said(
-    tone_bundle: Path, decoder: str | None, language_model: str | None, says: str
+    tone_bundle: Path, decoder: Any, language_model: str | None, says: str
 ) -> None:
     with pytest.raises(PlainspeechError, match=says):
-        load_model(tone_bundle, None, decoder, language_model)
+        load_model(tone_bundle, decoder=decoder, language_model=language_model)
 
 
 def test_a_damaged_scorer_is_named(bundle: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def loud() -> Detector:
 
 @pytest.fixture(scope="module")
 def streaming(streaming_tone_bundle: Path) -> Recognizer:
-    return load_model(streaming_tone_bundle, 1, "beam")
+    return load_model(streaming_tone_bundle, threads=1, decoder="beam")
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def recognizers(
 ) -> dict[str, Recognizer]:
     return {
         "streaming, beam": streaming,
-        "streaming, greedy": load_model(streaming_tone_bundle, 1, "greedy"),
-        "utterances": load_model(tone_bundle, 1, "greedy"),
+        "streaming, greedy": load_model(streaming_tone_bundle, threads=1, decoder="greedy"),
+        "utterances": load_model(tone_bundle, threads=1, decoder="greedy"),
     }
 
 
@@ -199,7 +199,7 @@ def test_silence_gives_nothing(models: dict[str, LiveModel]) -> None:
 
 
 def test_hot_words_are_heard(streaming: Recognizer, tone_bundle: Path, spoken: Speak) -> None:
-    for recognizer in (streaming, load_model(tone_bundle, 1, "beam")):
+    for recognizer in (streaming, load_model(tone_bundle, threads=1, decoder="beam")):
         model = LiveModel(recognizer, loud)
         for hot_words, text in ((None, "first one"), ({"first fun": 90.0}, "first fun")):
             found = finals(fed(model.begin(hot_words), spoken("first one")))

@@ -49,7 +49,10 @@ def test_what_is_neither_is_refused(text: str, message: str) -> None:
 
 
 def test_lines_count_more_than_the_prompt(tone_bundle: Path, spoken: Speak) -> None:
-    model = Blocked(tone_bundle, load_model(tone_bundle, 1, "beam", "none").decoder)
+    model = Blocked(
+        tone_bundle,
+        load_model(tone_bundle, threads=1, decoder="beam", language_model="none").decoder,
+    )
     with running(model) as server:
         content = wav(spoken("good deed"))
         answer = server.transcribe(content, prompt="good morning", hot_words="Good:2\ndeed: 1")

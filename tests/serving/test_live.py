@@ -202,7 +202,7 @@ def test_sessions_that_stream_at_the_same_time_do_not_meet(
 
 
 def test_hot_words_of_a_session_that_streams(streaming_tone_bundle: Path, spoken: Speak) -> None:
-    with running(load_model(streaming_tone_bundle, 1, "beam")) as server:
+    with running(load_model(streaming_tone_bundle, threads=1, decoder="beam")) as server:
         for query, text in (("", "first one"), ("?hot_words=first+fun:90", "first fun")):
             assert finals(say(server, pcm(spoken("first one")), 3_200, query)) == [text]
 

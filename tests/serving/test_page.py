@@ -276,7 +276,10 @@ def test_a_token_is_asked_for_where_there_is_one(
 def test_hot_words_are_sent_and_remembered(
     browser: Browser, tone_bundle: Path, spoken: Speak
 ) -> None:
-    model = Blocked(tone_bundle, load_model(tone_bundle, 1, "beam", "none").decoder)
+    model = Blocked(
+        tone_bundle,
+        load_model(tone_bundle, threads=1, decoder="beam", language_model="none").decoder,
+    )
     with running(model) as server, visit(browser, f"http://{server.netloc}/") as page:
         page.locator("summary").click()
         page.locator("#hot-words").fill("Lake Baikal:6.5\n\nbeech\nbeach: -2")

@@ -201,7 +201,10 @@ def test_a_lost_connection_keeps_what_was_heard(browser: Browser, tone_bundle: P
 
 
 def test_live_sessions_have_token_and_hot_words(browser: Browser, tone_bundle: Path) -> None:
-    model = Blocked(tone_bundle, load_model(tone_bundle, 1, "beam", "none").decoder)
+    model = Blocked(
+        tone_bundle,
+        load_model(tone_bundle, threads=1, decoder="beam", language_model="none").decoder,
+    )
     with running(model, token="a&b") as server, visit(browser, f"http://{server.netloc}/") as page:
         page.locator("#token").fill("a&b")
         page.keyboard.press("Enter")

@@ -189,7 +189,10 @@ def test_the_prompt_makes_no_difference_to_greedy_decoding(server: Running, clip
 
 
 def test_the_prompt_is_hot_words_of_the_beam_search(tone_bundle: Path, clip: bytes) -> None:
-    model = Blocked(tone_bundle, load_model(tone_bundle, 1, "beam", "none").decoder)
+    model = Blocked(
+        tone_bundle,
+        load_model(tone_bundle, threads=1, decoder="beam", language_model="none").decoder,
+    )
     with running(model) as server:
         assert server.transcribe(clip, prompt="Good MORNING to you, good café").status_code == 200
         assert model.hot_words == dict.fromkeys(["good", "morning", "cafe"], 5.0)

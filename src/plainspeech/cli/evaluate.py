@@ -69,7 +69,11 @@ def evaluate(
     utterances = read_manifest(manifest)
     path = bundled_model_path() if model == BUNDLED else Path(model)
     recognizer = load_model(
-        path, None, decoder, language_model, precision=precision, streaming=streaming
+        path,
+        decoder=decoder,
+        language_model=language_model,
+        precision=precision,
+        streaming=streaming,
     )
     recognition = _recognise(recognizer, utterances)
     if not recognition.pairs:

@@ -40,7 +40,7 @@ def label(
     from plainspeech.runtime.recognizer import load_model
 
     recordings = find_recordings(sources)
-    recognizer = load_model(model, None, decoder, language_model)
+    recognizer = load_model(model, decoder=decoder, language_model=language_model)
     labels, problems = run(recognizer, recordings, track)
     for problem in problems:
         stderr().print(f"error: {problem}", markup=False)

@@ -77,13 +77,16 @@ def listen(
 
 
 def _begin(
-    model: Path | None, decoder: str | None, language_model: str | None, words: dict[str, float]
+    model: Path | None,
+    decoder: DecoderOption,
+    language_model: str | None,
+    words: dict[str, float],
 ) -> tuple[LiveTranscriber, int]:
     with loading():
         from plainspeech.runtime.live import LiveModel
         from plainspeech.runtime.recognizer import load_model
 
-        live = LiveModel(load_model(model, None, decoder, language_model))
+        live = LiveModel(load_model(model, decoder=decoder, language_model=language_model))
     live.warm_up()
     return live.begin(words or None), live.sample_rate
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,16 +14,21 @@ ModelOption = Annotated[
     Path | None,
     typer.Option(help="Model bundle, folder or zip; the English model by default."),
 ]
+# ``parser=str``: load_model refuses other names, in one line that tells the nearest.
 DecoderOption = Annotated[
-    str | None,
+    Literal["greedy", "beam"] | None,
     typer.Option(
+        parser=str,
+        metavar="NAME",
         help="greedy or beam; the beam search where there is a language model, if not given.",
         show_default=False,
     ),
 ]
 PrecisionOption = Annotated[
-    str | None,
+    Literal["int8", "float32"] | None,
     typer.Option(
+        parser=str,
+        metavar="NAME",
         help="int8 or float32, of the network; int8 where the model has it, if not given.",
         show_default=False,
     ),

@@ -58,7 +58,9 @@ def serve(
     )
     console = stderr()
     with listen(host, port) as socket:
-        recognizer = load_model(model, None, decoder, language_model, precision)
+        recognizer = load_model(
+            model, decoder=decoder, language_model=language_model, precision=precision
+        )
         app = create_app(recognizer, settings)
         address, number = socket.getsockname()[:2]
         url = f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -169,10 +169,11 @@ class Recognizer:
 
 def load_model(
     path: str | Path | None = None,
+    *,
     threads: int | None = None,
-    decoder: str | None = None,
+    decoder: Literal["greedy", "beam"] | None = None,
     language_model: str | Path | None = None,
-    precision: str | None = None,
+    precision: Literal["int8", "float32"] | None = None,
     streaming: bool = False,
     n_best: int | None = None,
 ) -> Recognizer:
