@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from hypothesis import HealthCheck, settings
 from onnx import TensorProto, helper, numpy_helper
 
 from plainspeech.alphabet import ENGLISH
@@ -27,6 +28,12 @@ _SOURCES = sorted(path for part in ("decoding", "lm") for path in (_PACKAGE / pa
 _DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
 os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/plainspeech-cache-{_DIGEST[:16]}"
 os.environ["NUMBA_CACHE_DIR"] = f"{tempfile.gettempdir()}/plainspeech-machine-code-{_DIGEST[:16]}"
+
+# Machines are busy at times: how long an example takes says nothing of whether it holds.
+settings.register_profile(
+    "plainspeech", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("plainspeech")
 
 TONE_SECONDS = 0.12
 PAUSE_SECONDS = 0.06

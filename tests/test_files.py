@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from plainspeech.files import replacing, write_atomically
+
+
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def names(folder: Path) -> list[str]:
@@ -17,7 +23,34 @@ def test_a_file_is_written_and_its_folders_made(tmp_path: Path) -> None:
     write_atomically(path, b"content")
     assert path.read_bytes() == b"content"
     assert names(path.parent) == ["file.txt"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    """Sets the umask, for one test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(
+    tmp_path: Path, umask: Callable[[int], int], mask: int, mode: int
+) -> None:
+    umask(mask)
+    write_atomically(tmp_path / "file", b"content")
+    assert permissions(tmp_path / "file") == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444])
+def test_a_file_that_is_written_again_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "private.txt"
+    path.touch()
+    path.chmod(mode)
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"content")
+        assert permissions(temporary) == 0o600  # while it is written, nobody else can read it
+    assert permissions(path) == mode
 
 
 def test_until_the_block_ends_the_old_file_is_there(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,7 +14,7 @@ import soxr
 
 from plainspeech.arrays import Array
 from plainspeech.containers import UNKNOWN_FRAMES
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import AudioError
 from plainspeech.soundfiles import check_rate, check_samples, decoder, mono
 
 SAMPLE_RATE = 16_000
@@ -23,13 +23,15 @@ SAMPLE_RATE = 16_000
 SHORTEST = 0.01
 """Seconds; anything shorter holds not one frame of features."""
 
+_BLOCK = 1 << 16  # samples of an array that are converted at a time
+
 EXTENSIONS = frozenset(
     {".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"}
 )
 """By which recordings are found in a folder; a file that is named is read whatever its name."""
 
 
-def read(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Array:
+def read(source: str | PathLike[str] | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Array:
     """Read a recording as one channel.
 
     Channels are averaged. Memory is taken for what the file holds, not for what its header
@@ -43,7 +45,7 @@ def read(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Array
         ``(samples,)`` float32; [-1, 1] is full scale.
 
     Raises:
-        PlainspeechError: the file is missing, is no audio, is damaged, truncated or shorter than
+        AudioError: the file is missing, is no audio, is damaged, truncated or shorter than
             `SHORTEST`, or has samples that are not finite.
     """
     with opened(source, sample_rate) as recording:
@@ -65,7 +67,9 @@ class Recording:
 
 
 @contextmanager
-def opened(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Iterator[Recording]:
+def opened(
+    source: str | PathLike[str] | BinaryIO, sample_rate: int = SAMPLE_RATE
+) -> Iterator[Recording]:
     """Yield a recording that is read block by block, so that its length takes no memory.
 
     Args:
@@ -73,7 +77,7 @@ def opened(source: str | Path | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Ite
         sample_rate: Hz, of the blocks.
 
     Raises:
-        PlainspeechError: as `read`.
+        AudioError: as `read`.
     """
     with decoder(source) as (name, sound):
         known = sound.frames < UNKNOWN_FRAMES
@@ -90,9 +94,9 @@ def _long_enough(name: str, blocks: Iterable[Array], rate: int) -> Iterator[Arra
         done += len(block)
         yield block
     if not done:
-        raise PlainspeechError(f"{name}: holds no audio")
+        raise AudioError(f"{name}: holds no audio")
     if done < SHORTEST * rate:
-        raise PlainspeechError(
+        raise AudioError(
             f"{name}: too short: {1000 * done / rate:.3g} ms of audio, "
             f"at least {1000 * SHORTEST:g} ms are needed"
         )
@@ -107,27 +111,41 @@ def from_array(samples: npt.NDArray[Any], rate: int, sample_rate: int = SAMPLE_R
         sample_rate: Hz, of the result.
 
     Raises:
-        PlainspeechError: more than one channel, another type, or samples that are not finite.
+        AudioError: no array, more than one channel, another type, or samples that are not finite.
     """
+    if not isinstance(samples, np.ndarray):
+        raise AudioError(f"waveform: is {type(samples).__name__}; a NumPy array is needed")
     if samples.ndim != 1:
-        raise PlainspeechError(
+        raise AudioError(
             f"waveform: has the shape {samples.shape}; one channel, (samples,), is needed"
         )
     if samples.dtype.kind not in "fi":
-        raise PlainspeechError(f"waveform: has the type {samples.dtype}; floats are needed")
+        raise AudioError(f"waveform: has the type {samples.dtype}; floats are needed")
     check_rate("waveform", rate)
+    blocks = _scaled(samples)
+    if rate != sample_rate:
+        return np.concatenate([*_resampled(blocks, rate, sample_rate)])
+    waveform = np.empty(len(samples), np.float32)
+    for start, block in zip(range(0, len(samples), _BLOCK), blocks, strict=True):
+        waveform[start : start + len(block)] = block
+    return waveform
+
+
+def _scaled(samples: npt.NDArray[Any]) -> Iterator[Array]:
+    """Yield ``samples`` as float32, checked, in blocks, so that little memory is taken."""
     scale = 1.0 if samples.dtype.kind == "f" else -1.0 / np.iinfo(samples.dtype).min
-    scaled = samples * np.float64(scale)  # a float64 may be beyond what a float32 holds
-    check_samples("waveform", scaled)
-    waveform = scaled.astype(np.float32)
-    return np.concatenate([*_resampled([waveform], rate, sample_rate)])
+    for start in range(0, len(samples), _BLOCK):
+        # A float64 may be beyond what a float32 holds.
+        block = samples[start : start + _BLOCK] * np.float64(scale)
+        check_samples("waveform", block)
+        yield block.astype(np.float32)
 
 
-def duration(path: str | Path) -> float:
+def duration(path: str | PathLike[str]) -> float:
     """Return the seconds of audio that the header of ``path`` promises.
 
     Raises:
-        PlainspeechError: the file is missing, is no audio, or its header contradicts its size.
+        AudioError: the file is missing, is no audio, or its header contradicts its size.
     """
     with opened(path) as recording:
         if recording.duration is not None:

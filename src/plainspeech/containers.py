@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import soundfile
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import AudioError
 
 UNKNOWN_FRAMES = 2**62
 """From here on: a FLAC that was written to a pipe does not say how long it is."""
@@ -38,7 +38,7 @@ def check_last_page(name: str, stream: BinaryIO) -> None:
     page = tail[tail.rfind(b"OggS") :]
     segments = page[26] if len(page) > 26 else 0
     if len(page) < 27 + segments + sum(page[27 : 27 + segments]):
-        raise PlainspeechError(f"{name}: truncated: it ends within a page of Ogg")
+        raise AudioError(f"{name}: truncated: it ends within a page of Ogg")
 
 
 def check_header(name: str, sound: soundfile.SoundFile) -> None:
@@ -52,7 +52,7 @@ def check_header(name: str, sound: soundfile.SoundFile) -> None:
 def check_complete(name: str, there: float, promised: float, rate: int) -> None:
     """Refuse ``there`` frames of the ``promised`` ones, at ``rate`` Hz."""
     if promised - there > _SLACK * rate and promised < UNKNOWN_FRAMES:
-        raise PlainspeechError(
+        raise AudioError(
             f"{name}: truncated: its header promises {promised / rate:.1f} s of audio, "
             f"{there / rate:.1f} s can be read"
         )
