@@ -31,8 +31,8 @@ from plainspeech import audio, load_model
 from plainspeech.alphabet import ENGLISH
 from plainspeech.arrays import Array
 from plainspeech.data.manifest import read_manifest
-from plainspeech.decoding.confidence import Evidence, fit_calibration
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.calibration import Evidence, fit_calibration
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.evaluation.calibration import (
     correct_words,

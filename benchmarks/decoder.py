@@ -39,7 +39,7 @@ from plainspeech import audio, load_model
 from plainspeech.artifact.storage import reading
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
-from plainspeech.lm.arpa_writer import write_arpa
+from plainspeech.lm.arpa import write_arpa
 from plainspeech.lm.package import SCORER, read_levels, read_package
 from plainspeech.runtime.bundle import bundled_model_path
 

@@ -40,7 +40,7 @@ class Plainspeech:
 
     def __init__(self, arpa: Path, from_kenlm: bool = False) -> None:
         from plainspeech.alphabet import ENGLISH
-        from plainspeech.decoding.decoder import BeamSearchDecoder
+        from plainspeech.decoding.beam_search import BeamSearchDecoder
         from plainspeech.lm.scorer import Scorer
 
         if from_kenlm:

@@ -1,8 +1,8 @@
 from plainspeech.alphabet import ENGLISH as ENGLISH
 from plainspeech.alphabet import Alphabet as Alphabet
-from plainspeech.decoding.decoder import BeamSearchDecoder as BeamSearchDecoder
-from plainspeech.decoding.decoder import HotWords as HotWords
+from plainspeech.decoding.beam_search import BeamSearchDecoder as BeamSearchDecoder
 from plainspeech.decoding.greedy import GreedyDecoder as GreedyDecoder
+from plainspeech.decoding.hot_words import HotWords as HotWords
 from plainspeech.decoding.results import Hypothesis as Hypothesis
 from plainspeech.errors import AudioError as AudioError
 from plainspeech.errors import ConfigurationError as ConfigurationError

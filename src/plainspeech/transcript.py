@@ -15,7 +15,7 @@ class Word:
         start: seconds from the start of the audio.
         end: seconds from the start of the audio, greater than ``start``.
         confidence: 0 to 1. Of the beam search, how probable it is that the word is right, as far
-            as it was fitted to such a model (`plainspeech.decoding.confidence`); of greedy
+            as it was fitted to such a model (`plainspeech.decoding.calibration`); of greedy
             decoding, the mean probability of its characters in the frames that wrote them, which
             ranks words but is no such probability.
     """

@@ -16,15 +16,15 @@ import pytest
 import soundfile
 
 from plainspeech import cli
-from plainspeech.decoding.confidence import WITHOUT_LANGUAGE_MODEL
+from plainspeech.decoding.calibration import WITHOUT_LANGUAGE_MODEL
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.lm.arpa_writer import write_arpa
+from plainspeech.lm.arpa import write_arpa
 from plainspeech.lm.build import BuildSettings, build
 from plainspeech.lm.package import write_kenlm_scorer, write_scorer
 from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import Recognizer, load_model
-from plainspeech.tuning import session
+from plainspeech.tuning import tuner
 from plainspeech.tuning.dev_set import DevSet
 
 Speak = Callable[..., npt.NDArray[np.float32]]
@@ -127,7 +127,7 @@ def test_confidences_are_fitted_where_there_are_words_enough(
     manifest.write_text(rows)
     assert run(bundle, manifest, "--language-model", scorer) == 0
     assert Bundle.load(bundle).decoding.calibration is None
-    monkeypatch.setattr(session, "ENOUGH_WORDS", 2)
+    monkeypatch.setattr(tuner, "ENOUGH_WORDS", 2)
     assert run(bundle, manifest) == 0
     fitted = Bundle.load(bundle).decoding.calibration
     assert fitted is not None
@@ -241,7 +241,7 @@ def test_ctrl_c_keeps_the_best_so_far(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = files_of(bundle)
-    read, left = DevSet.read, [0]
+    read, left = DevSet.decode, [0]
 
     def interrupted(self: DevSet, decoder: Any) -> Any:
         left[0] -= 1
@@ -249,7 +249,7 @@ def test_ctrl_c_keeps_the_best_so_far(
             raise KeyboardInterrupt
         return read(self, decoder)
 
-    monkeypatch.setattr(DevSet, "read", interrupted)
+    monkeypatch.setattr(DevSet, "decode", interrupted)
     left[0] = 1
     assert run(bundle, manifest, "--language-model", scorer) == 1
     assert "nothing is changed" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from brute_force import random_rows
 from toy_lm import random_lm
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 
 SMALL = Alphabet((" ", "a", "b"))
@@ -117,7 +117,7 @@ def test_alphabet_and_scorer_must_fit() -> None:
         ({"a": 1000.0}, "from -100 to 100"),
     ],
 )
-def test_hot_words_are_checked(hot_words: dict[str, float], message: str) -> None:
+def test_hot_words_are_validated(hot_words: dict[str, float], message: str) -> None:
     with pytest.raises(PlainspeechError, match=message):
         DECODER.decode(ROWS, hot_words)
 
@@ -134,7 +134,7 @@ def test_hot_words_need_a_space() -> None:
         decoder.decode(random_rows(0, 3, 3), {"a": 1.0})
 
 
-def test_counts_are_checked() -> None:
+def test_counts_are_validated() -> None:
     with pytest.raises(PlainspeechError, match="count is 0"):
         DECODER.decode_n_best(ROWS, 0)
     with pytest.raises(PlainspeechError, match="threads is 0"):
@@ -143,7 +143,7 @@ def test_counts_are_checked() -> None:
 
 def test_numba_is_imported_by_those_who_search() -> None:
     program = (
-        "import sys; import plainspeech, plainspeech.decoding.decoder; "
+        "import sys; import plainspeech, plainspeech.decoding.beam_search; "
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

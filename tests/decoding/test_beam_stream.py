@@ -13,7 +13,7 @@ from toy_lm import Ngram, ToyLm, random_lm
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.arrays import Array
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.settings import Merge
 from plainspeech.errors import PlainspeechError
 

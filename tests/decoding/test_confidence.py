@@ -15,12 +15,12 @@ from toy_lm import Ngram, ToyLm, random_lm
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
-from plainspeech.decoding.confidence import WITH_LANGUAGE_MODEL, Calibration, fit_calibration
-from plainspeech.decoding.decoder import BeamSearchDecoder
-from plainspeech.decoding.kernels.confidence import weigh_words
-from plainspeech.decoding.kernels.initial_state import begin
-from plainspeech.decoding.kernels.jit import part
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.calibration import WITH_LANGUAGE_MODEL, Calibration, fit_calibration
+from plainspeech.decoding.kernels.initial_state import initial_state
+from plainspeech.decoding.kernels.jit import inlined
 from plainspeech.decoding.kernels.records import PREFIX, Records, State
+from plainspeech.decoding.kernels.word_posteriors import update_word_posteriors
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.calibration import (
     correct_words,
@@ -35,7 +35,9 @@ Evidence = npt.NDArray[np.float64]
 SMALL = Alphabet((" ", "a", "b"))
 SPACE = 0
 LM = random_lm(3, ("a", "ab", "ba", "bab", "abba"))
-weighed: Any = part(lambda ends, space, state, prefixes: weigh_words(ends, space, state, prefixes))
+weighed: Any = inlined(
+    lambda ends, space, state, prefixes: update_word_posteriors(ends, space, state, prefixes)
+)
 seeds = st.integers(0, 2**32 - 1)
 weights = st.floats(-5, 5)
 rising = st.floats(0, 5)
@@ -105,8 +107,8 @@ def random_tree(seed: int) -> tuple[Records, State]:
         prefixes[node]["parent"] = place
         prefixes[node]["symbol"] = random.choice(symbols)
         prefixes[node]["frame"] = max(node // 4, parent["frame"] + 1)
-    known = BeamSearchDecoder(SMALL, beam_width=20)._known
-    state = begin(known.setup, SMALL, known.tables, known.phrases)
+    context = BeamSearchDecoder(SMALL, beam_width=20)._context
+    state = initial_state(context.parameters, SMALL, context.tables, context.hot_words)
     state.head["beams"], state.head["frame"] = 20, prefixes["frame"].max() + 1
     beams = state.beams[0, :20]
     beams["node"] = random.choice(np.arange(60, 120), 20, replace=False)
@@ -138,7 +140,11 @@ def test_shares_are_of_hypotheses_with_the_word_at_its_place(seed: int, final: b
     prefixes, state = random_tree(seed)
     head, beams = state.head[0], state.beams[0, :20]
     last = int(head["frame"])
-    head["compared"], head["weighed"], head["due"] = last // 4, last // 2, 3 * last // 4
+    head["compared_before"], head["updated_before"], head["due_before"] = (
+        last // 4,
+        last // 2,
+        3 * last // 4,
+    )
     weighed(final, SPACE, state, prefixes)
     mass = beams["blank"] + beams["symbol"]
     texts = [words_of(prefixes, int(node), final) for node in beams["node"]]
@@ -157,8 +163,10 @@ def test_shares_are_of_hypotheses_with_the_word_at_its_place(seed: int, final: b
             if (same, True) == (spelling, first <= end and start <= final_frame)
             and (prefixes[other]["frame"] >= last // 4 or other == beam)
         ]
-        assert prefixes[node]["share"] == pytest.approx(min(1, sum(shares) / mass.sum()), abs=1e-5)
-    assert set(np.flatnonzero(prefixes["share"]).tolist()) == set(turns)
+        assert prefixes[node]["posterior"] == pytest.approx(
+            min(1, sum(shares) / mass.sum()), abs=1e-5
+        )
+    assert set(np.flatnonzero(prefixes["posterior"]).tolist()) == set(turns)
     assert not prefixes["slot"].any()
 
 

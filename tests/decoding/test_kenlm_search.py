@@ -8,8 +8,8 @@ import numpy as np
 from brute_force import random_rows
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.decoder import BeamSearchDecoder
-from plainspeech.lm.arpa_writer import write_arpa
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.lm.arpa import write_arpa
 from plainspeech.lm.build import BuildSettings, build
 from plainspeech.lm.scorer import Scorer
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from toy_lm import random_lm
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.decoder import BeamSearchDecoder
-from plainspeech.decoding.kernels.candidates import consider
-from plainspeech.decoding.kernels.initial_state import begin
-from plainspeech.decoding.kernels.jit import part
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.kernels.candidates import select_candidates
+from plainspeech.decoding.kernels.initial_state import initial_state
+from plainspeech.decoding.kernels.jit import inlined
+from plainspeech.decoding.kernels.pruning import prune
 from plainspeech.decoding.kernels.records import BEAM, NONE, ROOT, Trie
-from plainspeech.decoding.kernels.selection import select
 from plainspeech.decoding.kernels.tries import child
 from plainspeech.decoding.lexicon import lay_out
 from plainspeech.errors import PlainspeechError
@@ -25,9 +25,11 @@ from plainspeech.errors import PlainspeechError
 SMALL = Alphabet((" ", "a", "b"))
 LARGE = Alphabet(tuple(chr(0x4E00 + index) for index in range(300)))
 # Only compiled code can call these.
-considered: Any = part(lambda row, setup, state: consider(row, setup, state))
-selected: Any = part(
-    lambda beams, count, width, ratio, weights: select(beams, count, width, ratio, weights)
+candidates_of: Any = inlined(
+    lambda row, parameters, state: select_candidates(row, parameters, state)
+)
+selected: Any = inlined(
+    lambda beams, count, width, ratio, weights: prune(beams, count, width, ratio, weights)
 )
 seeds = st.integers(0, 2**32 - 1)
 
@@ -65,10 +67,10 @@ def test_a_lexicon_names_what_is_wrong() -> None:
 def test_candidates_are_the_most_probable(seed: int, mass: float, top: int, floor: float) -> None:
     alphabet = Alphabet(tuple("abcdefghi"))
     decoder = BeamSearchDecoder(alphabet, cutoff_prob=mass, cutoff_top_n=top, token_floor=floor)
-    known = decoder._known
-    state = begin(known.setup, alphabet, known.tables, known.phrases)
+    context = decoder._context
+    state = initial_state(context.parameters, alphabet, context.tables, context.hot_words)
     row = random_rows(seed, 1, alphabet.size)[0]
-    count = considered(row, known.setup, state)
+    count = candidates_of(row, context.parameters, state)
     expected, total = [], 0.0
     for symbol in np.argsort(-row, kind="stable")[:top].tolist():
         if total >= mass or row[symbol] < floor:
@@ -79,7 +81,7 @@ def test_candidates_are_the_most_probable(seed: int, mass: float, top: int, floo
     assert sorted(state.candidates["symbol"][:count].tolist()) == sorted(expected)
     assert np.flatnonzero(state.probabilities).tolist() == sorted(expected)
     # A frame that passes as blank has no candidates.
-    assert row[alphabet.blank_id] < known.setup.skip or not expected
+    assert row[alphabet.blank_id] < context.parameters.blank_threshold or not expected
 
 
 @settings(deadline=None)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from toy_lm import ToyLm, random_lm
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.results import Hypothesis
 from plainspeech.lm.tables import score
 
@@ -27,8 +27,8 @@ phrases = st.lists(st.sampled_from(["a", "b", "ab", "ba", "bb"]), min_size=1, ma
 hot_words = st.dictionaries(phrases.map(" ".join), st.floats(-3, 3), max_size=4)
 
 
-WORDS = ("a", "ab", "ba", "bab")
-CHARACTERS = ("a", "b", "|")
+WORD_MODEL = ("a", "ab", "ba", "bab")
+CHARACTER_MODEL = ("a", "b", "|")
 
 
 def exact(
@@ -106,7 +106,7 @@ def test_times_are_those_of_the_best_alignment(seed: int, frames: int) -> None:
 @settings(deadline=None)
 @given(seeds, frame_counts, penalties)
 def test_words_are_scored_by_the_language_model(seed: int, frames: int, penalty: float) -> None:
-    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORDS)
+    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORD_MODEL)
     found = exact(lm=lm, penalty=penalty).decode_n_best(rows, 10_000)
     assert scores(found) == close(reference(lm, penalty, {}).scores(rows))
 
@@ -116,7 +116,7 @@ def test_words_are_scored_by_the_language_model(seed: int, frames: int, penalty:
 def test_parts_of_sentences_go_on_after_words_and_need_not_end(
     seed: int, frames: int, ends: bool
 ) -> None:
-    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORDS)
+    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORD_MODEL)
 
     def log_probability(before: Sequence[str], word: str) -> float:
         return lm.log_probability(["a", *before], word) if ends or word != "</s>" else 0.0
@@ -131,7 +131,7 @@ def test_parts_of_sentences_go_on_after_words_and_need_not_end(
 @settings(deadline=None)
 @given(seeds, frame_counts)
 def test_characters_are_scored_by_a_model_of_characters(seed: int, frames: int) -> None:
-    rows, lm = random_rows(seed, frames, SPACELESS.size), random_lm(seed, CHARACTERS)
+    rows, lm = random_rows(seed, frames, SPACELESS.size), random_lm(seed, CHARACTER_MODEL)
     expected = Reference(
         SPACELESS, lm=lm.log_probability, of_characters=True, alpha=lm.alpha, beta=lm.beta
     )
@@ -142,7 +142,7 @@ def test_characters_are_scored_by_a_model_of_characters(seed: int, frames: int) 
 def test_a_model_of_characters_scores_spaces() -> None:
     rows = np.full((3, SMALL.size), -50.0, np.float32)
     rows[[0, 1, 2], SMALL.encode("a b")] = 0.0
-    lm = random_lm(1, CHARACTERS)
+    lm = random_lm(1, CHARACTER_MODEL)
     found = exact(lm=lm).decode_n_best(rows, 1)[0]
     steps = zip(["", "a", "a|", "a|b"], ["a", "|", "b", "</s>"], strict=True)
     expected = 3 * lm.beta + lm.alpha * sum(lm.log_probability(*step) for step in steps)
@@ -165,6 +165,6 @@ def test_hot_words_without_a_language_model(
 def test_hot_words_with_a_language_model(
     seed: int, frames: int, penalty: float, hot_words: dict[str, float]
 ) -> None:
-    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORDS)
+    rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORD_MODEL)
     found = exact(lm=lm, penalty=penalty).decode_n_best(rows, 10_000, hot_words)
     assert scores(found) == close(reference(lm, penalty, hot_words).scores(rows))

@@ -20,8 +20,7 @@ from lm_models import arbitrary, estimated, texts
 
 import plainspeech
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.arpa import ArpaModel
-from plainspeech.lm.arpa_writer import write_arpa
+from plainspeech.lm.arpa import ArpaModel, write_arpa
 from plainspeech.lm.scorer import Scorer
 
 SENTENCES = st.lists(

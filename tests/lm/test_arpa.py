@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from lm_models import arbitrary
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.arpa import LN10, read_arpa
-from plainspeech.lm.arpa_writer import write_arpa
+from plainspeech.lm.arpa import LN10, read_arpa, write_arpa
 
 ARPA = """\
 a line before

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plainspeech.lm import kept_tables as module
+from plainspeech.lm import table_cache as module
 from plainspeech.lm.build import BuildSettings, build
-from plainspeech.lm.kept_tables import kept_tables
 from plainspeech.lm.package import read_levels, write_scorer
 from plainspeech.lm.scorer import Scorer, score_words
+from plainspeech.lm.table_cache import cached_tables
 from plainspeech.lm.tables import NGramTables, build_tables
 
 TEXT = "the cat sat on the mat\nthe dog sat on the cat\na dog and a cat\n" * 3
@@ -48,58 +48,58 @@ def scores(tables: NGramTables) -> list[float]:
 
 def test_what_was_kept_scores_as_what_was_made(flatten: Callable[[], NGramTables]) -> None:
     expected = scores(flatten())
-    assert scores(kept_tables("a", flatten)) == expected
-    again = kept_tables("a", never)
+    assert scores(cached_tables("a", flatten)) == expected
+    again = cached_tables("a", never)
     assert scores(again) == expected
     assert scores(again) == expected  # with the states that were found meanwhile
-    assert scores(kept_tables("a", never)) == expected  # which stay in memory
+    assert scores(cached_tables("a", never)) == expected  # which stay in memory
 
 
 def test_another_name_is_another_model(flatten: Callable[[], NGramTables]) -> None:
-    kept_tables("a", flatten)
+    cached_tables("a", flatten)
     with pytest.raises(AssertionError, match="flattened again"):
-        kept_tables("b", never)
+        cached_tables("b", never)
 
 
 @pytest.mark.parametrize("array", ["slots", "states", "unigrams", "unigram_states"])
 def test_what_is_damaged_is_made_again(
     cache: Path, flatten: Callable[[], NGramTables], array: str
 ) -> None:
-    expected = scores(kept_tables("a", flatten))
+    expected = scores(cached_tables("a", flatten))
     (folder,) = cache.iterdir()
     content = bytearray((folder / f"{array}.npy").read_bytes())
     content[-3] ^= 4
     (folder / f"{array}.npy").write_bytes(content)
     with pytest.raises(AssertionError, match="flattened again"):
-        kept_tables("a", never)
-    assert scores(kept_tables("a", flatten)) == expected
-    assert scores(kept_tables("a", never)) == expected
+        cached_tables("a", never)
+    assert scores(cached_tables("a", flatten)) == expected
+    assert scores(cached_tables("a", never)) == expected
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[]", '{"files": {}, "sha256": "0"}'])
 def test_a_damaged_record_is_written_again(
     cache: Path, flatten: Callable[[], NGramTables], damage: str
 ) -> None:
-    kept_tables("a", flatten)
+    cached_tables("a", flatten)
     (folder,) = cache.iterdir()
     (folder / "tables.json").write_text(damage)
-    kept_tables("a", flatten)
-    kept_tables("a", never)
+    cached_tables("a", flatten)
+    cached_tables("a", never)
 
 
 def test_where_nothing_can_be_kept_it_works_all_the_same(
     cache: Path, flatten: Callable[[], NGramTables]
 ) -> None:
     cache.parent.write_text("a file where the folder should be")
-    assert scores(kept_tables("a", flatten)) == scores(flatten())
+    assert scores(cached_tables("a", flatten)) == scores(flatten())
 
 
 def test_those_used_last_are_kept(cache: Path, flatten: Callable[[], NGramTables]) -> None:
     for time, name in enumerate("abc"):
-        kept_tables(name, flatten)
+        cached_tables(name, flatten)
         os.utime(cache / module._key(name), (time, time))
-    kept_tables("a", never)
-    kept_tables("d", flatten)
+    cached_tables("a", never)
+    cached_tables("d", flatten)
     assert {folder.name for folder in cache.iterdir()} == {module._key(name) for name in "acd"}
 
 
@@ -107,7 +107,7 @@ def test_a_small_scorer_is_not_kept(
     cache: Path, flatten: Callable[[], NGramTables], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_WORTH_IT", 8_000_000)
-    kept_tables("a", flatten)
+    cached_tables("a", flatten)
     assert not cache.exists()
 
 

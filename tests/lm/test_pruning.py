@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_models import TEXT, WORDS, after_everything, texts
 
-from plainspeech.lm import pruning
+from plainspeech.lm import entropy_pruning
 from plainspeech.lm.corpus import encode
 from plainspeech.lm.counts import count_ngrams
+from plainspeech.lm.entropy_pruning import count_known, prune_by_entropy
 from plainspeech.lm.kneser_ney import estimate
-from plainspeech.lm.levels import spelled
-from plainspeech.lm.pruning import count_known, prune_by_entropy
+from plainspeech.lm.levels import word_ids
 from plainspeech.lm.tables import build_tables, score
 
 SENTENCES = [line.split() for line in TEXT.splitlines()]
@@ -32,8 +32,8 @@ def test_what_is_left_is_a_model(
     corpus = encode(text, folder)
     levels = estimate(count_ngrams(corpus, len(prune), folder), 99, prune)
     pruned = prune_by_entropy(levels, corpus, threshold, folder)
-    known = {tuple(ngram) for order in spelled(pruned) for ngram in order.tolist()}
-    assert known <= {tuple(ngram) for order in spelled(levels) for ngram in order.tolist()}
+    known = {tuple(ngram) for order in word_ids(pruned) for ngram in order.tolist()}
+    assert known <= {tuple(ngram) for order in word_ids(levels) for ngram in order.tolist()}
     for ngram in known:
         assert len(ngram) == 1 or {ngram[1:], ngram[:-1]} <= known
     for probabilities in after_everything(build_tables(pruned)):
@@ -77,9 +77,9 @@ def test_every_known_ngram_of_the_text_is_counted(
     corpus = encode(text, folder)
     levels = estimate(count_ngrams(corpus, 3, folder), 3 + len(WORDS) // 2, (0, 0, 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pruning, "CHUNK", chunk)
+        patch.setattr(entropy_pruning, "CHUNK", chunk)
         counts = count_known(corpus, levels, folder)
-    for length, (ngrams, found) in enumerate(zip(spelled(levels), counts, strict=True), start=1):
+    for length, (ngrams, found) in enumerate(zip(word_ids(levels), counts, strict=True), start=1):
         there: Counter[tuple[str, ...]] = Counter()
         for sentence in text:
             words = ["<s>", *sentence, "</s>"]

@@ -12,8 +12,8 @@ from lm_models import TEXT, estimated
 
 from plainspeech.alphabet import ENGLISH
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.arpa_writer import write_arpa
-from plainspeech.lm.package import read_files, with_weights, write_kenlm_scorer, write_scorer
+from plainspeech.lm.arpa import write_arpa
+from plainspeech.lm.package import read_scorer_files, with_weights, write_kenlm_scorer, write_scorer
 from plainspeech.lm.packing import QUANTUM
 from plainspeech.lm.perplexity import predict
 from plainspeech.lm.scorer import Scorer
@@ -118,17 +118,17 @@ def test_kenlm_reads_no_zip(asking: Path) -> None:
 
 
 def test_weights_can_be_changed(folder: Path) -> None:
-    scorer = Scorer.from_files(folder, with_weights(read_files(folder), 0.9, -1.0))
+    scorer = Scorer.from_files(folder, with_weights(read_scorer_files(folder), 0.9, -1.0))
     assert (scorer.alpha, scorer.beta) == (0.9, -1.0)
     assert scorer.score(SENTENCE) == Scorer.load(folder).score(SENTENCE)
 
 
 def test_the_files_of_a_scorer_are_those_of_its_zip(folder: Path, asking: Path) -> None:
-    files = read_files(folder)
+    files = read_scorer_files(folder)
     assert files == {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert read_files(Path(shutil.make_archive(str(folder), "zip", folder))) == files
+    assert read_scorer_files(Path(shutil.make_archive(str(folder), "zip", folder))) == files
     with pytest.raises(PlainspeechError, match="asking: asks KenLM, and a model bundle"):
-        read_files(asking)
+        read_scorer_files(asking)
 
 
 def test_perplexity_is_of_the_known_words(folder: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.artifact.record import LARGEST_RECORD, Record
-from plainspeech.decoding.confidence import Calibration
+from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from plainspeech import audio
 from plainspeech.alphabet import ENGLISH
 from plainspeech.arrays import Array
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings, LogMel
 from plainspeech.model.streaming import Streaming

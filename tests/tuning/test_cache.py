@@ -14,7 +14,7 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.recognition import Missing
 from plainspeech.runtime.bundle import Bundle
-from plainspeech.tuning.cache import cache_file, load, save
+from plainspeech.tuning.output_cache import cache_file, load, save
 from plainspeech.tuning.outputs import Outputs
 
 SYMBOLS = 3

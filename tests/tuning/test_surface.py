@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
-from plainspeech.tuning.search import Trial
+from plainspeech.tuning.optimisation import Trial
 from plainspeech.tuning.surface import _smooth, draw_surface
 
 

@@ -8,7 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.tuning.search import LOSS, RANGES, THRESHOLD_TRIALS, Search, Stage, Trial, search
+from plainspeech.tuning.optimisation import (
+    ALLOWED_LOSS,
+    RANGES,
+    THRESHOLD_TRIALS,
+    Stage,
+    Trial,
+    TuningHistory,
+    search,
+)
 
 START = BeamSettings(alpha=0.5, beta=1.0, beam_width=33, merge="prefix")
 BEST = BeamSettings(alpha=1.2, beta=-0.5, unknown_word_penalty=17.0)
@@ -35,7 +43,7 @@ def run(
     start: BeamSettings = START,
     trials: int = 60,
     seed: int = 0,
-) -> Search:
+) -> TuningHistory:
     return search(measure, start, trials, seed, ignore)
 
 
@@ -83,14 +91,14 @@ def test_who_forbids_unknown_words_goes_on_to() -> None:
     assert {trial.settings.unknown_word_penalty for trial in found.weights} == {0.0}
 
 
-@pytest.mark.parametrize("given", [0.9 * LOSS, 1.1 * LOSS])
+@pytest.mark.parametrize("given", [0.9 * ALLOWED_LOSS, 1.1 * ALLOWED_LOSS])
 def test_speed_may_cost_next_to_nothing(given: float) -> None:
     """Below a threshold of 10 it costs ``given``."""
 
     def measure(settings: BeamSettings) -> Trial:
         return Trial(settings, 0.2 + given * (settings.beam_threshold < 10), 1.0)
 
-    assert run(measure, trials=1).chosen.beam_threshold == (5 if given < LOSS else 10)
+    assert run(measure, trials=1).chosen.beam_threshold == (5 if given < ALLOWED_LOSS else 10)
 
 
 def test_no_measured_time_makes_the_wider_of_two_the_faster() -> None:

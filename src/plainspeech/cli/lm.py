@@ -64,7 +64,7 @@ def build(
 ) -> None:
     """Make a scorer of text: normalise, count, estimate (modified Kneser-Ney), prune, package."""
     from plainspeech.alphabet import ENGLISH, Alphabet
-    from plainspeech.lm.arpa_writer import write_arpa
+    from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings
     from plainspeech.lm.build import build as run
     from plainspeech.lm.package import write_scorer

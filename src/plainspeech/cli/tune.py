@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from plainspeech.data.manifest import Utterance
     from plainspeech.runtime.bundle import Bundle
     from plainspeech.tuning.dev_set import DevSet
+    from plainspeech.tuning.optimisation import Stage, Trial, TuningHistory
     from plainspeech.tuning.outputs import Outputs
-    from plainspeech.tuning.result import Measured
-    from plainspeech.tuning.search import Search, Stage, Trial
-    from plainspeech.tuning.session import Session
+    from plainspeech.tuning.result import ComparisonRow
+    from plainspeech.tuning.tuner import Tuner
 
 
 def tune(
@@ -83,25 +83,25 @@ def tune(
     utterances = read_manifest(manifest)
     bundle = Bundle.load(bundled_model_path() if model == BUNDLED else model)
     with needs("tune"):
-        from plainspeech.tuning.result import tuned
-        from plainspeech.tuning.session import Session
+        from plainspeech.tuning.result import tuned_bundle
         from plainspeech.tuning.surface import check_writable, draw_surface
+        from plainspeech.tuning.tuner import Tuner
     if plot:
         check_writable(plot)
-    session = Session.open(bundle, language_model, beam_width)
+    tuner = Tuner.open(bundle, language_model, beam_width)
     dev_set = _dev_set(bundle, manifest, utterances, cache)
-    search = _search(session, dev_set, trials, seed)
-    rows = session.compare(dev_set, search.chosen)
+    history = _search(tuner, dev_set, trials, seed)
+    rows = tuner.compare(dev_set, history.chosen)
     if target:
-        entry = _entry(manifest, dev_set, search, seed, rows)
-        calibrated = session.calibrate(dev_set, search.chosen)
-        tuned(bundle, calibrated, session.scorer_files, entry).write(target)
-    _print(search, rows, target)
+        entry = _entry(manifest, dev_set, history, seed, rows)
+        calibrated = tuner.calibrate(dev_set, history.chosen)
+        tuned_bundle(bundle, calibrated, tuner.scorer_files, entry).write(target)
+    _print(history, rows, target)
     if plot:
         title = f"{bundle.card.get('name', model)} on {manifest.name}"
-        draw_surface(plot, search.weights, search.chosen, title)
+        draw_surface(plot, history.weights, history.chosen, title)
         stderr().print(f"{plot}: the surface", markup=False)
-    if dev_set.outputs.missing or not search.finished:
+    if dev_set.outputs.missing or not history.finished:
         raise typer.Exit(1)
 
 
@@ -126,12 +126,14 @@ def _dev_set(
     bundle: Bundle, manifest: Path, utterances: list[Utterance], folder: Path | None
 ) -> DevSet:
     """Return the dev set with the model's outputs, from the cache where they are there."""
-    from plainspeech.tuning import cache
+    from plainspeech.tuning import output_cache
     from plainspeech.tuning.dev_set import DevSet
 
     console = stderr()
-    file = cache.cache_file(folder or cache.default_folder(), bundle, manifest, utterances)
-    outputs = cache.load(file, utterances, bundle.alphabet.size)
+    file = output_cache.cache_file(
+        folder or output_cache.default_folder(), bundle, manifest, utterances
+    )
+    outputs = output_cache.load(file, utterances, bundle.alphabet.size)
     if outputs:
         console.print(f"{file}: outputs of the model, computed before", markup=False)
     else:
@@ -157,7 +159,7 @@ def _computed(bundle: Bundle, utterances: list[Utterance]) -> Outputs:
 
 def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
     """Save ``outputs``; where that fails the tuning goes on without."""
-    from plainspeech.tuning.cache import save
+    from plainspeech.tuning.output_cache import save
 
     try:
         save(file, outputs, count, symbols)
@@ -167,8 +169,8 @@ def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
         stderr().print(f"{file}: outputs of the model, for the next time", markup=False)
 
 
-def _search(session: Session, dev_set: DevSet, trials: int, seed: int) -> Search:
-    from plainspeech.tuning.search import THRESHOLD_TRIALS
+def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHistory:
+    from plainspeech.tuning.optimisation import THRESHOLD_TRIALS
 
     with progress(stderr()) as bars:
         stages = {
@@ -182,22 +184,27 @@ def _search(session: Session, dev_set: DevSet, trials: int, seed: int) -> Search
             told = f"{stage}, best WER {best[stage]:.2%}"
             bars.update(stages[stage], advance=1, description=told)
 
-        search = session.search(dev_set, trials, seed, on_trial)
-    if not search.weights:
+        history = tuner.search(dev_set, trials, seed, on_trial)
+    if not history.weights:
         raise PlainspeechError("interrupted before there was anything to keep; nothing is changed")
-    if not search.finished:
+    if not history.finished:
         stderr().print(
-            f"interrupted: {len(search.weights)} of {trials} weights and {len(search.thresholds)} "
-            f"of {THRESHOLD_TRIALS} thresholds tried; the best weights are kept, at wide thresholds"
+            f"interrupted: {len(history.weights)} of {trials} weights and "
+            f"{len(history.thresholds)} of {THRESHOLD_TRIALS} thresholds tried; "
+            f"the best weights are kept, at wide thresholds"
         )
-    return search
+    return history
 
 
 def _entry(
-    manifest: Path, dev_set: DevSet, search: Search, seed: int, rows: Sequence[Measured]
+    manifest: Path,
+    dev_set: DevSet,
+    history: TuningHistory,
+    seed: int,
+    rows: Sequence[ComparisonRow],
 ) -> dict[str, Any]:
     """Return what the model's card tells of its tuning."""
-    from plainspeech.tuning.result import figures
+    from plainspeech.tuning.result import card_figures
 
     return {
         "manifest": str(manifest),
@@ -205,18 +212,18 @@ def _entry(
         "hours": round(dev_set.outputs.audio_seconds / 3600, 2),
         "command": shlex.join(["plainspeech", *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "trials": {"weights": len(search.weights), "thresholds": len(search.thresholds)},
-        "finished": search.finished,
+        "trials": {"weights": len(history.weights), "thresholds": len(history.thresholds)},
+        "finished": history.finished,
         "seed": seed,
-        **{row.name: figures(row) for row in rows},
+        **{row.name: card_figures(row) for row in rows},
     }
 
 
-def _print(search: Search, rows: Sequence[Measured], target: Path | None) -> None:
+def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path | None) -> None:
     from plainspeech.tuning.result import comparison, difference
 
     console = Console(highlight=False, soft_wrap=True)
-    for name, value in vars(search.chosen).items():
+    for name, value in vars(history.chosen).items():
         if value is not None:
             console.print(f"{name:<21}{value}", markup=False)
     console.print(comparison(rows))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
-from plainspeech.decoding.results import Partial
+from plainspeech.decoding.results import PartialText
 from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript, Word
 
@@ -113,10 +113,10 @@ class GreedyStream:
                 finished.
         """
         self._require_unfinished()
-        rows = _checked(np.asarray(log_probabilities, np.float32), self._decoder.alphabet)
+        rows = _validated(np.asarray(log_probabilities, np.float32), self._decoder.alphabet)
         self._rows = np.concatenate([self._rows, rows])
 
-    def partial(self) -> Partial:
+    def partial(self) -> PartialText:
         """Return the text so far; frames do not change what is before them, so that it only grows.
 
         Its last word may be incomplete; those before are certain.
@@ -124,7 +124,7 @@ class GreedyStream:
         written = "".join(run.character for run in _runs(self._rows, self._decoder.alphabet))
         whole, _, last = written.rpartition(" ")
         stable = " ".join(whole.split())
-        return Partial(f"{stable} {last}".strip(), stable)
+        return PartialText(f"{stable} {last}".strip(), stable)
 
     def finish(self) -> Transcript:
         """End the utterance and return what `GreedyDecoder.decode` gives.
@@ -152,7 +152,7 @@ def greedy_text(log_probabilities: Array, alphabet: Alphabet) -> str:
     return " ".join("".join(run.character for run in word) for word in _words(runs))
 
 
-def _checked(log_probabilities: Array, alphabet: Alphabet) -> Array:
+def _validated(log_probabilities: Array, alphabet: Alphabet) -> Array:
     if log_probabilities.ndim != 2 or log_probabilities.shape[1] != alphabet.size:
         raise PlainspeechError(
             f"log-probabilities have the shape {log_probabilities.shape}; "
@@ -162,7 +162,7 @@ def _checked(log_probabilities: Array, alphabet: Alphabet) -> Array:
 
 
 def _runs(log_probabilities: Array, alphabet: Alphabet) -> list[_Run]:
-    ids = _checked(log_probabilities, alphabet).argmax(axis=1)
+    ids = _validated(log_probabilities, alphabet).argmax(axis=1)
     starts = np.flatnonzero(np.diff(ids, prepend=-1))
     ends = np.append(starts, len(ids))[1:]
     return [

@@ -24,6 +24,9 @@ from plainspeech.errors import PlainspeechError
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
 
+HotWords = Mapping[str, float]
+"""Words and phrases, each with the nats that every occurrence adds; negative for unwanted ones."""
+
 LARGEST_WEIGHT = 100.0
 """Nats; more than any acoustic evidence is worth."""
 
@@ -48,12 +51,12 @@ def build_hot_words(weights: Mapping[str, float], alphabet: Alphabet) -> Trie:
     layout.fill(nodes)
     trie = Trie(nodes, layout.listed_symbols(alphabet))
     if phrases:
-        from plainspeech.decoding.kernels.tries import link_phrases
+        from plainspeech.decoding.kernels.tries import link_hot_words
 
         own, slopes = np.zeros((2, len(layout.parents)))
         own[layout.ends] = list(phrases.values())
         space = alphabet.encode(" ")[0]
-        link_phrases(trie, layout.parents, layout.symbols, layout.depths, own, slopes, space)
+        link_hot_words(trie, layout.parents, layout.symbols, layout.depths, own, slopes, space)
     return trie
 
 

@@ -22,7 +22,7 @@ _MASK_BITS = 64
 
 
 @dataclass(frozen=True)
-class Layout:
+class TrieLayout:
     """A trie, its nodes in breadth-first order: the children of a node are neighbours.
 
     Attributes:
@@ -38,7 +38,7 @@ class Layout:
     ends: Ints
 
     def fill(self, nodes: npt.NDArray[Any]) -> None:
-        """Write masks and first children into ``nodes``, one more than there are nodes."""
+        """Write masks and first children into ``nodes``, which has one more record than nodes."""
         count = len(self.parents)
         nodes["first"] = 1 + np.searchsorted(self.parents[1:], np.arange(count + 1))
         bits = np.uint64(1) << (self.symbols[1:] % _MASK_BITS).astype(np.uint64)
@@ -47,31 +47,31 @@ class Layout:
             nodes["mask"][self.parents[1:][starts]] = np.bitwise_or.reduceat(bits, starts)
 
     def listed_symbols(self, alphabet: Alphabet) -> Ints:
-        """Return what `child` needs beside the masks: the symbols, where masks do not tell."""
+        """Return `Trie.symbols`: empty where the masks tell."""
         return self.symbols if alphabet.size > _MASK_BITS else np.empty(0, np.int32)
 
 
 def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, tables: Tables) -> Trie:
-    """Return the trie of ``words``; each has its place plus ``first_id`` as its id in ``tables``.
+    """Return the trie of ``words``; the id of a word is its index plus ``first_id``.
 
     Raises:
         PlainspeechError: a word is empty, or has a character outside the alphabet or a space.
     """
     from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
-    from plainspeech.decoding.kernels.spelling import look_ahead
+    from plainspeech.decoding.kernels.scoring import compute_look_ahead
 
     layout = lay_out(words, alphabet, "lexicon")
     nodes = np.zeros(len(layout.parents) + 1, TRIE_NODE)
     layout.fill(nodes)
     nodes["word"] = NONE
-    # Of a word that is there twice, the first id counts.
+    # A word that is listed twice has its first id.
     nodes["word"][layout.ends[::-1]] = np.arange(first_id, first_id + len(words))[::-1]
     lexicon = Trie(nodes, layout.listed_symbols(alphabet))
-    look_ahead(lexicon, layout.parents, tables)
+    compute_look_ahead(lexicon, layout.parents, tables)
     return lexicon
 
 
-def lay_out(strings: Sequence[str], alphabet: Alphabet, name: str) -> Layout:
+def lay_out(strings: Sequence[str], alphabet: Alphabet, name: str) -> TrieLayout:
     """Return the trie of ``strings``.
 
     Raises:
@@ -95,7 +95,7 @@ def lay_out(strings: Sequence[str], alphabet: Alphabet, name: str) -> Layout:
         count += len(parents[-1])
     ends = np.empty_like(nodes)
     ends[order] = nodes
-    return Layout(
+    return TrieLayout(
         parents=np.concatenate(parents),
         symbols=np.concatenate(symbols),
         depths=np.repeat(np.arange(len(parents), dtype=np.int32), list(map(len, parents))),

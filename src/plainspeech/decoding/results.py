@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.confidence import Calibration, Evidence
+from plainspeech.decoding.calibration import Calibration, Evidence
 from plainspeech.transcript import Transcript, Word
 
 
@@ -51,7 +51,7 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
-class Partial:
+class PartialText:
     """What is known of an utterance that goes on.
 
     Attributes:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from plainspeech.decoding.confidence import Calibration
+from plainspeech.decoding.calibration import Calibration
 from plainspeech.errors import PlainspeechError
 
 Merge = Literal["state", "prefix"]

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.arrays import Array
-from plainspeech.decoding.confidence import Evidence
-from plainspeech.decoding.inputs import checked, no_probability
+from plainspeech.decoding.calibration import Evidence
+from plainspeech.decoding.context import SearchContext
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
-from plainspeech.decoding.kernels.initial_state import begin
-from plainspeech.decoding.kernels.prefixes import collect, shared
-from plainspeech.decoding.knowledge import Knowledge
-from plainspeech.decoding.results import Alignment, Hypothesis, Partial, text_of
+from plainspeech.decoding.kernels.initial_state import initial_state
+from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
+from plainspeech.decoding.results import Alignment, Hypothesis, PartialText, text_of
+from plainspeech.decoding.validation import impossible_frame_error, validated
 from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript
 
@@ -33,7 +33,7 @@ class BeamStream:
     `BeamSearchDecoder.stream`.
     """
 
-    _known: Knowledge
+    _context: SearchContext
     _state: records.State = field(init=False, repr=False)
     _prefixes: records.Records = field(init=False, repr=False)
     _rows: list[Array] = field(init=False, default_factory=list, repr=False)
@@ -41,8 +41,10 @@ class BeamStream:
     _finished: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        known = self._known
-        self._state = begin(known.setup, known.alphabet, known.tables, known.phrases)
+        context = self._context
+        self._state = initial_state(
+            context.parameters, context.alphabet, context.tables, context.hot_words
+        )
         self._prefixes = np.zeros(1, records.PREFIX)
 
     def feed(self, log_probabilities: npt.ArrayLike) -> None:
@@ -55,9 +57,9 @@ class BeamStream:
         Raises:
             PlainspeechError: they are none, or the utterance is finished.
         """
-        self.feed_checked(checked(log_probabilities, self._known.alphabet.size).copy())
+        self.feed_validated(validated(log_probabilities, self._context.alphabet.size).copy())
 
-    def feed_checked(self, rows: Array, ends: bool = False) -> None:
+    def feed_validated(self, rows: Array, ends: bool = False) -> None:
         """Do what `feed` does with ``rows`` that are checked and will not be changed.
 
         Args:
@@ -68,25 +70,25 @@ class BeamStream:
             raise PlainspeechError("the stream is finished; begin another for more audio")
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
-            self._make_room((len(part) + 1) * self._known.setup.width)
+            self._make_room((len(part) + 1) * self._context.parameters.beam_width)
             self._advance(part, ends and start + len(part) == len(rows))
-        dead = int(self._state.head[0]["dead"])
+        dead = int(self._state.head[0]["impossible_frame"])
         if dead != records.NONE:
-            raise no_probability(dead)
+            raise impossible_frame_error(dead)
         self._rows.append(rows)
 
-    def partial(self) -> Partial:
+    def partial(self) -> PartialText:
         """Return the best hypothesis so far, and what of it is certain."""
         beams = self._beams()
         best = beams[int(np.argmax(beams["blank"] + beams["symbol"]))]
-        certain = self._symbols(self._traced(shared(self._prefixes, beams, len(beams))))
+        certain = self._symbols(self._traced(common_prefix(self._prefixes, beams, len(beams))))
         # The end of the audio can still undo a word that has begun.
-        whole = np.flatnonzero(certain == self._known.setup.space)
-        if self._known.setup.space != records.NONE:
+        whole = np.flatnonzero(certain == self._context.parameters.space)
+        if self._context.parameters.space != records.NONE:
             certain = certain[: whole[-1] if len(whole) else 0]
         best_symbols = self._symbols(self._traced(int(best["node"])))
-        alphabet = self._known.alphabet
-        return Partial(text_of(best_symbols, alphabet), text_of(certain, alphabet))
+        alphabet = self._context.alphabet
+        return PartialText(text_of(best_symbols, alphabet), text_of(certain, alphabet))
 
     def finish(self) -> Transcript:
         """End the utterance and return the best text, with words, times and confidences."""
@@ -119,7 +121,7 @@ class BeamStream:
         )
 
     def _transcript(self, alignment: Alignment) -> Transcript:
-        return alignment.transcript(self._frames(), self._known.calibration)
+        return alignment.transcript(self._frames(), self._context.calibration)
 
     def _alignments(self) -> Iterator[tuple[int, Alignment]]:
         """End the utterance and yield hypotheses with texts of their own, the best first."""
@@ -129,40 +131,44 @@ class BeamStream:
         weights = beams["blank"] + beams["symbol"]
         for place in np.argsort(-weights, kind="stable")[: np.count_nonzero(weights)].tolist():
             path = self._traced(int(beams[place]["node"]))
-            text = text_of(self._symbols(path), self._known.alphabet)
+            text = text_of(self._symbols(path), self._context.alphabet)
             if text not in seen:
                 seen.add(text)
                 yield place, self._aligned(rows, text, path)
 
     def _aligned(self, rows: Array, text: str, path: Ints) -> Alignment:
         """Return the best alignment; the frames of ``path`` stand in where there is none."""
-        known, length = self._known, len(text)
+        context, length = self._context, len(text)
         symbols, starts = self._symbols(path[:length]), self._prefixes["frame"][path[:length]]
         times = Times(starts, starts + np.int32(1), np.zeros(length))
-        known.code.align(rows, symbols, known.setup, new_lattice(len(rows), length), times)
+        context.kernels.align(
+            rows, symbols, context.parameters, new_lattice(len(rows), length), times
+        )
         count = text.count(" ") + 1 if text else 0
         words, evidence = np.empty((count, 2), np.int32), np.empty((count, 4))
-        known.code.gather_evidence(path, self._prefixes, times, known.setup, words, evidence)
-        return Alignment(text, times.starts, times.ends, words, evidence, known.frame_seconds)
+        context.kernels.gather_evidence(
+            path, self._prefixes, times, context.parameters, words, evidence
+        )
+        return Alignment(text, times.starts, times.ends, words, evidence, context.frame_seconds)
 
     def _close(self) -> None:
         if self._finished:
             raise PlainspeechError("the stream is finished; begin another for more audio")
         self._finished = True
         if not self._ended:
-            self._make_room(self._known.setup.width)
-            self._advance(np.empty((0, self._known.alphabet.size), np.float32), ends=True)
+            self._make_room(self._context.parameters.beam_width)
+            self._advance(np.empty((0, self._context.alphabet.size), np.float32), ends=True)
 
     def _advance(self, rows: Array, ends: bool) -> None:
-        known = self._known
+        context = self._context
         self._ended = ends
-        known.code.advance(
+        context.kernels.advance(
             rows,
             ends,
-            known.setup,
-            known.lexicon,
-            known.tables,
-            known.phrases,
+            context.parameters,
+            context.lexicon,
+            context.tables,
+            context.hot_words,
             self._state,
             self._prefixes,
         )
@@ -175,7 +181,7 @@ class BeamStream:
         beams, used = self._beams(), int(head["prefixes"])
         if used > 1:
             places = np.zeros(used, np.int32)
-            used = collect(self._prefixes, used, beams, len(beams), places)
+            used = collect_garbage(self._prefixes, used, beams, len(beams), places)
             head["prefixes"] = used
         if len(self._prefixes) - used < needed:
             grown = np.empty(2 * used + needed, records.PREFIX)
@@ -190,7 +196,7 @@ class BeamStream:
         return int(self._state.head[0]["frame"])
 
     def _joined(self) -> Array:
-        return np.concatenate([np.empty((0, self._known.alphabet.size), np.float32), *self._rows])
+        return np.concatenate([np.empty((0, self._context.alphabet.size), np.float32), *self._rows])
 
     def _symbols(self, path: Ints) -> Ints:
         symbols: Ints = self._prefixes["symbol"][path]
@@ -199,4 +205,4 @@ class BeamStream:
     def _traced(self, node: int) -> Ints:
         """Return the places of all prefixes that one goes through, itself the last."""
         path = np.empty(self._frames() + 1, np.int32)
-        return path[: self._known.code.trace(self._prefixes, node, path)]
+        return path[: self._context.kernels.trace(self._prefixes, node, path)]

@@ -1,4 +1,4 @@
-"""Reading of n-gram models in the ARPA format, plain or compressed by gzip.
+"""N-gram models in the ARPA format, which may be compressed by gzip.
 
 The format is that of SRILM's manual page ngram-format(5). Its logarithms are to base 10; they are
 called ``log10`` here, and whatever is not is natural.
@@ -18,7 +18,8 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.levels import context_rows, keys, sorted_level
+from plainspeech.files import replacing
+from plainspeech.lm.levels import context_rows, keys, sorted_level, word_ids
 from plainspeech.lm.tables import BOS_ID, EOS_ID, SPECIAL_WORDS, Floats, Ints, Level
 
 LN10 = math.log(10)
@@ -206,3 +207,31 @@ def _decoded(lines: _Lines, ids: dict[bytes, int]) -> list[str]:
         return [word.decode() for word in ids]
     except UnicodeDecodeError as error:
         lines.fail(f"one of the words before this line is not UTF-8 ({error})")
+
+
+def write_arpa(path: Path, vocabulary: Sequence[str], levels: Sequence[Level]) -> None:
+    """Write an ARPA file.
+
+    Raises:
+        PlainspeechError: it cannot be written.
+    """
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(_arpa_lines(vocabulary, levels))
+    except OSError as error:
+        raise PlainspeechError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _arpa_lines(vocabulary: Sequence[str], levels: Sequence[Level]) -> Iterator[str]:
+    yield "\\data\\\n"
+    for order, level in enumerate(levels, start=1):
+        yield f"ngram {order}={len(level.words)}\n"
+    for order, (level, ngrams) in enumerate(zip(levels, word_ids(levels), strict=True), start=1):
+        yield f"\n\\{order}-grams:\n"
+        log10s = (level.probabilities.astype(float) / LN10).tolist()
+        backoff_log10s = (level.backoffs.astype(float) / LN10).tolist()
+        for log10, ids, backoff in zip(log10s, ngrams.tolist(), backoff_log10s, strict=True):
+            text = " ".join([vocabulary[word] for word in ids])
+            end = "\n" if order == len(levels) else f"\t{backoff:.7g}\n"
+            yield f"{log10:.7g}\t{text}{end}"
+    yield "\n\\end\\\n"

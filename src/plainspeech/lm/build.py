@@ -15,9 +15,9 @@ from plainspeech.errors import PlainspeechError, nearest
 from plainspeech.lm.arpa import ArpaModel
 from plainspeech.lm.corpus import Corpus, encode
 from plainspeech.lm.counts import count_ngrams
+from plainspeech.lm.entropy_pruning import prune_by_entropy
 from plainspeech.lm.kneser_ney import estimate
 from plainspeech.lm.lmplz import estimate_with_lmplz, find_lmplz
-from plainspeech.lm.pruning import prune_by_entropy
 from plainspeech.lm.tables import SPECIAL_WORDS
 from plainspeech.lm.text import read_sentences
 

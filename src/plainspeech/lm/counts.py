@@ -19,7 +19,7 @@ from plainspeech.lm.levels import Rows, find_rows, keys
 from plainspeech.lm.tables import BOS_ID, Ints
 
 
-class Counts(NamedTuple):
+class NGramCounts(NamedTuple):
     """The n-grams of one order, sorted by context and then by word.
 
     Attributes:
@@ -42,7 +42,7 @@ class _Run(NamedTuple):
     counts: Rows
 
 
-def count_ngrams(corpus: Corpus, order: int, folder: Path) -> list[Counts]:
+def count_ngrams(corpus: Corpus, order: int, folder: Path) -> list[NGramCounts]:
     """Count the n-grams of every order up to ``order``, within sentences.
 
     Args:
@@ -53,7 +53,7 @@ def count_ngrams(corpus: Corpus, order: int, folder: Path) -> list[Counts]:
     vocabulary = len(corpus.vocabulary)
     words = np.arange(vocabulary, dtype=np.int32)
     contexts = np.zeros(vocabulary, np.int64)
-    levels = [Counts(words.astype(np.int64), contexts, words, corpus.frequencies)]
+    levels = [NGramCounts(words.astype(np.int64), contexts, words, corpus.frequencies)]
     # For every token the row of the n-gram that begins there, -1 where the sentence is too short.
     rows: Ints = np.memmap(folder / "rows", np.int32, "w+", shape=corpus.tokens.shape)
     rows[:] = corpus.tokens
@@ -64,7 +64,7 @@ def count_ngrams(corpus: Corpus, order: int, folder: Path) -> list[Counts]:
     return levels
 
 
-def _count(corpus: Corpus, rows: Ints, order: int) -> Counts:
+def _count(corpus: Corpus, rows: Ints, order: int) -> NGramCounts:
     runs = [_Run(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for _, _, found in _found(corpus, rows, order):
         runs.append(_Run(*np.unique(found, return_counts=True)))
@@ -73,7 +73,7 @@ def _count(corpus: Corpus, rows: Ints, order: int) -> Counts:
             runs[-2:] = [_merged(runs[-2:])]
     run = _merged(runs)
     contexts, words = np.divmod(run.keys, len(corpus.vocabulary))
-    return Counts(run.keys, contexts, words.astype(np.int32), run.counts)
+    return NGramCounts(run.keys, contexts, words.astype(np.int32), run.counts)
 
 
 def _merged(runs: Sequence[_Run]) -> _Run:
@@ -85,7 +85,7 @@ def _merged(runs: Sequence[_Run]) -> _Run:
     return _Run(found[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts)
 
 
-def _extend(corpus: Corpus, rows: Ints, order: int, level: Counts) -> None:
+def _extend(corpus: Corpus, rows: Ints, order: int, level: NGramCounts) -> None:
     """Replace the rows of n-grams by those of the n-grams one word longer."""
     for places, valid, found in _found(corpus, rows, order):
         different, inverse = np.unique(found, return_inverse=True)

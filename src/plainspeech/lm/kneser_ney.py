@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.lm.counts import Counts
-from plainspeech.lm.levels import Rows, select, suffix_rows
+from plainspeech.lm.counts import NGramCounts
+from plainspeech.lm.levels import Rows, select_ngrams, suffix_rows
 from plainspeech.lm.tables import BOS_ID, Level
 
 Doubles = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ class _Weights(NamedTuple):
     context_weights: Doubles
 
 
-def estimate(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list[Level]:
+def estimate(counts: Sequence[NGramCounts], words: int, prune: Sequence[int]) -> list[Level]:
     """Estimate a model.
 
     Args:
@@ -62,10 +62,10 @@ def estimate(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list
         probabilities.append(weights[order].discounted + context_weights * lower)
     ones = np.ones(len(counts[-1].keys))
     backoffs = [*(weight.context_weights for weight in weights[1:]), ones]
-    return select(list(map(_level, counts, probabilities, backoffs)), kept)
+    return select_ngrams(list(map(_level, counts, probabilities, backoffs)), kept)
 
 
-def _level(counts: Counts, probabilities: Doubles, backoffs: Doubles) -> Level:
+def _level(counts: NGramCounts, probabilities: Doubles, backoffs: Doubles) -> Level:
     return Level(
         contexts=counts.contexts.astype(np.int32),
         words=counts.words,
@@ -74,7 +74,7 @@ def _level(counts: Counts, probabilities: Doubles, backoffs: Doubles) -> Level:
     )
 
 
-def _adjusted(counts: Sequence[Counts], suffixes: Sequence[Rows]) -> list[Rows]:
+def _adjusted(counts: Sequence[NGramCounts], suffixes: Sequence[Rows]) -> list[Rows]:
     """Return the counts to estimate from.
 
     Those of the highest order are how often the n-gram is there, others how many words come
@@ -92,7 +92,7 @@ def _adjusted(counts: Sequence[Counts], suffixes: Sequence[Rows]) -> list[Rows]:
     return adjusted
 
 
-def _kept(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list[Mask]:
+def _kept(counts: Sequence[NGramCounts], words: int, prune: Sequence[int]) -> list[Mask]:
     known = counts[0].words < words
     kept = [known]
     for level, threshold in zip(counts[1:], prune[1:], strict=True):
@@ -100,7 +100,7 @@ def _kept(counts: Sequence[Counts], words: int, prune: Sequence[int]) -> list[Ma
     return kept
 
 
-def _weigh(level: Counts, contexts: int, adjusted: Rows, kept: Mask) -> _Weights:
+def _weigh(level: NGramCounts, contexts: int, adjusted: Rows, kept: Mask) -> _Weights:
     discounts = _discounts(adjusted)[np.minimum(adjusted, 3)]
     totals = np.bincount(level.contexts, adjusted, contexts)
     freed = np.bincount(level.contexts, np.where(kept, discounts, adjusted), contexts)

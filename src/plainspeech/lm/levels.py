@@ -71,7 +71,7 @@ def suffix_rows(contexts: Sequence[Rows | Ints], words: Sequence[Ints]) -> list[
     return rows
 
 
-def select(levels: Sequence[Level], kept: Sequence[npt.NDArray[np.bool_]]) -> list[Level]:
+def select_ngrams(levels: Sequence[Level], kept: Sequence[npt.NDArray[np.bool_]]) -> list[Level]:
     """Return the n-grams that are kept, up to the last order that has any.
 
     Args:
@@ -95,7 +95,7 @@ def select(levels: Sequence[Level], kept: Sequence[npt.NDArray[np.bool_]]) -> li
     return selected
 
 
-def spelled(levels: Sequence[Level]) -> list[Ints]:
+def word_ids(levels: Sequence[Level]) -> list[Ints]:
     """Return the words of every n-gram, ``(n-grams, order)`` for each of ``levels``."""
     words = [levels[0].words[:, np.newaxis]]
     for level in levels[1:]:

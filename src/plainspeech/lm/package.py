@@ -24,8 +24,8 @@ from plainspeech.artifact.contents import describe, listing, read_listed
 from plainspeech.artifact.record import LARGEST_RECORD, Record
 from plainspeech.artifact.storage import Kind, Read, from_memory, reading, write_folder
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.kept_tables import kept_tables
 from plainspeech.lm.packing import pack, unpack
+from plainspeech.lm.table_cache import cached_tables
 from plainspeech.lm.tables import SPECIAL_WORDS, Level, NGramTables, build_tables
 
 FORMAT = 1
@@ -40,7 +40,7 @@ _WORDS, _NGRAMS, _KENLM = "words.txt", "ngrams.npz", "model.kenlm"
 
 
 @dataclass(frozen=True)
-class Package:
+class ScorerPackage:
     """What the files of a scorer hold; see `plainspeech.lm.scorer.Scorer`.
 
     Attributes:
@@ -122,7 +122,7 @@ def _write(
     write_folder(folder, {**files, **unlisted, SCORER.manifest: record}, SCORER)
 
 
-def read_files(path: Path) -> dict[str, bytes]:
+def read_scorer_files(path: Path) -> dict[str, bytes]:
     """Return the files of the scorer ``path``, a folder or a zip, for a bundle to hold.
 
     Raises:
@@ -150,7 +150,7 @@ def with_weights(files: Mapping[str, bytes], alpha: float, beta: float) -> dict[
     return {**files, SCORER.manifest: changed.serialise()}
 
 
-def read_package(origin: Path, read: Read) -> Package:
+def read_package(origin: Path, read: Read) -> ScorerPackage:
     """Return the scorer whose files ``read`` reads; ``origin`` is its name in messages.
 
     Raises:
@@ -160,7 +160,7 @@ def read_package(origin: Path, read: Read) -> Package:
     record = _read_record(origin, read)
     files = read_listed(read, record)
     vocabulary = _vocabulary(record, files)
-    return Package(
+    return ScorerPackage(
         vocabulary=vocabulary,
         order=record.take("order", int),
         model=_model(record, files, len(vocabulary)),
@@ -176,7 +176,7 @@ def read_levels(path: Path) -> tuple[list[str], list[Level]]:
     Raises:
         PlainspeechError: as `read_package`, or it asks KenLM.
     """
-    files = read_files(path)
+    files = read_scorer_files(path)
     record = _read_record(path, from_memory(path, SCORER, files))
     vocabulary = _vocabulary(record, files)
     with record.named():
@@ -188,7 +188,7 @@ def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> NGram
         order = record.take("order", int)
         digest = record.part("files").part(_NGRAMS).take("sha256", str)
         with record.named():
-            return kept_tables(
+            return cached_tables(
                 f"{digest} {vocabulary} {order}",
                 lambda: build_tables(unpack(files[_NGRAMS], vocabulary, order)),
             )

@@ -2,7 +2,7 @@
 
 For programs that were written for pyctcdecode: the same names, parameters and results, so that
 another import is all that changes. ``docs/coming-from.md`` lists what differs. New programs are
-better off with `plainspeech.decoding.decoder`, which has more to offer.
+better off with `plainspeech.decoding.beam_search`, which has more to offer.
 
 Example:
     >>> from plainspeech.pyctcdecode import build_ctcdecoder
@@ -18,8 +18,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.pyctcdecode import alphabet, constants, decoder, language_model
 from plainspeech.pyctcdecode.alphabet import Alphabet
 from plainspeech.pyctcdecode.beams import OutputBeam
-from plainspeech.pyctcdecode.build import build_ctcdecoder
-from plainspeech.pyctcdecode.decoder import BeamSearchDecoderCTC
+from plainspeech.pyctcdecode.decoder import BeamSearchDecoderCTC, build_ctcdecoder
 from plainspeech.pyctcdecode.language_model import LanguageModel
 
 __all__ = [

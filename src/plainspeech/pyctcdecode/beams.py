@@ -86,7 +86,7 @@ def log_probabilities(logits: npt.ArrayLike, alphabet: Alphabet) -> npt.NDArray[
 def hot_word_weights(
     phrases: Iterable[str] | None, weight: float, vocabulary: Collection[str], penalty: float
 ) -> dict[str, float]:
-    """Return hot words as nats for `plainspeech.decoding.decoder.BeamSearchDecoder`.
+    """Return hot words as nats for `plainspeech.decoding.beam_search.BeamSearchDecoder`.
 
     In pyctcdecode every word of every phrase counts for itself, and one outside the vocabulary
     has its penalty, too. Here a hot word is free of it, so its weight is less by as much.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.cores import available_cores
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import write_atomically
+from plainspeech.pyctcdecode.adapter import Pruning, SearchAdapter
 from plainspeech.pyctcdecode.alphabet import Alphabet
 from plainspeech.pyctcdecode.beams import (
     BeamWithoutState,
@@ -23,14 +24,17 @@ from plainspeech.pyctcdecode.beams import (
     output_beam,
 )
 from plainspeech.pyctcdecode.constants import (
+    DEFAULT_ALPHA,
     DEFAULT_BEAM_WIDTH,
+    DEFAULT_BETA,
     DEFAULT_HOTWORD_WEIGHT,
     DEFAULT_MIN_TOKEN_LOGP,
     DEFAULT_PRUNE_BEAMS,
     DEFAULT_PRUNE_LOGP,
+    DEFAULT_SCORE_LM_BOUNDARY,
+    DEFAULT_UNK_LOGP_OFFSET,
 )
 from plainspeech.pyctcdecode.language_model import LanguageModel, Words
-from plainspeech.pyctcdecode.search import Pruning, Search
 
 _Result = TypeVar("_Result")
 
@@ -68,7 +72,7 @@ class BeamSearchDecoderCTC:
     def __init__(self, alphabet: Alphabet, language_model: LanguageModel | None = None) -> None:
         self._alphabet = alphabet
         self.model_container = {self._model_key: language_model}
-        self._search = Search(alphabet, language_model)
+        self._search = SearchAdapter(alphabet, language_model)
 
     @property
     def _language_model(self) -> LanguageModel | None:
@@ -237,6 +241,38 @@ class BeamSearchDecoderCTC:
         except ImportError as error:
             raise PlainspeechError("load_from_hf_hub needs pip install huggingface_hub") from error
         return cls.load_from_dir(hub.snapshot_download(model_id, cache_dir=cache_dir, **options))
+
+
+def build_ctcdecoder(
+    labels: Sequence[str],
+    kenlm_model_path: str | Path | None = None,
+    unigrams: Collection[str] | None = None,
+    alpha: float = DEFAULT_ALPHA,
+    beta: float = DEFAULT_BETA,
+    unk_score_offset: float = DEFAULT_UNK_LOGP_OFFSET,
+    lm_score_boundary: bool = DEFAULT_SCORE_LM_BOUNDARY,
+) -> BeamSearchDecoderCTC:
+    """Return a decoder.
+
+    Args:
+        labels: of a model's outputs, in order; see `Alphabet.build_alphabet`.
+        kenlm_model_path: an ARPA file or a binary of KenLM's; None for no language model.
+        unigrams: the words that are known; by default those of the ARPA file.
+        alpha: see `LanguageModel`, as all that follow.
+        beta: nats a word.
+        unk_score_offset: for words that are not known.
+        lm_score_boundary: whether texts begin and end as sentences do.
+
+    Raises:
+        PlainspeechError: labels and model do not fit this decoder, or one another.
+    """
+    alphabet = Alphabet.build_alphabet(labels)
+    if kenlm_model_path is None:
+        return BeamSearchDecoderCTC(alphabet)
+    model = LanguageModel(
+        kenlm_model_path, unigrams, alpha, beta, unk_score_offset, lm_score_boundary
+    )
+    return BeamSearchDecoderCTC(alphabet, model)
 
 
 def _mapped(

@@ -7,7 +7,7 @@ from typing import Any
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.artifact.record import Record
-from plainspeech.decoding.confidence import Calibration
+from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings

@@ -16,8 +16,9 @@ from plainspeech.runtime.bundle import Bundle
 from plainspeech.transcript import Alternative, Transcript
 
 if TYPE_CHECKING:
-    from plainspeech.decoding.decoder import BeamSearchDecoder, HotWords
-    from plainspeech.decoding.results import Hypothesis, Partial
+    from plainspeech.decoding.beam_search import BeamSearchDecoder
+    from plainspeech.decoding.hot_words import HotWords
+    from plainspeech.decoding.results import Hypothesis, PartialText
     from plainspeech.decoding.stream import BeamStream
 
 DECODERS = ("greedy", "beam")
@@ -32,7 +33,7 @@ class DecoderStream(Protocol):
     def feed(self, log_probabilities: npt.ArrayLike) -> None:
         """Take the next frames, ``(frames, symbols)``, any number of them."""
 
-    def partial(self) -> Partial:
+    def partial(self) -> PartialText:
         """Return the text so far, and what of it is certain."""
 
     def finish(self) -> Transcript:
@@ -138,7 +139,7 @@ def choose_decoder(
 
 
 def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearchDecoder:
-    from plainspeech.decoding.decoder import BeamSearchDecoder
+    from plainspeech.decoding.beam_search import BeamSearchDecoder
     from plainspeech.lm.scorer import Scorer
 
     settings = bundle.decoding

@@ -18,7 +18,7 @@ from plainspeech.runtime.utterances import UtteranceTranscriber
 from plainspeech.runtime.voice import Detector, silero
 
 if TYPE_CHECKING:
-    from plainspeech.decoding.decoder import HotWords
+    from plainspeech.decoding.hot_words import HotWords
 
 
 class LiveTranscriber(Protocol):

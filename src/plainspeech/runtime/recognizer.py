@@ -24,7 +24,7 @@ from plainspeech.runtime.network import Network, WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
-    from plainspeech.decoding.decoder import HotWords
+    from plainspeech.decoding.hot_words import HotWords
 
 _BATCH_FRAMES = {"float32": 5_000, "int8": 0}
 """Frames of a batch, padding included, by precision; see `plainspeech.runtime.network` for int8."""

@@ -11,8 +11,8 @@ import numpy as np
 from plainspeech.alphabet import Alphabet
 from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance
-from plainspeech.decoding.confidence import Evidence
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.calibration import Evidence
 from plainspeech.evaluation.calibration import Flags, correct_words
 from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
 from plainspeech.evaluation.scores import Scores
@@ -21,7 +21,7 @@ from plainspeech.tuning.outputs import Outputs
 
 
 @dataclass(frozen=True)
-class Reading:
+class DevResult:
     """What a decoder made of a dev set.
 
     Attributes:
@@ -58,7 +58,7 @@ class DevSet:
     outputs: Outputs
     alphabet: Alphabet
 
-    def read(self, decoder: Decoder) -> Reading:
+    def decode(self, decoder: Decoder) -> DevResult:
         """Decode every utterance that could be read, on all cores."""
         rows = self.outputs.log_probabilities
         heard = [place for place in rows if len(rows[place])]
@@ -67,11 +67,11 @@ class DevSet:
         spent = time.process_time() - started
         texts = dict(zip(heard, (transcript.text for transcript in found), strict=True))
         pairs = [self._pair(place, texts.get(place, "")) for place in rows]
-        return Reading(tuple(pairs), 1_000 * spent / self.outputs.audio_seconds)
+        return DevResult(tuple(pairs), 1_000 * spent / self.outputs.audio_seconds)
 
-    def compare(self, decoders: Sequence[Decoder], times: int = 3) -> list[Reading]:
+    def compare(self, decoders: Sequence[Decoder], times: int = 3) -> list[DevResult]:
         """Read with each of ``decoders`` in turn, several times; the least time counts."""
-        rounds = [[self.read(decoder) for decoder in decoders] for _ in range(times)]
+        rounds = [[self.decode(decoder) for decoder in decoders] for _ in range(times)]
         return [min(found, key=lambda one: one.milliseconds) for found in zip(*rounds, strict=True)]
 
     def evidence(self, decoder: BeamSearchDecoder) -> tuple[Evidence, Flags]:

@@ -19,23 +19,23 @@ from plainspeech.evaluation.bootstrap import (
 from plainspeech.evaluation.scores import Scores
 from plainspeech.lm.package import with_weights
 from plainspeech.runtime.bundle import Bundle
-from plainspeech.tuning.dev_set import Reading
+from plainspeech.tuning.dev_set import DevResult
 
 
 @dataclass(frozen=True)
-class Measured:
+class ComparisonRow:
     """What a decoder made of the dev set.
 
     Attributes:
         name: of the row in the table.
         decoder: its description.
-        reading: what it made.
+        result: what it made.
         scores: how right that is.
     """
 
     name: str
     decoder: str
-    reading: Reading
+    result: DevResult
     scores: Scores
 
     @property
@@ -49,13 +49,13 @@ class Measured:
         return self.scores.totals.characters.rate
 
 
-def difference(before: Measured, after: Measured) -> tuple[float, Interval]:
+def difference(before: ComparisonRow, after: ComparisonRow) -> tuple[float, Interval]:
     """Return by how much the word error rate changed, and the interval of that."""
     change = after.word_error_rate - before.word_error_rate
     return change, difference_interval(before.scores.words, after.scores.words)
 
 
-def comparison(rows: Sequence[Measured]) -> Table:
+def comparison(rows: Sequence[ComparisonRow]) -> Table:
     """Return error rates and speed of each of ``rows``."""
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("", no_wrap=True)
@@ -70,12 +70,12 @@ def comparison(rows: Sequence[Measured]) -> Table:
             f"{row.word_error_rate:.2%}",
             f"{interval.low:.2%} to {interval.high:.2%}",
             f"{row.character_error_rate:.2%}",
-            f"{row.reading.milliseconds:.3f}",
+            f"{row.result.milliseconds:.3f}",
         )
     return table
 
 
-def tuned(
+def tuned_bundle(
     bundle: Bundle,
     settings: BeamSettings,
     scorer_files: Mapping[str, bytes],
@@ -94,7 +94,7 @@ def tuned(
     )
 
 
-def figures(row: Measured) -> dict[str, Any]:
+def card_figures(row: ComparisonRow) -> dict[str, Any]:
     """Return what a card tells of ``row``."""
     return {
         "decoder": row.decoder,

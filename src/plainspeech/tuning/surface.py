@@ -16,7 +16,7 @@ from matplotlib.tri import Triangulation
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import replacing
-from plainspeech.tuning.search import RANGES, Trial
+from plainspeech.tuning.optimisation import RANGES, Trial
 
 Floats = npt.NDArray[np.float64]
 

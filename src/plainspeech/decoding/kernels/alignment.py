@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.decoding.kernels.jit import kernel, part
-from plainspeech.decoding.kernels.records import Doubles, Floats, Ints, Setup, integer
+from plainspeech.decoding.kernels.jit import inlined, kernel
+from plainspeech.decoding.kernels.records import Doubles, Floats, Ints, SearchParameters, integer
 
 _WIDEST = 255  # characters between the first and the last that a frame may belong to
 _HOPELESS = 60.0  # nats below the best of a frame
@@ -63,24 +63,26 @@ def new_lattice(frames: int, characters: int) -> Lattice:
 
 
 @kernel
-def align(rows: Floats, symbols: Ints, setup: Setup, lattice: Lattice, times: Times) -> None:
+def align(
+    rows: Floats, symbols: Ints, parameters: SearchParameters, lattice: Lattice, times: Times
+) -> None:
     """Find the most probable alignment of ``symbols``.
 
-    As in the search, frames beyond ``setup.skip`` are blank, and a space may be written any number
-    of times, also before the first and after the last word. Time and memory grow with the number
-    of frames, not with its product with the length of the text: what lies far below the best of a
-    frame is left.
+    As in the search, frames whose blank is above ``blank_threshold`` are blank, and a space may be
+    written any number of times, also before the first and after the last word. Time and memory
+    grow with the number of frames, not with its product with the length of the text: places far
+    below the best of a frame are dropped.
 
     Args:
         rows: ``(frames, symbols)`` log-probabilities.
         symbols: the text, no space at its ends.
-        setup: of the search.
+        parameters: of the search.
         lattice: from `new_lattice`.
         times: zeros as sums; stays as it is where the text cannot be aligned.
     """
     rest, write = lattice.rest, lattice.write
     rest[0] = 0.0
-    first, last, steps = 0, 0, _frames_to_align(rows, setup, lattice.kept)
+    first, last, steps = 0, 0, _frames_to_align(rows, parameters, lattice.kept)
     for step in range(steps):
         row = rows[lattice.kept[step]]
         last = min(last + 1, len(symbols))
@@ -90,7 +92,7 @@ def align(rows: Floats, symbols: Ints, setup: Setup, lattice: Lattice, times: Ti
         lattice.firsts[step] = first
         best = -math.inf
         for place in range(last, first - 1, -1):
-            lattice.moves[step, place - first] = _move(place, row, rest, write, symbols, setup)
+            lattice.moves[step, place - first] = _move(place, row, rest, write, symbols, parameters)
             best = max(best, rest[place], write[place])
         while first < last and max(rest[first], write[first]) < best - _HOPELESS:
             rest[first] = write[first] = -math.inf
@@ -102,12 +104,12 @@ def align(rows: Floats, symbols: Ints, setup: Setup, lattice: Lattice, times: Ti
         _backtrace(rows, steps, symbols, lattice, times)
 
 
-@part
-def _frames_to_align(rows: Floats, setup: Setup, kept: Ints) -> int:
+@inlined
+def _frames_to_align(rows: Floats, parameters: SearchParameters, kept: Ints) -> int:
     """Keep all frames but those of a run of blank ones that only repeat its first."""
     count, blanked = 0, False
     for frame in range(len(rows)):
-        blank_only = rows[frame, setup.blank] >= setup.skip
+        blank_only = rows[frame, parameters.blank] >= parameters.blank_threshold
         if not (blank_only and blanked):
             kept[count] = frame
             count += 1
@@ -115,19 +117,24 @@ def _frames_to_align(rows: Floats, setup: Setup, kept: Ints) -> int:
     return count
 
 
-@part
+@inlined
 def _move(
-    place: int, row: Floats, rest: Doubles, write: Doubles, symbols: Ints, setup: Setup
+    place: int,
+    row: Floats,
+    rest: Doubles,
+    write: Doubles,
+    symbols: Ints,
+    parameters: SearchParameters,
 ) -> int:
     """Let one frame pass for the first ``place`` characters; return where their scores are from.
 
     ``rest`` and ``write`` have the scores of the best alignments that end in the blank and in the
     last character.
     """
-    at_rest, blank_only = row[setup.blank], row[setup.blank] >= setup.skip
-    between_words = place == 0 or place == len(symbols) or symbols[place - 1] == setup.space
-    if between_words and setup.space >= 0 and not blank_only:
-        at_rest = max(at_rest, row[setup.space])
+    at_rest, blank_only = row[parameters.blank], row[parameters.blank] >= parameters.blank_threshold
+    between_words = place == 0 or place == len(symbols) or symbols[place - 1] == parameters.space
+    if between_words and parameters.space >= 0 and not blank_only:
+        at_rest = max(at_rest, row[parameters.space])
     rest_from, rested = _STAY, rest[place]
     if write[place] > rested:
         rest_from, rested = _FROM_WRITE, write[place]
@@ -143,7 +150,7 @@ def _move(
     return rest_from + 2 * write_from
 
 
-@part
+@inlined
 def _backtrace(rows: Floats, steps: int, symbols: Ints, lattice: Lattice, times: Times) -> None:
     """Follow the moves back from the whole text."""
     place = len(symbols)

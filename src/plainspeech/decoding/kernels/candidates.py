@@ -1,25 +1,25 @@
-"""Which symbols of a frame are worth a try."""
+"""The symbols of a frame that are considered."""
 
 from __future__ import annotations
 
 import math
 
-from plainspeech.decoding.kernels.jit import part, routine
-from plainspeech.decoding.kernels.records import Floats, Setup, State
+from plainspeech.decoding.kernels.jit import inlined, subroutine
+from plainspeech.decoding.kernels.records import Floats, SearchParameters, State
 
 
-@routine
-def consider(row: Floats, setup: Setup, state: State) -> int:
-    """Choose symbols of the frame ``row``; return how many.
+@subroutine
+def select_candidates(row: Floats, parameters: SearchParameters, state: State) -> int:
+    """Select the symbols of the frame ``row`` that are considered; return how many.
 
     They are in ``state.candidates``, and ``state.probabilities`` holds their probabilities, until
-    `forget` is called. The blank takes part in the ranking, but is always considered.
+    `clear_candidates` is called. The blank takes part in the ranking, but is always considered.
     """
     candidates = state.candidates
-    ranked = setup.mass < 1.0 or setup.top < len(row)
+    ranked = parameters.cutoff_prob < 1.0 or parameters.cutoff_top_n < len(row)
     count = 0
     for symbol in range(len(row)):
-        if row[symbol] >= setup.floor and (ranked or symbol != setup.blank):
+        if row[symbol] >= parameters.token_floor and (ranked or symbol != parameters.blank):
             place = count
             while ranked and place > 0 and candidates[place - 1].log_probability < row[symbol]:
                 candidates[place] = candidates[place - 1]
@@ -28,30 +28,30 @@ def consider(row: Floats, setup: Setup, state: State) -> int:
             candidates[place].log_probability = row[symbol]
             count += 1
     if ranked:
-        count = _cut(count, setup, state)
+        count = _truncate(count, parameters, state)
     for place in range(count):
         candidate = candidates[place]
         state.probabilities[candidate.symbol] = math.exp(candidate.log_probability)
     return count
 
 
-@part
-def _cut(count: int, setup: Setup, state: State) -> int:
-    """Keep the most probable symbols that have the mass asked for, without the blank."""
+@inlined
+def _truncate(count: int, parameters: SearchParameters, state: State) -> int:
+    """Keep the most probable symbols that have ``cutoff_prob`` together, without the blank."""
     candidates = state.candidates
     kept, mass = 0, 0.0
-    for place in range(min(count, setup.top)):
-        if mass >= setup.mass:
+    for place in range(min(count, parameters.cutoff_top_n)):
+        if mass >= parameters.cutoff_prob:
             break
         mass += math.exp(candidates[place].log_probability)
-        if candidates[place].symbol != setup.blank:
+        if candidates[place].symbol != parameters.blank:
             candidates[kept] = candidates[place]
             kept += 1
     return kept
 
 
-@part
-def forget(count: int, state: State) -> None:
-    """Undo `consider`."""
+@inlined
+def clear_candidates(count: int, state: State) -> None:
+    """Reset ``state.probabilities`` after `select_candidates`."""
     for place in range(count):
         state.probabilities[state.candidates[place].symbol] = 0.0

@@ -1,45 +1,45 @@
-"""What the hypotheses become in a frame: as they are, or with one more symbol."""
+"""One frame: every hypothesis as it is, and with each of the candidate symbols."""
 
 from __future__ import annotations
 
 import math
 
-from plainspeech.decoding.kernels.jit import part
+from plainspeech.decoding.kernels.jit import inlined
+from plainspeech.decoding.kernels.pruning import begin_frame, insert, merge_or_insert
 from plainspeech.decoding.kernels.records import (
-    CHARACTERS,
-    DEAD,
+    CHARACTER_MODEL,
+    NO_PHRASE,
     UNSCORED,
-    WORDS,
+    WORD_MODEL,
     Doubles,
     Record,
-    Setup,
+    SearchParameters,
     State,
     Trie,
 )
-from plainspeech.decoding.kernels.selection import enter, merge, open_table
-from plainspeech.decoding.kernels.spelling import end_word, extend
+from plainspeech.decoding.kernels.scoring import extend, score_word_end
 from plainspeech.lm.tables import NGramTables
 
 
-@part
+@inlined
 def expand(
     candidates: int,
     blank: float,
-    setup: Setup,
+    parameters: SearchParameters,
     lexicon: Trie,
     tables: NGramTables,
-    phrases: Trie,
+    hot_words: Trie,
     state: State,
 ) -> int:
-    """Write what the hypotheses become to the other half of ``state.beams``.
+    """Write the hypotheses after a frame to the other half of ``state.beams``.
 
     Args:
         candidates: how many of ``state.candidates`` there are.
         blank: probability of the blank.
-        setup: of the search.
+        parameters: of the search.
         lexicon: words.
         tables: the language model.
-        phrases: hot words.
+        hot_words: their trie.
         state: of the search.
 
     Returns:
@@ -47,34 +47,34 @@ def expand(
     """
     head = state.head[0]
     olds, news, alive = state.beams[head.side], state.beams[1 - head.side], head.beams
-    slots = open_table(2 * alive * (candidates + 1), state)
+    slots = begin_frame(2 * alive * (candidates + 1), state)
     best = 0.0
     for place in range(alive):
         news[place] = olds[place]
-        _stay(news[place], blank, setup.space, state.probabilities)
+        _stay(news[place], blank, parameters.space, state.probabilities)
         best = max(best, news[place].blank + news[place].symbol)
-        enter(news, place, slots, state)
+        insert(news, place, slots, state)
     count = alive
     for place in range(alive):
         old = olds[place]
         for candidate in range(candidates):
             symbol = state.candidates[candidate].symbol
-            arriving = _arriving(old, symbol, setup.space, state.probabilities)
-            floor = best * setup.ratio
-            if arriving * _lift(old, symbol, setup, phrases) <= floor:
+            arriving = _extension_weight(old, symbol, parameters.space, state.probabilities)
+            floor = best * parameters.beam_threshold_ratio
+            if arriving * _max_gain(old, symbol, parameters, hot_words) <= floor:
                 continue
-            if symbol == setup.space and setup.mode == WORDS:
-                if old.word_context == UNSCORED:
-                    end_word(old, setup, lexicon, tables, phrases)
-                news[place].word_context, news[place].word_gain = old.word_context, old.word_gain
+            if symbol == parameters.space and parameters.mode == WORD_MODEL:
+                if old.word_lm_state == UNSCORED:
+                    score_word_end(old, parameters, lexicon, tables, hot_words)
+                news[place].word_lm_state, news[place].word_gain = old.word_lm_state, old.word_gain
             new = news[count]
-            if extend(old, symbol, arriving, floor, new, setup, lexicon, tables, phrases):
+            if extend(old, symbol, arriving, floor, new, parameters, lexicon, tables, hot_words):
                 best = max(best, new.symbol)
-                count = merge(news, count, slots, state)
+                count = merge_or_insert(news, count, slots, state)
     return count  # type: ignore[no-any-return]
 
 
-@part
+@inlined
 def _stay(beam: Record, blank: float, space: int, probabilities: Doubles) -> None:
     """Let ``beam`` write nothing: the blank, its last symbol again, or another space."""
     weight = beam.blank + beam.symbol
@@ -83,23 +83,25 @@ def _stay(beam: Record, blank: float, space: int, probabilities: Doubles) -> Non
     beam.blank = weight * blank
 
 
-@part
-def _arriving(beam: Record, symbol: int, space: int, probabilities: Doubles) -> float:
-    """Return the weight of the alignments of ``beam`` that go on with ``symbol``."""
+@inlined
+def _extension_weight(beam: Record, symbol: int, space: int, probabilities: Doubles) -> float:
+    """Return the acoustic weight of ``beam`` with ``symbol`` appended."""
     if symbol != beam.last:
         return (beam.blank + beam.symbol) * probabilities[symbol]  # type: ignore[no-any-return]
     # A space after a space, and one before the first word, write nothing.
     return 0.0 if symbol == space else beam.blank * probabilities[symbol]
 
 
-@part
-def _lift(beam: Record, symbol: int, setup: Setup, phrases: Trie) -> float:
-    """Return about the most that `extend` can multiply the weight by."""
+@inlined
+def _max_gain(beam: Record, symbol: int, parameters: SearchParameters, hot_words: Trie) -> float:
+    """Return about the most that `extend` multiplies the weight by."""
     gain = 0.0
-    if setup.mode == CHARACTERS or (setup.mode == WORDS and symbol == setup.space):
-        gain += setup.beta - beam.ahead
-    if beam.hot_node != DEAD:
+    if parameters.mode == CHARACTER_MODEL or (
+        parameters.mode == WORD_MODEL and symbol == parameters.space
+    ):
+        gain += parameters.beta - beam.look_ahead
+    if beam.hot_node != NO_PHRASE:
         # Beyond the last node lies the most that any node is worth.
-        gain += phrases.nodes[len(phrases.nodes) - 1].potential
-        gain -= phrases.nodes[beam.hot_node].potential
+        gain += hot_words.nodes[len(hot_words.nodes) - 1].potential
+        gain -= hot_words.nodes[beam.hot_node].potential
     return 1.0 if gain == 0.0 else math.exp(gain)

@@ -1,4 +1,4 @@
-"""Where a search begins."""
+"""The state of a search before the first frame."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.kernels import records
-from plainspeech.decoding.kernels.confidence import WORD_END, most_word_ends
+from plainspeech.decoding.kernels.word_posteriors import WORD_END, max_word_ends
 from plainspeech.lm.interface import Tables
 
 
-def begin(
-    setup: records.Setup, alphabet: Alphabet, tables: Tables, phrases: records.Trie
+def initial_state(
+    parameters: records.SearchParameters,
+    alphabet: Alphabet,
+    tables: Tables,
+    hot_words: records.Trie,
 ) -> records.State:
-    """Return a search that knows the empty text, before a word and a sentence."""
-    candidates = min(alphabet.size - 1, setup.top)
-    capacity = setup.width * (candidates + 1) + 1
+    """Return the state whose one hypothesis is the empty text, at the beginning of a sentence."""
+    candidates = min(alphabet.size - 1, parameters.cutoff_top_n)
+    capacity = parameters.beam_width * (candidates + 1) + 1
     head = np.zeros(1, records.HEAD)
     head["beams"] = head["prefixes"] = 1
-    head["dead"] = records.NONE
+    head["impossible_frame"] = records.NONE
     beams = np.empty((2, capacity), records.BEAM)
     beams[0, 0] = np.zeros((), records.BEAM)
     first = beams[0, 0]
     first["blank"] = 1.0
-    first["last"] = setup.blank if setup.space == records.NONE else setup.space
+    first["last"] = parameters.blank if parameters.space == records.NONE else parameters.space
     first["added"] = records.NONE
-    first["word_context"] = records.UNSCORED
-    first["context"] = tables.bos_state
-    first["hot_node"] = records.ROOT if len(phrases.nodes) > 2 else records.DEAD
+    first["word_lm_state"] = records.UNSCORED
+    first["lm_state"] = tables.bos_state
+    first["hot_node"] = records.ROOT if records.has_phrases(hot_words) else records.NO_PHRASE
     return records.State(
         head=head,
         beams=beams,
@@ -35,5 +38,5 @@ def begin(
         candidates=np.empty(alphabet.size, records.CANDIDATE),
         probabilities=np.zeros(alphabet.size),
         weights=np.empty(capacity),
-        word_ends=np.empty(most_word_ends(setup.width), WORD_END),
+        word_ends=np.empty(max_word_ends(parameters.beam_width), WORD_END),
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.extending import register_jitable
 
 _njit: Any = numba.njit  # takes options that its annotations leave out
 
@@ -17,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
-    """Have ``function`` compiled at its first call; the machine code is kept on the disk.
+    """Compile ``function`` at its first call, and keep the machine code on disk.
 
     Kernels release the interpreter's lock, so threads decode at the same time.
     """
@@ -29,8 +30,8 @@ def kernel(function: Function) -> Function:
     return cast(Function, compiled)
 
 
-def routine(function: Function) -> Function:
-    """Have ``function`` compiled with the kernels that call it, once each.
+def subroutine(function: Function) -> Function:
+    """Compile ``function`` once for each kernel that calls it, as a function of its own.
 
     For what is seldom called: a call passes every array as seven numbers. Only compiled code can
     call it.
@@ -40,13 +41,18 @@ def routine(function: Function) -> Function:
     return cast(Function, compiled)
 
 
-def part(function: Function) -> Function:
-    """Have ``function`` compiled at each place where it is called, for what is often called."""
+def inlined(function: Function) -> Function:
+    """Compile ``function`` in place wherever it is called; for what is called often."""
     compiled = _njit(nogil=True, error_model="numpy", inline="always")(function)
     return cast(Function, compiled)
 
 
-def bound(function: Function, *examples: Any) -> Function:
+def both(function: Function) -> Function:
+    """Let compiled code call ``function``, which Python calls as it is."""
+    return register_jitable(function)
+
+
+def machine_code(function: Function, *examples: Any) -> Function:
     """Return the machine code of a kernel for arguments of the same types as ``examples``.
 
     Calling it skips numba's look at the arguments, which takes longer than a short utterance.

@@ -1,6 +1,6 @@
-"""The tree of prefixes: every one is written once, and refers to the one before it.
+"""The tree of prefixes: each is stored once, and refers to its parent.
 
-A prefix lies behind its parent; the empty one is the first.
+A parent lies before its children; the empty prefix is the first.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from plainspeech.decoding.kernels.records import Ints, Records, integer
 
 @kernel
 def trace(prefixes: Records, node: int, path: Ints) -> int:
-    """Write the places of all prefixes that one goes through, itself the last.
+    """Write the indices of a prefix and all its ancestors but the empty one, the prefix last.
 
     Args:
         prefixes: the tree.
         node: the prefix.
-        path: has room for as many as there were frames, and one.
+        path: has room for one more than there were frames.
 
     Returns:
         How many they are.
@@ -32,8 +32,8 @@ def trace(prefixes: Records, node: int, path: Ints) -> int:
 
 
 @kernel
-def shared(prefixes: Records, beams: Records, count: int) -> int:
-    """Return the longest prefix that all of ``beams[:count]`` begin with."""
+def common_prefix(prefixes: Records, beams: Records, count: int) -> int:
+    """Return the longest common prefix of ``beams[:count]``."""
     node = integer(beams[0].node)
     for place in range(1, count):
         other = integer(beams[place].node)
@@ -46,8 +46,8 @@ def shared(prefixes: Records, beams: Records, count: int) -> int:
 
 
 @kernel
-def collect(prefixes: Records, used: int, beams: Records, count: int, places: Ints) -> int:
-    """Drop the prefixes that none of ``beams[:count]`` begins with; return how many are left.
+def collect_garbage(prefixes: Records, used: int, beams: Records, count: int, places: Ints) -> int:
+    """Remove the prefixes that none of ``beams[:count]`` begins with; return how many are left.
 
     ``places`` has ``used`` zeros.
     """

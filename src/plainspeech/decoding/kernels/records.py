@@ -1,8 +1,8 @@
 """What the search works on: flat arrays of records.
 
 A hypothesis is a prefix of the text (Graves et al., 2006) with what the language model and the
-hot words need to know of it. Its probability is kept as a plain number, not as a logarithm, beside
-one common factor for all: sums over alignments are then additions.
+hot words need to know of it. Its probability is kept as a plain number, its weight, not as a
+logarithm, beside one common factor for all: sums over alignments are then additions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from plainspeech.decoding.kernels.jit import both
 
 Records = npt.NDArray[Any]
 Record = Any
@@ -27,49 +29,56 @@ NONE = -1
 ROOT = 0
 """The node of a trie at which words begin."""
 
-OUTSIDE = -1
-"""In place of a lexicon node: in a word that is not in the lexicon, its penalty paid."""
+OUT_OF_LEXICON = -1
+"""In place of a lexicon node: in a word outside the lexicon, its penalty paid."""
 
-SPONSORED = -2
-"""In place of a lexicon node: outside the lexicon, as far as a hot word goes."""
+IN_HOT_WORD = -2
+"""In place of a lexicon node: outside the lexicon without a penalty, along a hot word."""
 
-DEAD = -1
-"""In place of a hot-word node: in a word that no hot phrase goes on with."""
+NO_PHRASE = -1
+"""In place of a hot-word node: in a word with which no hot phrase continues."""
 
 UNSCORED = -1
-"""In place of a language model state: not asked for."""
+"""In place of a language model state: not queried yet."""
 
 FORBIDDEN = -2
 """In place of a language model state: this word must not end here."""
 
-PLAIN, WORDS, CHARACTERS = 0, 1, 2
-"""Without a language model; one over words; one over characters."""
+NO_MODEL, WORD_MODEL, CHARACTER_MODEL = 0, 1, 2
+"""Without a language model; with one over words; with one over characters."""
 
-TRIE_NODE = np.dtype([("mask", "u8"), ("first", "i4"), ("word", "i4"), ("ahead", "f8")], align=True)
-"""Bit ``symbol % 64`` for each child; the first of the children, which are neighbours; the word
-that ends here; ln p of the most frequent word that begins so."""
+TRIE_NODE = np.dtype(
+    [
+        ("mask", "u8"),  # bit `symbol % 64` for each child
+        ("first", "i4"),  # the first of the children, which are neighbours
+        ("word", "i4"),  # id of the word that ends here, NONE if there is none
+        ("look_ahead", "f8"),  # ln p of the most frequent word that begins so
+    ],
+    align=True,
+)
+"""A node of the lexicon."""
 
 HOT_NODE = np.dtype(
     [
         ("mask", "u8"),
         ("first", "i4"),
-        ("link", "i4"),
-        ("potential", "f8"),
-        ("reward", "f8"),
-        ("sponsor", "i4"),
+        ("failure_link", "i4"),  # node of the longest shorter suffix that begins a phrase
+        ("potential", "f8"),  # nats lent to a phrase under way
+        ("reward", "f8"),  # nats of the phrases that are complete here
+        ("waives_penalty", "i4"),  # 1 on the way to a phrase of positive weight
     ],
     align=True,
 )
-"""As `TRIE_NODE`; see `plainspeech.decoding.hot_words` for the rest."""
+"""A node of the hot words, see `plainspeech.decoding.hot_words`; begins as `TRIE_NODE` does."""
 
 PREFIX = np.dtype(
     [
-        ("parent", "i4"),  # its place
+        ("parent", "i4"),  # index of the prefix without the last symbol
         ("symbol", "i4"),  # the last
         ("frame", "i4"),  # in which the prefix first arose
         ("lm", "f4"),  # what the language model has added, nats
-        ("share", "f4"),  # of hypotheses with the word that ends here; see `confidence`
-        ("slot", "i4"),  # scratch of `confidence`, 0 in between
+        ("posterior", "f4"),  # of the word that ends here; see `word_posteriors`
+        ("slot", "i4"),  # scratch of `word_posteriors`, 0 in between
     ],
     align=True,
 )
@@ -81,43 +90,46 @@ BEAM = np.dtype(
         ("symbol", "f8"),  # weight of those that end in the last symbol
         ("lm", "f8"),  # what the language model has added, nats
         ("hot", "f8"),  # what hot words have added, nats
-        ("ahead", "f8"),  # what of the next word's score is in the weights already, nats
+        ("look_ahead", "f8"),  # what of the next word's score is in the weights already, nats
         ("word_gain", "f8"),  # what ending the word here adds, nats
         ("text", "u8"),  # hash of the prefix
-        ("key", "u8"),  # hypotheses with the same are one
-        ("node", "i4"),  # place of the prefix, less `added`
-        ("added", "i4"),  # symbol that follows it, NONE once that has a place
+        ("key", "u8"),  # hypotheses with the same key are merged
+        ("node", "i4"),  # index of the prefix, without `added`
+        ("added", "i4"),  # symbol that follows it, NONE once that is a prefix of its own
         ("last", "i4"),  # last symbol
-        ("lexical", "i4"),  # lexicon node
-        ("context", "i4"),  # language model state
+        ("lexicon_node", "i4"),
+        ("lm_state", "i4"),
         ("hot_node", "i4"),
-        ("word_context", "i4"),  # language model state when the word ends here
+        ("word_lm_state", "i4"),  # language model state when the word ends here
     ],
     align=True,
 )
+"""A hypothesis."""
 
 CANDIDATE = np.dtype([("log_probability", "f8"), ("symbol", "i8")], align=True)
 """A symbol that is considered in a frame."""
 
 SLOT = np.dtype([("stamp", "i8"), ("place", "i8")], align=True)
-"""A slot of the hash table of keys: the frame that it is of, and the place of the hypothesis."""
+"""A slot of the hash table of keys: the frame that wrote it, and the index of the hypothesis."""
 
 HEAD = np.dtype(
     [
         ("log_factor", "f8"),  # logarithm of the factor common to all weights
-        ("beams", "i8"),  # how many there are
+        ("beams", "i8"),  # number of hypotheses
         ("side", "i8"),  # which half of `State.beams` holds them
-        ("prefixes", "i8"),  # how many there are
-        ("frame", "i8"),  # how many were decoded
-        ("blanked", "i8"),  # 1 while the last frame passed as blank
+        ("prefixes", "i8"),  # number of prefixes
+        ("frame", "i8"),  # number of frames decoded
+        ("blanked", "i8"),  # 1 while the last frame was skipped as blank
         ("stamp", "i8"),  # of the present frame in `State.slots`
-        ("dead", "i8"),  # a frame without any probability, NONE if there is none
-        ("due", "i8"),  # words that ended before this frame are weighed next
-        ("weighed", "i8"),  # those that ended before this frame have been
-        ("compared", "i8"),  # those that ended before this frame count no more
+        ("impossible_frame", "i8"),  # a frame without any probability, NONE if there is none
+        # For the posteriors of words, which are taken every few frames:
+        ("due_before", "i8"),  # words that ended before this frame are updated next
+        ("updated_before", "i8"),  # those that ended before this frame have been
+        ("compared_before", "i8"),  # those that ended before this frame count no more
     ],
     align=True,
 )
+"""Counters of a search."""
 
 
 class Trie(NamedTuple):
@@ -133,48 +145,55 @@ class Trie(NamedTuple):
     symbols: Ints
 
 
-class Setup(NamedTuple):
-    """What is the same for all utterances; see `plainspeech.decoding.settings`.
+@both
+def has_phrases(hot_words: Trie) -> bool:
+    """Return whether there are hot words."""
+    return len(hot_words.nodes) > 2  # more than the root and the end
+
+
+class SearchParameters(NamedTuple):
+    """What is the same for all utterances; see `plainspeech.decoding.settings.BeamSettings`.
 
     Attributes:
-        mode: `PLAIN`, `WORDS` or `CHARACTERS`.
+        mode: `NO_MODEL`, `WORD_MODEL` or `CHARACTER_MODEL`.
         blank: id of the blank; ids of symbols lie below.
         space: id of the space, NONE where there is none.
-        width: most hypotheses.
-        ratio: least weight of a hypothesis, relative to the best.
-        floor: least log-probability of a symbol.
-        skip: log-probability of the blank above which no symbol is considered.
-        mass: of the symbols considered.
-        top: most symbols considered.
+        beam_width: most hypotheses.
+        beam_threshold_ratio: least weight of a hypothesis, relative to the best:
+            ``exp(-beam_threshold)``.
+        token_floor: least log-probability of a symbol.
+        blank_threshold: log-probability of the blank above which no other symbol is considered.
+        cutoff_prob: probability that the symbols considered have together.
+        cutoff_top_n: most symbols considered.
         alpha: weight of the language model.
         beta: added for each word, nats.
-        penalty: subtracted for a word outside the lexicon, nats; 0 forbids such words.
-        unknown: what of the score of a word outside the lexicon is in the weights before it ends.
+        unknown_word_penalty: subtracted for a word outside the lexicon, nats; 0 forbids them.
+        unknown_look_ahead: what of the score of such a word is in the weights before it ends.
         sentence_end: whether the end of the sentence is scored.
-        by_state: hypotheses are one when nothing to come can tell them apart.
-        tokens: id of each symbol in the vocabulary, for `CHARACTERS`.
+        merge_by_state: hypotheses are merged when nothing to come can tell them apart.
+        character_ids: id of each symbol in the vocabulary, for `CHARACTER_MODEL`.
     """
 
     mode: int
     blank: int
     space: int
-    width: int
-    ratio: float
-    floor: float
-    skip: float
-    mass: float
-    top: int
+    beam_width: int
+    beam_threshold_ratio: float
+    token_floor: float
+    blank_threshold: float
+    cutoff_prob: float
+    cutoff_top_n: int
     alpha: float
     beta: float
-    penalty: float
-    unknown: float
+    unknown_word_penalty: float
+    unknown_look_ahead: float
     sentence_end: bool
-    by_state: bool
-    tokens: Ints
+    merge_by_state: bool
+    character_ids: Ints
 
 
 class State(NamedTuple):
-    """Where the search of one utterance stands.
+    """The search of one utterance between two frames.
 
     Attributes:
         head: one record `HEAD`.
@@ -183,7 +202,7 @@ class State(NamedTuple):
         candidates: the symbols considered in a frame, of records `CANDIDATE`.
         probabilities: of all symbols in the frame, 0 for those not considered.
         weights: scratch.
-        word_ends: scratch, of records `WORD_END` of `plainspeech.decoding.kernels.confidence`.
+        word_ends: scratch, of records `WORD_END` of `word_posteriors`.
     """
 
     head: Records

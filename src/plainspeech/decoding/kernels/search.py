@@ -10,23 +10,23 @@ import math
 
 import numpy as np
 
-from plainspeech.decoding.kernels.candidates import consider, forget
-from plainspeech.decoding.kernels.confidence import PERIOD, weigh_words
+from plainspeech.decoding.kernels.candidates import clear_candidates, select_candidates
 from plainspeech.decoding.kernels.expansion import expand
-from plainspeech.decoding.kernels.jit import kernel, part, routine
+from plainspeech.decoding.kernels.jit import inlined, kernel, subroutine
+from plainspeech.decoding.kernels.pruning import commit, prune
 from plainspeech.decoding.kernels.records import (
-    CHARACTERS,
+    CHARACTER_MODEL,
     NONE,
     Floats,
     Record,
     Records,
-    Setup,
+    SearchParameters,
     State,
     Trie,
     integer,
 )
-from plainspeech.decoding.kernels.selection import select, settle
-from plainspeech.decoding.kernels.spelling import finish_sentence
+from plainspeech.decoding.kernels.scoring import score_sentence_end
+from plainspeech.decoding.kernels.word_posteriors import PERIOD, update_word_posteriors
 from plainspeech.lm.tables import NGramTables
 
 _SMALL, _LARGE = 1e-100, 1e100  # weights beyond are brought back to one
@@ -36,10 +36,10 @@ _SMALL, _LARGE = 1e-100, 1e100  # weights beyond are brought back to one
 def advance(
     rows: Floats,
     ends: bool,
-    setup: Setup,
+    parameters: SearchParameters,
     lexicon: Trie,
     tables: NGramTables,
-    phrases: Trie,
+    hot_words: Trie,
     state: State,
     prefixes: Records,
 ) -> None:
@@ -48,44 +48,46 @@ def advance(
     Args:
         rows: ``(frames, symbols)`` log-probabilities.
         ends: whether the utterance ends with them.
-        setup: of the search.
+        parameters: of the search.
         lexicon: whose words have their ids in ``tables``.
         tables: the language model.
-        phrases: hot words.
-        state: goes on from where it stands.
-        prefixes: has room for ``setup.width`` more a frame, and as many for the end.
+        hot_words: their trie.
+        state: of the search so far, which is updated.
+        prefixes: has room for ``parameters.beam_width`` more a frame, and as many for the end.
     """
     head = state.head[0]
     for frame in range(len(rows) + ends):
         if frame == len(rows):
-            count = _surely_a_space(setup, state)
+            count = _force_space(parameters, state)
             blank = 1.0 - count
-        elif rows[frame, setup.blank] >= setup.skip:
-            _pass_blank(rows[frame, setup.blank], head, state)
+        elif rows[frame, parameters.blank] >= parameters.blank_threshold:
+            _skip_blank(rows[frame, parameters.blank], head, state)
             continue
         else:
             if head.stamp % PERIOD == 0:
-                weigh_words(False, setup.space, state, prefixes)
-            count = consider(rows[frame], setup, state)
-            blank = math.exp(np.float64(rows[frame, setup.blank]))
-            if blank == 0.0 and count == 0 and head.dead == NONE:
-                head.dead = head.frame
-        new = expand(count, blank, setup, lexicon, tables, phrases, state)
-        if not _go_on(new, setup, state, prefixes):
-            # Nothing that may be has a probability: as if the frame were not there.
+                update_word_posteriors(False, parameters.space, state, prefixes)
+            count = select_candidates(rows[frame], parameters, state)
+            blank = math.exp(np.float64(rows[frame, parameters.blank]))
+            if blank == 0.0 and count == 0 and head.impossible_frame == NONE:
+                head.impossible_frame = head.frame
+        new = expand(count, blank, parameters, lexicon, tables, hot_words, state)
+        if not _prune_and_swap(new, parameters, state, prefixes):
+            # No continuation has any probability: as if the frame were not there.
             _end_in_blank(state.beams[head.side], head.beams)
             if frame == len(rows):
-                _drop_unfinished_words(state.beams[head.side], head.beams, prefixes, setup.space)
-        forget(count, state)
+                _drop_unfinished_words(
+                    state.beams[head.side], head.beams, prefixes, parameters.space
+                )
+        clear_candidates(count, state)
         head.frame += frame < len(rows)
         head.blanked = 0
     if ends:
-        _finish(setup, tables, phrases, state)
-        weigh_words(True, setup.space, state, prefixes)
+        _finish(parameters, tables, hot_words, state)
+        update_word_posteriors(True, parameters.space, state, prefixes)
 
 
-@part
-def _pass_blank(log_probability: float, head: Record, state: State) -> None:
+@inlined
+def _skip_blank(log_probability: float, head: Record, state: State) -> None:
     """Pass a frame in which only the blank is considered."""
     head.log_factor += log_probability
     head.frame += 1
@@ -94,48 +96,58 @@ def _pass_blank(log_probability: float, head: Record, state: State) -> None:
         head.blanked = 1
 
 
-@part
-def _surely_a_space(setup: Setup, state: State) -> int:
-    """Make the end of the utterance a frame that ends the last word, as far as there are words."""
-    if setup.space == NONE or setup.mode == CHARACTERS:
+@inlined
+def _force_space(parameters: SearchParameters, state: State) -> int:
+    """Make the end of the utterance a frame that is surely a space, which ends the last word.
+
+    Returns:
+        The number of candidates: 0 where there are no words.
+    """
+    if parameters.space == NONE or parameters.mode == CHARACTER_MODEL:
         return 0
-    state.candidates[0].symbol = setup.space
-    state.probabilities[setup.space] = 1.0
+    state.candidates[0].symbol = parameters.space
+    state.probabilities[parameters.space] = 1.0
     return 1
 
 
-@part
-def _finish(setup: Setup, tables: NGramTables, phrases: Trie, state: State) -> None:
+@inlined
+def _finish(
+    parameters: SearchParameters, tables: NGramTables, hot_words: Trie, state: State
+) -> None:
     head = state.head[0]
     for place in range(head.beams):
-        finish_sentence(state.beams[head.side, place], setup, tables, phrases)
+        score_sentence_end(state.beams[head.side, place], parameters, tables, hot_words)
 
 
-@part
+@inlined
 def _end_in_blank(beams: Records, count: int) -> None:
     for place in range(count):
         beams[place].blank += beams[place].symbol
         beams[place].symbol = 0.0
 
 
-@part
-def _go_on(count: int, setup: Setup, state: State, prefixes: Records) -> bool:
-    """Let the best of the ``count`` new hypotheses take the place of the old, if there is one."""
+@inlined
+def _prune_and_swap(
+    count: int, parameters: SearchParameters, state: State, prefixes: Records
+) -> bool:
+    """Replace the hypotheses by the best of the ``count`` new ones, if there are any."""
     head = state.head[0]
     beams = state.beams[1 - head.side]
-    count = select(beams, count, setup.width, setup.ratio, state.weights)
+    count = prune(
+        beams, count, parameters.beam_width, parameters.beam_threshold_ratio, state.weights
+    )
     if count == 0:
         return False
     best, factor = beams[0].blank + beams[0].symbol, 1.0
     if best < _SMALL or best > _LARGE:
         factor = 1.0 / best
         head.log_factor += math.log(best)
-    settle(beams, count, factor, head, prefixes)
+    commit(beams, count, factor, head, prefixes)
     head.beams, head.side = count, 1 - head.side
     return True
 
 
-@routine
+@subroutine
 def _drop_unfinished_words(beams: Records, count: int, prefixes: Records, space: int) -> None:
     for place in range(count):
         node = integer(beams[place].node)

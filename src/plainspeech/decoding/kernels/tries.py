@@ -1,4 +1,4 @@
-"""Steps in the lexicon and among the hot words."""
+"""Steps in the tries of the lexicon and of the hot words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from plainspeech.decoding.kernels.jit import kernel, part, routine
-from plainspeech.decoding.kernels.records import DEAD, NONE, ROOT, Doubles, Ints, Trie, integer
+from plainspeech.decoding.kernels.jit import inlined, kernel, subroutine
+from plainspeech.decoding.kernels.records import NO_PHRASE, NONE, ROOT, Doubles, Ints, Trie, integer
 
 _ONE = np.uint64(1)
 _TWO = np.uint64(2)
@@ -19,16 +19,16 @@ _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F)
 _SUM = np.uint64(0x0101010101010101)
 
 
-@part
+@inlined
 def ones(bits: Any) -> int:
-    """Return how many bits are set; compilers know this form for one instruction."""
+    """Return how many bits are set; compilers turn this form into one instruction."""
     bits = bits - ((bits >> _ONE) & _PAIRS)
     bits = (bits & _FOURS) + ((bits >> _TWO) & _FOURS)
     bits = (bits + (bits >> _FOUR)) & _BYTES
     return integer((bits * _SUM) >> _TOP_BYTE)  # type: ignore[no-any-return]
 
 
-@part
+@inlined
 def child(trie: Trie, node: int, symbol: int) -> int:
     """Return the node that ``symbol`` leads to from ``node``, NONE if there is none."""
     here = trie.nodes[node]
@@ -48,24 +48,24 @@ def child(trie: Trie, node: int, symbol: int) -> int:
     return low if low < end and trie.symbols[low] == symbol else NONE
 
 
-@routine
-def follow(phrases: Trie, node: int, symbol: int, space: int) -> int:
+@subroutine
+def follow(hot_words: Trie, node: int, symbol: int, space: int) -> int:
     """Return the hot-word node after ``symbol``.
 
     It stands for the longest end of the text, from a word's beginning on, with which a phrase
     begins (Aho and Corasick, 1975, at the beginnings of words alone).
     """
-    while node != DEAD:
-        found = child(phrases, node, symbol)
+    while node != NO_PHRASE:
+        found = child(hot_words, node, symbol)
         if found != NONE or node == ROOT:
             return found  # no child of the root: no phrase begins with this word
-        node = integer(phrases.nodes[node].link)
-    return ROOT if symbol == space else DEAD
+        node = integer(hot_words.nodes[node].failure_link)
+    return ROOT if symbol == space else NO_PHRASE
 
 
 @kernel
-def link_phrases(
-    phrases: Trie,
+def link_hot_words(
+    hot_words: Trie,
     parents: Ints,
     symbols: Ints,
     depths: Ints,
@@ -73,33 +73,35 @@ def link_phrases(
     slopes: Doubles,
     space: int,
 ) -> None:
-    """Complete the nodes of ``phrases``; the one beyond the last has the most that any is worth.
+    """Complete the nodes of ``hot_words``; the one beyond the last gets the most any is worth.
 
     Args:
-        phrases: whose nodes have masks and first children.
+        hot_words: whose nodes have masks and first children.
         parents: of each node.
         symbols: the last of each node.
         depths: characters from the root to each node.
         weights: of the phrase that ends at each node, 0 elsewhere.
-        slopes: zeros; become the most nats a character of the phrases that go on from each node.
+        slopes: zeros; become the most nats a character of the phrases through each node.
         space: its id.
     """
-    nodes, count = phrases.nodes, len(parents)
+    nodes, count = hot_words.nodes, len(parents)
     for node in range(count - 1, 0, -1):
         parent = parents[node]
         slopes[parent] = max(slopes[parent], slopes[node], weights[node] / depths[node])
-        if weights[node] > 0.0 or nodes[node].sponsor != 0:
-            nodes[node].sponsor = nodes[parent].sponsor = 1
+        if weights[node] > 0.0 or nodes[node].waives_penalty != 0:
+            nodes[node].waives_penalty = nodes[parent].waives_penalty = 1
     for node in range(1, count):
         parent, here = parents[node], nodes[node]
         here.potential = slopes[node] * depths[node]
         here.reward = weights[node]
-        here.link = DEAD
+        here.failure_link = NO_PHRASE
         if parent != ROOT:
-            here.link = follow(phrases, integer(nodes[parent].link), symbols[node], space)
-        if here.link > ROOT:
-            link = nodes[here.link]
+            here.failure_link = follow(
+                hot_words, integer(nodes[parent].failure_link), symbols[node], space
+            )
+        if here.failure_link > ROOT:
+            link = nodes[here.failure_link]
             here.potential = max(here.potential, link.potential)
             here.reward += link.reward
-            here.sponsor = max(here.sponsor, link.sponsor)
+            here.waives_penalty = max(here.waives_penalty, link.waives_penalty)
         nodes[count].potential = max(nodes[count].potential, here.potential + here.reward)

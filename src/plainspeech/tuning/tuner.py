@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from plainspeech.decoding.confidence import fit_calibration
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.calibration import fit_calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.package import read_files
+from plainspeech.lm.package import read_scorer_files
 from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle
 from plainspeech.runtime.decoders import choose_decoder
 from plainspeech.tuning.dev_set import DevSet
-from plainspeech.tuning.result import Measured
-from plainspeech.tuning.search import OnTrial, Search, Trial, search
+from plainspeech.tuning.optimisation import OnTrial, Trial, TuningHistory, search
+from plainspeech.tuning.result import ComparisonRow
 
 ENOUGH_WORDS = 100
 """Right ones and wrong ones, to fit confidences to."""
 
 
 @dataclass(frozen=True)
-class Session:
+class Tuner:
     """What is tuned.
 
     Attributes:
@@ -40,7 +40,7 @@ class Session:
     is_new: bool
 
     @classmethod
-    def open(cls, bundle: Bundle, language_model: Path | None, beam_width: int | None) -> Session:
+    def open(cls, bundle: Bundle, language_model: Path | None, beam_width: int | None) -> Tuner:
         """Prepare to tune ``bundle``.
 
         Args:
@@ -57,7 +57,7 @@ class Session:
         if beam_width:
             settings = replace(settings, beam_width=beam_width)
         if language_model:
-            files = read_files(language_model)
+            files = read_scorer_files(language_model)
             scorer = Scorer.from_files(language_model, files)
             settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta)
         elif bundle.scorer_files:
@@ -72,12 +72,12 @@ class Session:
         )
         return cls(bundle, files, decoder, language_model is not None)
 
-    def search(self, dev_set: DevSet, trials: int, seed: int, on_trial: OnTrial) -> Search:
-        """Search for the settings; see `plainspeech.tuning.search`."""
+    def search(self, dev_set: DevSet, trials: int, seed: int, on_trial: OnTrial) -> TuningHistory:
+        """Search for the settings; see `plainspeech.tuning.optimisation`."""
 
         def measure(settings: BeamSettings) -> Trial:
-            reading = dev_set.read(self.untuned.with_settings(**vars(settings)))
-            return Trial(settings, reading.word_error_rate, reading.milliseconds)
+            result = dev_set.decode(self.untuned.with_settings(**vars(settings)))
+            return Trial(settings, result.word_error_rate, result.milliseconds)
 
         return search(measure, self.untuned.settings, trials, seed, on_trial)
 
@@ -91,7 +91,7 @@ class Session:
             return chosen
         return replace(chosen, calibration=fit_calibration(evidence, correct))
 
-    def compare(self, dev_set: DevSet, chosen: BeamSettings) -> list[Measured]:
+    def compare(self, dev_set: DevSet, chosen: BeamSettings) -> list[ComparisonRow]:
         """Measure the model as it is, with a new scorer untuned, and with ``chosen`` settings."""
         decoders = {
             "before": choose_decoder(self.bundle),
@@ -101,8 +101,8 @@ class Session:
         if not self.is_new:
             del decoders["untuned"]
         return [
-            Measured(name, decoder.description, reading, reading.scores)
-            for (name, decoder), reading in zip(
+            ComparisonRow(name, decoder.description, result, result.scores)
+            for (name, decoder), result in zip(
                 decoders.items(), dev_set.compare(list(decoders.values())), strict=True
             )
         ]

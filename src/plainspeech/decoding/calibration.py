@@ -19,7 +19,7 @@ Evidence = npt.NDArray[np.float64]
 """``(words, 4)``, what the search knows of each word:
 
 0. the mean probability of its characters in the frames that wrote them;
-1. the share of the beam that had it, see `plainspeech.decoding.kernels.confidence`;
+1. the share of the beam that had it, see `plainspeech.decoding.kernels.word_posteriors`;
 2. what the language model said of it: ``alpha`` times the natural logarithm of its probability
    after the words before it, less ``unknown_word_penalty`` outside the lexicon; 0 without a model;
 3. how many characters it has.

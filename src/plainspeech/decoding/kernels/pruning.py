@@ -1,4 +1,4 @@
-"""Which hypotheses are one, and which go on."""
+"""Merging of equal hypotheses, and pruning to the best."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from plainspeech.decoding.kernels.jit import part, routine
+from plainspeech.decoding.kernels.jit import inlined, subroutine
 from plainspeech.decoding.kernels.records import NONE, Doubles, Records, State, integer
 
 _TINIEST = 5e-324  # above zero
 
 
-@part
-def open_table(entries: int, state: State) -> int:
-    """Begin another frame in the hash table; return how many slots it has there.
+@inlined
+def begin_frame(entries: int, state: State) -> int:
+    """Begin another frame in the hash table; return how many of its slots the frame uses.
 
     Args:
-        entries: half of them may be used.
+        entries: least number of slots, twice the number of hypotheses or more.
         state: has the table.
     """
     state.head[0].stamp += 1
@@ -27,26 +27,26 @@ def open_table(entries: int, state: State) -> int:
     return slots
 
 
-@part
-def enter(beams: Records, place: int, slots: int, state: State) -> None:
-    """Enter ``beams[place]``, whose key no other has, in the hash table."""
+@inlined
+def insert(beams: Records, place: int, slots: int, state: State) -> None:
+    """Insert ``beams[place]``, whose key no other has, into the hash table."""
     slot = integer(beams[place].key & np.uint64(slots - 1))
     while state.slots[slot].stamp == state.head[0].stamp:
         slot = (slot + 1) & (slots - 1)
     state.slots[slot].stamp, state.slots[slot].place = state.head[0].stamp, place
 
 
-@part
-def merge(beams: Records, count: int, slots: int, state: State) -> int:
-    """Add ``beams[count]`` to those entered before it, or to the one of the same key among them.
+@inlined
+def merge_or_insert(beams: Records, count: int, slots: int, state: State) -> int:
+    """Insert ``beams[count]``, or merge it into the hypothesis with the same key.
 
-    Alignments of one text are summed; of two texts that nothing to come can tell apart, the
-    better stays.
+    The weights of one text are summed; of two texts with the same continuations, the better
+    stays.
 
     Args:
         beams: the hypotheses of this frame so far.
         count: how many they are.
-        slots: what `open_table` returned.
+        slots: what `begin_frame` returned.
         state: has the hash table.
 
     Returns:
@@ -68,9 +68,9 @@ def merge(beams: Records, count: int, slots: int, state: State) -> int:
     return count + 1
 
 
-@routine
-def select(beams: Records, count: int, width: int, ratio: float, weights: Doubles) -> int:
-    """Move the best hypotheses to the front, the very best first.
+@subroutine
+def prune(beams: Records, count: int, width: int, ratio: float, weights: Doubles) -> int:
+    """Move the best hypotheses to the front, the best of all first.
 
     Args:
         beams: of which one beyond ``count`` is free.
@@ -94,14 +94,14 @@ def select(beams: Records, count: int, width: int, ratio: float, weights: Double
             alive += 1
     ties = count
     if alive > width:
-        floor = _largest(weights, alive, width)
+        floor = _kth_largest(weights, alive, width)
         ties = width
         for place in range(alive):
             ties -= weights[place] > floor
     return _compact(beams, count, floor, ties, best)
 
 
-@part
+@inlined
 def _compact(beams: Records, count: int, floor: float, ties: int, best: float) -> int:
     kept, first = 0, 0
     for place in range(count):
@@ -121,8 +121,8 @@ def _compact(beams: Records, count: int, floor: float, ties: int, best: float) -
     return kept
 
 
-@part
-def _largest(values: Doubles, count: int, rank: int) -> float:
+@inlined
+def _kth_largest(values: Doubles, count: int, rank: int) -> float:
     """Return the ``rank``-th largest of ``values``, which change places (Hoare's find, 1961)."""
     low, high, target = 0, count - 1, rank - 1
     while low < high:
@@ -146,15 +146,15 @@ def _largest(values: Doubles, count: int, rank: int) -> float:
     return values[target]  # type: ignore[no-any-return]
 
 
-@routine
-def settle(beams: Records, count: int, factor: float, head: Any, prefixes: Records) -> None:
-    """Give each new prefix its place, and multiply all weights by ``factor``."""
+@subroutine
+def commit(beams: Records, count: int, factor: float, head: Any, prefixes: Records) -> None:
+    """Append the new prefixes to the tree, and multiply all weights by ``factor``."""
     for place in range(count):
         beam = beams[place]
         if beam.added != NONE:
             prefix = prefixes[head.prefixes]
             prefix.parent, prefix.symbol, prefix.frame = beam.node, beam.added, head.frame
-            prefix.lm, prefix.share, prefix.slot = beam.lm, 0.0, 0
+            prefix.lm, prefix.posterior, prefix.slot = beam.lm, 0.0, 0
             beam.node, beam.added = head.prefixes, NONE
             head.prefixes += 1
         beam.blank *= factor

@@ -1,12 +1,12 @@
-"""How sure the beam is of a word shortly after its end.
+"""Posterior probabilities of words, taken from the beam shortly after each word's end.
 
 The share of the hypotheses that have a word at its place is a measure of confidence (F. Wessel et
 al., "Confidence Measures for Large Vocabulary Continuous Speech Recognition", 2001). It must be
-taken while they are there: the last hypotheses of an utterance differ near its end alone, for of
-those that the language model could not tell apart one was left.
+taken during the search: the final hypotheses of an utterance differ near its end alone, since
+those that the language model cannot tell apart have been merged.
 
-So the words of all hypotheses are weighed every `PERIOD` frames that are not blank. A word's turn
-comes at the second time after it ended; it is compared with words that ended up to two periods
+So the words of all hypotheses are compared every `PERIOD` frames that are not blank. The posterior
+of a word is taken at the second time after it ended, over the words that ended up to two periods
 before or after.
 """
 
@@ -16,28 +16,28 @@ from typing import Any
 
 import numpy as np
 
-from plainspeech.decoding.kernels.jit import kernel, part, routine
+from plainspeech.decoding.kernels.jit import inlined, kernel, subroutine
 from plainspeech.decoding.kernels.records import (
-    CHARACTERS,
+    CHARACTER_MODEL,
+    NO_MODEL,
     NONE,
-    PLAIN,
     Doubles,
     Ints,
     Record,
     Records,
-    Setup,
+    SearchParameters,
     State,
     integer,
 )
-from plainspeech.decoding.kernels.spelling import mixed
+from plainspeech.decoding.kernels.scoring import hash_mix
 
 PERIOD = 6
-"""Frames, those that pass as blank not counted."""
+"""Frames, those that are skipped as blank not counted."""
 
 WORD_END = np.dtype(
     [
         ("spelling", "u8"),  # hash of the word
-        ("share", "f8"),  # of the hypotheses that go through here
+        ("posterior", "f8"),  # of the hypotheses that go through here
         ("node", "i4"),  # place of the prefix
         ("before", "i4"),  # the word end before it, NONE if that does not count
         ("start", "i4"),  # frame in which the word's first letter arose
@@ -47,25 +47,25 @@ WORD_END = np.dtype(
     ],
     align=True,
 )
-"""A prefix that ends a word. All are a hash table of their spellings, too."""
+"""A prefix that ends a word. All of them are also a hash table of their spellings."""
 
 
-def most_word_ends(width: int) -> int:
+def max_word_ends(width: int) -> int:
     """Return how many there can be at a time."""
     # A path has a prefix a frame and a word every two, within three periods and the end.
     return width * (3 * PERIOD // 2 + 2)
 
 
-@routine
-def weigh_words(ends: bool, space: int, state: State, prefixes: Records) -> None:
-    """Give the words whose turn it is their ``share``.
+@subroutine
+def update_word_posteriors(ends: bool, space: int, state: State, prefixes: Records) -> None:
+    """Set ``posterior`` of the words that are due.
 
     Args:
-        ends: the hypotheses are final: it is the turn of all that are left, and the ends of the
-            texts are ends of words.
+        ends: the hypotheses are final: all words that are left are due, and the ends of the texts
+            are ends of words.
         space: the symbol that follows a word, NONE where there is none.
         state: of the search.
-        prefixes: the ends of words among them are given their shares.
+        prefixes: the tree, in which the posteriors are set.
     """
     head = state.head[0]
     if space == NONE and not ends:
@@ -75,17 +75,19 @@ def weigh_words(ends: bool, space: int, state: State, prefixes: Records) -> None
     for place in range(count):
         word_ends[place].first = NONE
     for place in range(count):
-        _enter(place, count, space, prefixes, word_ends)
+        _insert(place, count, space, prefixes, word_ends)
     for place in range(count):
         prefix = prefixes[word_ends[place].node]
         prefix.slot = 0
-        due = head.weighed <= prefix.frame and (ends or prefix.frame < head.due)
+        due = head.updated_before <= prefix.frame and (ends or prefix.frame < head.due_before)
         if due or prefix.symbol != space:
-            prefix.share = min(1.0, _shared(word_ends[place], count, word_ends))
-    head.compared, head.weighed, head.due = head.weighed, head.due, head.frame
+            prefix.posterior = min(1.0, _posterior(word_ends[place], count, word_ends))
+    head.compared_before = head.updated_before
+    head.updated_before = head.due_before
+    head.due_before = head.frame
 
 
-@part
+@inlined
 def _gather(ends: bool, space: int, state: State, prefixes: Records) -> int:
     """List the ends of words, and add up the shares of the hypotheses that go through each."""
     head, word_ends, total, count = state.head[0], state.word_ends, 0.0, 0
@@ -97,14 +99,14 @@ def _gather(ends: bool, space: int, state: State, prefixes: Records) -> int:
     for place in range(head.beams):
         share = (beams[place].blank + beams[place].symbol) / total
         node = integer(beams[place].node)
-        listed, count = _list(node, head.compared, ends, space, prefixes, word_ends, count)
+        listed, count = _list(node, head.compared_before, ends, space, prefixes, word_ends, count)
         while listed != NONE:
-            word_ends[listed].share += share
+            word_ends[listed].posterior += share
             listed = integer(word_ends[listed].before)
     return count
 
 
-@part
+@inlined
 def _list(
     node: int,
     compared: int,
@@ -122,7 +124,7 @@ def _list(
             known = prefix.slot > 0
             if not known:
                 entry = word_ends[count]
-                entry.node, entry.before, entry.share = node, NONE, 0.0
+                entry.node, entry.before, entry.posterior = node, NONE, 0.0
                 count += 1
                 prefix.slot = count
             place = integer(prefix.slot) - 1
@@ -137,39 +139,44 @@ def _list(
     return latest, count
 
 
-@part
-def _enter(place: int, count: int, space: int, prefixes: Records, word_ends: Records) -> None:
-    """Read the word that ends here, and enter it in the hash table of ``count`` places."""
+@inlined
+def _insert(place: int, count: int, space: int, prefixes: Records, word_ends: Records) -> None:
+    """Read the word that ends here, and insert it into the hash table of ``count`` slots."""
     entry = word_ends[place]
     node = integer(entry.node)
     if prefixes[node].symbol == space:
         node = integer(prefixes[node].parent)
     entry.end, spelling = prefixes[node].frame, np.uint64(0)
     while node > 0 and prefixes[node].symbol != space:
-        spelling = mixed(spelling, integer(prefixes[node].symbol))
+        spelling = hash_mix(spelling, integer(prefixes[node].symbol))
         entry.start, node = prefixes[node].frame, integer(prefixes[node].parent)
     entry.spelling = spelling
     home = word_ends[integer(spelling % np.uint64(count))]
     entry.next, home.first = home.first, place
 
 
-@part
-def _shared(entry: Record, count: int, word_ends: Records) -> float:
-    """Return the share of all words that are spelled as one and overlap it in time."""
+@inlined
+def _posterior(entry: Record, count: int, word_ends: Records) -> float:
+    """Return the share of all words with the same spelling that overlap ``entry`` in time."""
     share = 0.0
     place = integer(word_ends[integer(entry.spelling % np.uint64(count))].first)
     while place != NONE:
         other = word_ends[place]
         overlap = entry.start <= other.end and other.start <= entry.end
         if overlap and other.spelling == entry.spelling:
-            share += other.share
+            share += other.posterior
         place = integer(other.next)
     return share
 
 
 @kernel
 def gather_evidence(
-    path: Ints, prefixes: Records, times: Any, setup: Setup, words: Ints, evidence: Doubles
+    path: Ints,
+    prefixes: Records,
+    times: Any,
+    parameters: SearchParameters,
+    words: Ints,
+    evidence: Doubles,
 ) -> None:
     """Write what the search knows of each word of a text.
 
@@ -177,23 +184,24 @@ def gather_evidence(
         path: places of its prefixes; a space may follow the last word.
         prefixes: the tree.
         times: of its characters, from `plainspeech.decoding.kernels.alignment`.
-        setup: of the search.
+        parameters: of the search.
         words: ``(words, 2)``: where in the text each begins and ends, to be written.
-        evidence: ``(words, 4)``, see `plainspeech.decoding.confidence`, to be written.
+        evidence: ``(words, 4)``, see `plainspeech.decoding.calibration`, to be written.
     """
     start, lm = 0, 0.0
     for word in range(len(words)):
         end, total, frames = start, 0.0, 0
-        while end < len(times.sums) and prefixes[path[end]].symbol != setup.space:
+        while end < len(times.sums) and prefixes[path[end]].symbol != parameters.space:
             total += times.sums[end]
             frames += times.ends[end] - times.starts[end]
             end += 1
         last = min(end, len(path) - 1)
         bonus = 0.0
-        if setup.mode != PLAIN:
-            bonus = setup.beta * (last + 1 - start if setup.mode == CHARACTERS else 1)
+        if parameters.mode != NO_MODEL:
+            scored = last + 1 - start if parameters.mode == CHARACTER_MODEL else 1
+            bonus = parameters.beta * scored
         evidence[word, 0] = total / frames
-        evidence[word, 1] = prefixes[path[last]].share
+        evidence[word, 1] = prefixes[path[last]].posterior
         evidence[word, 2] = prefixes[path[last]].lm - lm - bonus
         evidence[word, 3] = end - start
         words[word, 0], words[word, 1] = start, end

@@ -21,12 +21,12 @@ from plainspeech.decoding.settings import BeamSettings
 
 Stage = Literal["weights", "thresholds"]
 
-LOSS = 0.0005
+ALLOWED_LOSS = 0.0005
 """Word error rate that may be given for speed: 0.05 points."""
 
 
 @dataclass(frozen=True)
-class Range:
+class ParameterRange:
     """The values that a weight can have: from ``low`` to ``high`` by steps of ``step``."""
 
     low: float
@@ -46,9 +46,9 @@ class Range:
 _PENALTY = "unknown_word_penalty"
 
 RANGES = {
-    "alpha": Range(0.0, 2.0, 0.01),
-    "beta": Range(-2.0, 4.0, 0.05),
-    _PENALTY: Range(2.0, 30.0, 0.5),
+    "alpha": ParameterRange(0.0, 2.0, 0.01),
+    "beta": ParameterRange(-2.0, 4.0, 0.05),
+    _PENALTY: ParameterRange(2.0, 30.0, 0.5),
 }
 
 THRESHOLDS: dict[str, list[float]] = {
@@ -81,7 +81,7 @@ OnTrial = Callable[[Stage, Trial], None]
 
 
 @dataclass
-class Search:
+class TuningHistory:
     """What was tried, and what is best.
 
     Attributes:
@@ -98,12 +98,12 @@ class Search:
     def chosen(self) -> BeamSettings:
         """The settings to use; the best weights, at wide thresholds, before the second stage ends.
 
-        Of its trials within `LOSS` of the best, the fastest; but times are measured, and whatever
-        they say, none is taken to be faster than one that looks less widely in both respects.
+        Of its trials within `ALLOWED_LOSS` of the best, the fastest. Times are noisy: whatever they
+        say, no trial counts as faster than one whose thresholds are both narrower.
         """
         if not self.finished:
             return _best(self.weights).settings
-        limit = _best(self.thresholds).word_error_rate + LOSS
+        limit = _best(self.thresholds).word_error_rate + ALLOWED_LOSS
         good = [trial for trial in self.thresholds if trial.word_error_rate <= limit]
         narrow = [trial for trial in good if not any(_narrower(other, trial) for other in good)]
         return min(narrow, key=lambda trial: trial.milliseconds).settings
@@ -111,7 +111,7 @@ class Search:
 
 def search(
     measure: Measure, start: BeamSettings, trials: int, seed: int, on_trial: OnTrial
-) -> Search:
+) -> TuningHistory:
     """Search for the best settings.
 
     ``KeyboardInterrupt`` ends the search, which then has what was found until then.
@@ -125,7 +125,7 @@ def search(
         on_trial: called after each trial.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # of Ctrl-C it warns, with a traceback
-    found = Search()
+    found = TuningHistory()
     try:
         _tune_weights(measure, start, trials, seed, found.weights, on_trial)
         _tune_thresholds(measure, found.chosen, found.thresholds, on_trial)

@@ -15,7 +15,7 @@ _ROUNDING = 0.05  # in the sum of a frame: a float16 near the logarithm of 1/200
 _SAMPLES = 16
 
 
-def checked(log_probabilities: npt.ArrayLike, symbols: int) -> Array:
+def validated(log_probabilities: npt.ArrayLike, symbols: int) -> Array:
     """Return ``log_probabilities`` as contiguous float32.
 
     Arrays of any float type and memory layout are taken; they are not changed.
@@ -48,7 +48,7 @@ def require_frames(rows: Array) -> Array:
     return rows
 
 
-def no_probability(frame: int) -> PlainspeechError:
+def impossible_frame_error(frame: int) -> PlainspeechError:
     """Return the error for a frame in which everything is impossible."""
     return PlainspeechError(f"{_NAME}: frame {frame} gives no symbol any probability")
 

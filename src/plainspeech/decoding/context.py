@@ -1,4 +1,4 @@
-"""What a beam search goes by: settings, lexicon, language model and hot words, as arrays."""
+"""The context of a search: settings, lexicon, language model and hot words, as arrays."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.confidence import (
+from plainspeech.decoding.calibration import (
     WITH_LANGUAGE_MODEL,
     WITHOUT_LANGUAGE_MODEL,
     Calibration,
 )
 from plainspeech.decoding.hot_words import build_hot_words
-from plainspeech.decoding.kernels.compiled import Code, compile_search
-from plainspeech.decoding.kernels.records import CHARACTERS, NONE, PLAIN, WORDS, Ints, Setup, Trie
+from plainspeech.decoding.kernels.compiled import CompiledKernels, compile_kernels
+from plainspeech.decoding.kernels.records import (
+    CHARACTER_MODEL,
+    NO_MODEL,
+    NONE,
+    WORD_MODEL,
+    Ints,
+    SearchParameters,
+    Trie,
+)
 from plainspeech.decoding.lexicon import build_lexicon
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
@@ -27,84 +35,88 @@ _SPACE_NAME = "|"  # a space in the vocabulary of a language model over characte
 
 
 @dataclass(frozen=True)
-class Knowledge:
-    """What a search goes by.
+class SearchContext:
+    """All that a search needs beside the log-probabilities.
 
     Attributes:
         alphabet: of the log-probabilities.
         frame_seconds: from one frame to the next.
-        setup: thresholds and weights.
+        parameters: thresholds and weights.
         lexicon: words.
         tables: the language model.
-        phrases: hot words.
-        code: the search itself.
-        calibration: makes confidences of what it knows of a word.
+        hot_words: their trie.
+        kernels: the search itself.
+        calibration: turns the evidence for a word into its confidence.
     """
 
     alphabet: Alphabet
     frame_seconds: float
-    setup: Setup
+    parameters: SearchParameters
     lexicon: Trie
     tables: Tables
-    phrases: Trie
-    code: Code
+    hot_words: Trie
+    kernels: CompiledKernels
     calibration: Calibration
 
     def with_settings(
         self, settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None
-    ) -> Knowledge:
-        """Return the same with other settings and no hot words."""
-        setup = _setup(settings, alphabet, scorer)
+    ) -> SearchContext:
+        """Return the same context with other settings and no hot words."""
+        parameters = _parameters(settings, alphabet, scorer)
         return replace(
             self,
-            setup=setup._replace(sentence_end=self.setup.sentence_end),
-            phrases=build_hot_words({}, alphabet),
+            parameters=parameters._replace(sentence_end=self.parameters.sentence_end),
+            hot_words=build_hot_words({}, alphabet),
             calibration=_calibration(settings, scorer),
         )
 
 
-def prepare(
+def prepare_context(
     alphabet: Alphabet, scorer: LanguageModel | None, frame_seconds: float, settings: BeamSettings
-) -> Knowledge:
-    """Return what a search without hot words goes by; compile the search if need be.
+) -> SearchContext:
+    """Return the context of a search without hot words; compile the kernels if need be.
 
     Raises:
         PlainspeechError: alphabet, scorer and settings do not fit.
     """
-    setup = _setup(settings, alphabet, scorer)
+    parameters = _parameters(settings, alphabet, scorer)
     tables = scorer.tables if scorer else _no_model()
-    words = _words(scorer) if scorer and setup.mode == WORDS else []
+    words = _words(scorer) if scorer and parameters.mode == WORD_MODEL else []
     lexicon = build_lexicon(words, len(SPECIAL_WORDS), alphabet, tables)
-    phrases = build_hot_words({}, alphabet)
-    code = compile_search(setup, lexicon, tables, phrases)
+    hot_words = build_hot_words({}, alphabet)
+    kernels = compile_kernels(parameters, lexicon, tables, hot_words)
     calibration = _calibration(settings, scorer)
-    return Knowledge(alphabet, frame_seconds, setup, lexicon, tables, phrases, code, calibration)
+    return SearchContext(
+        alphabet, frame_seconds, parameters, lexicon, tables, hot_words, kernels, calibration
+    )
 
 
-def _setup(settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None) -> Setup:
+def _parameters(
+    settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None
+) -> SearchParameters:
     mode = _mode(alphabet, scorer)
-    if mode == PLAIN and settings.merge == "state":
+    if mode == NO_MODEL and settings.merge == "state":
         raise PlainspeechError("merge is 'state', which needs a scorer; use 'prefix'")
-    floor, mass = settings.token_floor, settings.cutoff_prob
-    # Above this probability of the blank, all others are below the floor, or beyond the mass.
-    certain = min(-math.expm1(floor), max(mass, 0.5))
-    return Setup(
+    # Above this probability of the blank, all others are below `token_floor`, or beyond
+    # `cutoff_prob`.
+    certain = min(-math.expm1(settings.token_floor), max(settings.cutoff_prob, 0.5))
+    return SearchParameters(
         mode=mode,
         blank=alphabet.blank_id,
         space=alphabet.encode(" ")[0] if " " in alphabet.symbols else NONE,
-        width=settings.beam_width,
-        ratio=math.exp(-settings.beam_threshold),
-        floor=float(floor),
-        skip=math.log(certain) if certain < 1.0 else math.inf,
-        mass=float(mass),
-        top=settings.cutoff_top_n,
+        beam_width=settings.beam_width,
+        beam_threshold_ratio=math.exp(-settings.beam_threshold),
+        token_floor=float(settings.token_floor),
+        blank_threshold=math.log(certain) if certain < 1.0 else math.inf,
+        cutoff_prob=float(settings.cutoff_prob),
+        cutoff_top_n=settings.cutoff_top_n,
         alpha=float(settings.alpha),
         beta=float(settings.beta),
-        penalty=float(settings.unknown_word_penalty),
-        unknown=settings.alpha * _unknown(scorer.tables) if scorer else 0.0,
+        unknown_word_penalty=float(settings.unknown_word_penalty),
+        unknown_look_ahead=settings.alpha * _unknown(scorer.tables) if scorer else 0.0,
         sentence_end=True,
-        by_state=settings.merge == "state",
-        tokens=_tokens(alphabet, scorer) if scorer else np.zeros(0, np.int32),
+        merge_by_state=settings.merge == "state",
+        character_ids=_character_ids(alphabet, scorer) if scorer else np.zeros(0, np.int32),
     )
 
 
@@ -115,12 +127,14 @@ def _calibration(settings: BeamSettings, scorer: LanguageModel | None) -> Calibr
 
 def _mode(alphabet: Alphabet, scorer: LanguageModel | None) -> int:
     if scorer is None:
-        return PLAIN
+        return NO_MODEL
     if all(len(word) == 1 for word in _words(scorer)):
-        return CHARACTERS
+        return CHARACTER_MODEL
     if " " not in alphabet.symbols:
-        raise PlainspeechError("scorer: is one of words, and the alphabet has no space")
-    return WORDS
+        raise PlainspeechError(
+            "scorer: its vocabulary is words, but the alphabet has no space to separate them"
+        )
+    return WORD_MODEL
 
 
 def _unknown(tables: Tables) -> float:
@@ -132,7 +146,7 @@ def _words(scorer: LanguageModel) -> Sequence[str]:
     return scorer.vocabulary[len(SPECIAL_WORDS) :]
 
 
-def _tokens(alphabet: Alphabet, scorer: LanguageModel) -> Ints:
+def _character_ids(alphabet: Alphabet, scorer: LanguageModel) -> Ints:
     """Return the id of each symbol in the vocabulary of a language model over characters."""
     ids = {word: index for index, word in enumerate(scorer.vocabulary) if len(word) == 1}
     names = [_SPACE_NAME if symbol == " " else symbol for symbol in alphabet.symbols]

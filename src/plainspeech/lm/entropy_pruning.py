@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.lm.corpus import CHUNK, Corpus
-from plainspeech.lm.levels import Rows, find_rows, keys, select, suffix_rows
+from plainspeech.lm.levels import Rows, find_rows, keys, select_ngrams, suffix_rows
 from plainspeech.lm.tables import BOS_ID, Ints, Level
 
 Doubles = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def prune_by_entropy(
         needed = np.zeros(len(levels[order - 1].words), np.bool_)
         needed[levels[order].contexts[kept[order]]] = True
         needed[suffixes[order][kept[order]]] = True
-    return select(_with_backoffs(levels, kept, suffixes), kept)
+    return select_ngrams(_with_backoffs(levels, kept, suffixes), kept)
 
 
 def count_known(corpus: Corpus, levels: Sequence[Level], folder: Path) -> list[Rows]:

@@ -33,7 +33,7 @@ _WORTH_IT = 8_000_000  # bytes; less is flattened sooner than it is looked up
 _MOST = 3  # that are kept, those that were used last
 
 
-def kept_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
+def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
     """Return what ``flatten`` gives, from disk where it was kept before.
 
     Args:

@@ -14,21 +14,18 @@ import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
-from plainspeech.decoding.confidence import Calibration, Evidence
-from plainspeech.decoding.hot_words import build_hot_words
-from plainspeech.decoding.inputs import checked, require_frames
+from plainspeech.decoding.calibration import Calibration, Evidence
+from plainspeech.decoding.hot_words import HotWords, build_hot_words
 from plainspeech.decoding.results import Hypothesis
 from plainspeech.decoding.settings import BeamSettings, Merge
+from plainspeech.decoding.validation import require_frames, validated
 from plainspeech.errors import PlainspeechError
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
-    from plainspeech.decoding.knowledge import Knowledge
+    from plainspeech.decoding.context import SearchContext
     from plainspeech.decoding.stream import BeamStream
     from plainspeech.lm.interface import LanguageModel
-
-HotWords = Mapping[str, float]
-"""Words and phrases, each with the nats that an occurrence adds; negative ones are unwanted."""
 
 _T = TypeVar("_T")
 
@@ -88,7 +85,7 @@ class BeamSearchDecoder:
         Raises:
             PlainspeechError: a setting is out of range, or alphabet and scorer do not fit.
         """
-        from plainspeech.decoding.knowledge import prepare
+        from plainspeech.decoding.context import prepare_context
 
         if not 0 < frame_seconds < math.inf:
             raise PlainspeechError(f"frame_seconds is {frame_seconds!r}; it must be above 0")
@@ -107,8 +104,8 @@ class BeamSearchDecoder:
             merge=merge or ("state" if scorer else "prefix"),
             calibration=calibration,
         )
-        self._known = prepare(alphabet, scorer, frame_seconds, self.settings)
-        self._latest: tuple[dict[str, float], Knowledge] = ({}, self._known)
+        self._context = prepare_context(alphabet, scorer, frame_seconds, self.settings)
+        self._latest: tuple[dict[str, float], SearchContext] = ({}, self._context)
 
     @property
     def description(self) -> str:
@@ -124,8 +121,8 @@ class BeamSearchDecoder:
         """
         other = copy.copy(self)
         other.settings = replace(self.settings, **changes)
-        other._known = self._known.with_settings(other.settings, self.alphabet, self.scorer)
-        other._latest = ({}, other._known)
+        other._context = self._context.with_settings(other.settings, self.alphabet, self.scorer)
+        other._latest = ({}, other._context)
         return other
 
     def within_sentence(self, state: int, ends: bool = True) -> BeamSearchDecoder:
@@ -137,12 +134,12 @@ class BeamSearchDecoder:
             ends: whether the sentence ends with them.
         """
         other = copy.copy(self)
-        other._known = replace(
-            self._known,
-            setup=self._known.setup._replace(sentence_end=ends),
-            tables=self._known.tables._replace(bos_state=np.int32(state)),
+        other._context = replace(
+            self._context,
+            parameters=self._context.parameters._replace(sentence_end=ends),
+            tables=self._context.tables._replace(bos_state=np.int32(state)),
         )
-        other._latest = ({}, other._known)
+        other._latest = ({}, other._context)
         return other
 
     def decode(
@@ -153,7 +150,7 @@ class BeamSearchDecoder:
         Raises:
             PlainspeechError: these are no log-probabilities over the alphabet, or no hot words.
         """
-        return self._fed(self._checked(log_probabilities), hot_words).finish()
+        return self._fed(self._validated(log_probabilities), hot_words).finish()
 
     def decode_with_evidence(
         self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None = None
@@ -166,7 +163,7 @@ class BeamSearchDecoder:
         Raises:
             PlainspeechError: as `decode`.
         """
-        return self._fed(self._checked(log_probabilities), hot_words).finish_with_evidence()
+        return self._fed(self._validated(log_probabilities), hot_words).finish_with_evidence()
 
     def decode_n_best(
         self, log_probabilities: npt.ArrayLike, count: int, hot_words: HotWords | None = None
@@ -177,7 +174,7 @@ class BeamSearchDecoder:
             PlainspeechError: as `decode`, or ``count`` is below 1.
         """
         _require_positive("count", count)
-        return self._fed(self._checked(log_probabilities), hot_words).finish_n_best(count)
+        return self._fed(self._validated(log_probabilities), hot_words).finish_n_best(count)
 
     def decode_batch(
         self,
@@ -218,7 +215,7 @@ class BeamSearchDecoder:
     ) -> list[_T]:
         _require_positive("threads", threads)
         self.stream(hot_words)  # refuses what are none, also where there is no utterance
-        rows = [self._checked(utterance) for utterance in utterances]
+        rows = [self._validated(utterance) for utterance in utterances]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(lambda one: finish(self._fed(one, hot_words)), rows))
 
@@ -234,23 +231,23 @@ class BeamSearchDecoder:
             raise PlainspeechError("hot_words must map each word or phrase to its weight")
         return BeamStream(self._with_hot_words(dict(hot_words or {})))
 
-    def _checked(self, log_probabilities: npt.ArrayLike) -> Array:
-        return require_frames(checked(log_probabilities, self.alphabet.size))
+    def _validated(self, log_probabilities: npt.ArrayLike) -> Array:
+        return require_frames(validated(log_probabilities, self.alphabet.size))
 
     def _fed(self, rows: Array, hot_words: HotWords | None) -> BeamStream:
         stream = self.stream(hot_words)
-        stream.feed_checked(rows, ends=True)
+        stream.feed_validated(rows, ends=True)
         return stream
 
-    def _with_hot_words(self, hot_words: dict[str, float]) -> Knowledge:
-        """Return what is known with ``hot_words``; those of the latest call are at hand."""
+    def _with_hot_words(self, hot_words: dict[str, float]) -> SearchContext:
+        """Return the context with ``hot_words``; that of the latest call is kept."""
         if not hot_words:
-            return self._known
-        latest, known = self._latest
+            return self._context
+        latest, context = self._latest
         if latest != hot_words:
-            known = replace(self._known, phrases=build_hot_words(hot_words, self.alphabet))
-            self._latest = (hot_words, known)
-        return known
+            context = replace(self._context, hot_words=build_hot_words(hot_words, self.alphabet))
+            self._latest = (hot_words, context)
+        return context
 
 
 def _require_positive(name: str, value: int) -> None:

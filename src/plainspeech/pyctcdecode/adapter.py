@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.decoding.decoder import BeamSearchDecoder
+from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
 from plainspeech.pyctcdecode.alphabet import Alphabet
@@ -31,7 +31,7 @@ class Pruning:
                 raise PlainspeechError(f"{name} is {getattr(self, name)!r}; it must be below 0")
 
 
-class Search:
+class SearchAdapter:
     """A beam search for an alphabet and a language model, whose weights may change.
 
     Args:

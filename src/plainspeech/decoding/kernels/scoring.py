@@ -1,0 +1,203 @@
+"""One more symbol for a hypothesis: what lexicon, language model and hot words say of it.
+
+While a word is spelled, its weight has the unigram probability of the most frequent word that
+begins so, instead of waiting for its end: look-ahead (S. Ortmanns, H. Ney and A. Eiden, ICSLP
+1996). The look-ahead is subtracted as soon as the word's own probability is
+known.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from plainspeech.decoding.kernels.jit import inlined, kernel, subroutine
+from plainspeech.decoding.kernels.records import (
+    CHARACTER_MODEL,
+    FORBIDDEN,
+    IN_HOT_WORD,
+    NO_MODEL,
+    NONE,
+    OUT_OF_LEXICON,
+    ROOT,
+    UNSCORED,
+    WORD_MODEL,
+    Ints,
+    Record,
+    SearchParameters,
+    Trie,
+    has_phrases,
+    integer,
+)
+from plainspeech.decoding.kernels.tries import child, follow
+from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables, score
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_27, _30, _31, _32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
+
+
+@inlined
+def hash_mix(value: Any, other: Any) -> Any:
+    """Return a hash of two 64-bit numbers (the finaliser of Steele et al.'s SplitMix, 2014)."""
+    value = (value ^ np.uint64(other)) + _STEP
+    value = (value ^ (value >> _30)) * _FIRST
+    value = (value ^ (value >> _27)) * _SECOND
+    return value ^ (value >> _31)
+
+
+@inlined
+def _state_key(lm_state: int, lexicon_node: int, hot_node: int, last: int) -> Any:
+    """Return a hash of all that the score of a continuation depends on."""
+    history = (np.uint64(lm_state) << _32) ^ np.uint64(lexicon_node)
+    return hash_mix(history * _FIRST, (np.uint64(hot_node) << _32) ^ np.uint64(last))
+
+
+@kernel
+def compute_look_ahead(lexicon: Trie, parents: Ints, tables: Any) -> None:
+    """Fill in ``look_ahead`` of the lexicon's nodes, whose ``parents`` are given."""
+    nodes = lexicon.nodes
+    for node in range(len(parents)):
+        nodes[node].look_ahead = -math.inf
+    for node in range(len(parents) - 1, ROOT, -1):
+        if nodes[node].word != NONE:
+            log_probability, _ = score(tables, 0, integer(nodes[node].word))
+            nodes[node].look_ahead = max(nodes[node].look_ahead, log_probability)
+        parent = parents[node]
+        nodes[parent].look_ahead = max(nodes[parent].look_ahead, nodes[node].look_ahead)
+    nodes[ROOT].look_ahead = 0.0
+
+
+@subroutine
+def score_word_end(
+    beam: Record, parameters: SearchParameters, lexicon: Trie, tables: NGramTables, hot_words: Trie
+) -> None:
+    """Set ``word_gain`` and ``word_lm_state`` of ``beam``, for a word that ends here."""
+    word = integer(lexicon.nodes[beam.lexicon_node].word) if beam.lexicon_node >= ROOT else NONE
+    gain = parameters.beta
+    if word == NONE:
+        word = UNKNOWN_ID
+        if beam.lexicon_node != OUT_OF_LEXICON and not _ends_hot_word(beam, parameters, hot_words):
+            if parameters.unknown_word_penalty == 0.0:
+                beam.word_lm_state = FORBIDDEN
+                return
+            gain -= parameters.unknown_word_penalty
+    log_probability, lm_state = score(tables, integer(beam.lm_state), word)
+    beam.word_gain = gain + parameters.alpha * log_probability
+    beam.word_lm_state = lm_state
+
+
+@inlined
+def _ends_hot_word(beam: Record, parameters: SearchParameters, hot_words: Trie) -> bool:
+    if not has_phrases(hot_words):
+        return False
+    node = follow(hot_words, integer(beam.hot_node), parameters.space, parameters.space)
+    return node > ROOT and hot_words.nodes[node].waives_penalty != 0
+
+
+@inlined
+def extend(
+    beam: Record,
+    symbol: int,
+    arriving: float,
+    floor: float,
+    new: Record,
+    parameters: SearchParameters,
+    lexicon: Trie,
+    tables: NGramTables,
+    hot_words: Trie,
+) -> bool:
+    """Write ``beam`` with one more ``symbol`` to ``new``, if it weighs more than ``floor``.
+
+    Where a word ends, `score_word_end` must have been called.
+
+    Args:
+        beam: the hypothesis.
+        symbol: which is appended.
+        arriving: acoustic weight of the alignments that append it.
+        floor: weight up to which hypotheses are dropped.
+        new: to be written.
+        parameters: of the search.
+        lexicon: words.
+        tables: the language model.
+        hot_words: their trie.
+
+    Returns:
+        Whether ``new`` was written.
+    """
+    hot_node, hot_gain = integer(beam.hot_node), 0.0
+    if has_phrases(hot_words):
+        if hot_node > ROOT:
+            hot_gain -= hot_words.nodes[hot_node].potential
+        hot_node = follow(hot_words, hot_node, symbol, parameters.space)
+        if hot_node > ROOT:
+            hot_gain += hot_words.nodes[hot_node].potential + hot_words.nodes[hot_node].reward
+    lexicon_node, lm_state = integer(beam.lexicon_node), integer(beam.lm_state)
+    gain, ahead = 0.0, 0.0
+    if parameters.mode == WORD_MODEL:
+        if symbol == parameters.space:
+            if beam.word_lm_state == FORBIDDEN:
+                return False
+            lexicon_node, lm_state = ROOT, integer(beam.word_lm_state)
+            gain = beam.word_gain
+        else:
+            waived = hot_node > ROOT and hot_words.nodes[hot_node].waives_penalty != 0
+            lexicon_node, gain, ahead = _step_in_lexicon(beam, symbol, waived, parameters, lexicon)
+    elif parameters.mode == CHARACTER_MODEL:
+        character = integer(parameters.character_ids[symbol])
+        log_probability, lm_state = score(tables, lm_state, character)
+        gain = parameters.beta + parameters.alpha * log_probability
+    total = gain + hot_gain + (ahead - beam.look_ahead)
+    weight = arriving if total == 0.0 else arriving * math.exp(total)
+    if weight <= floor:
+        return False
+    new.blank, new.symbol = 0.0, weight
+    new.lm, new.hot, new.look_ahead = beam.lm + gain, beam.hot + hot_gain, ahead
+    new.text = hash_mix(beam.text, symbol)
+    new.key = new.text
+    if parameters.merge_by_state:
+        new.key = _state_key(lm_state, lexicon_node, hot_node, symbol)
+    new.node, new.added, new.last = beam.node, symbol, symbol
+    new.lexicon_node, new.lm_state, new.hot_node = lexicon_node, lm_state, hot_node
+    new.word_lm_state = UNSCORED
+    return True
+
+
+@inlined
+def _step_in_lexicon(
+    beam: Record, symbol: int, waived: bool, parameters: SearchParameters, lexicon: Trie
+) -> tuple[int, float, float]:
+    """Return the lexicon node after a letter, the gain and the look-ahead, nats."""
+    if beam.lexicon_node == OUT_OF_LEXICON:
+        return OUT_OF_LEXICON, 0.0, beam.look_ahead
+    if beam.lexicon_node >= ROOT:
+        found = child(lexicon, integer(beam.lexicon_node), symbol)
+        if found != NONE:
+            return found, 0.0, parameters.alpha * lexicon.nodes[found].look_ahead
+    if waived:
+        return IN_HOT_WORD, 0.0, parameters.unknown_look_ahead
+    penalty = parameters.unknown_word_penalty
+    gain = -penalty if penalty > 0.0 else -math.inf
+    return OUT_OF_LEXICON, gain, parameters.unknown_look_ahead
+
+
+@subroutine
+def score_sentence_end(
+    beam: Record, parameters: SearchParameters, tables: NGramTables, hot_words: Trie
+) -> None:
+    """Add the score of the end of the sentence, and take back what hot words have lent."""
+    hot_gain, gain = 0.0, 0.0
+    if has_phrases(hot_words) and beam.hot_node > ROOT:
+        hot_gain = -hot_words.nodes[beam.hot_node].potential
+    if parameters.mode != NO_MODEL and parameters.sentence_end:
+        log_probability, _ = score(tables, integer(beam.lm_state), EOS_ID)
+        gain = parameters.alpha * log_probability
+    beam.lm += gain
+    beam.hot += hot_gain
+    factor = math.exp(gain + hot_gain - beam.look_ahead)
+    beam.blank *= factor
+    beam.symbol *= factor
+    beam.look_ahead = 0.0
