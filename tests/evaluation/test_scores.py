@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plainspeech.evaluation.error_rates import Counts, Pair, error_rates
+from plainspeech.evaluation.error_rates import Counts, Pair
 from plainspeech.evaluation.scores import Scores
 
 PAIRS = [
@@ -13,8 +13,12 @@ PAIRS = [
 ]
 
 
-def test_totals_are_the_corpus_level_rates() -> None:
-    assert Scores.of(PAIRS).totals == error_rates(PAIRS)
+def test_totals_are_summed_over_the_corpus() -> None:
+    """Counted by hand; the mean of the four utterances' rates would be 0.625 instead of 3 / 7."""
+    totals = Scores.of(PAIRS).totals
+    assert totals.words == Counts(hits=5, substitutions=1, deletions=1, insertions=1)
+    assert totals.words.rate == 3 / 7
+    assert totals.characters == Counts(hits=26, deletions=4, insertions=6)
 
 
 def test_a_sentence_with_an_insertion_is_wrong() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from plainspeech.training.averaging import WeightAverage
@@ -30,16 +32,26 @@ def test_it_starts_with_the_weights_and_does_not_follow_them() -> None:
     assert {float(t.mean()) for t in average.weights.values()} == {2.0}
 
 
-def test_each_step_moves_it_by_the_rule() -> None:
-    linear, by_hand = model(1.0), 1.0
-    average = WeightAverage(linear, 0.5)
-    for step in range(1, 30):
-        set_to(linear, float(step))
+def test_what_a_step_adds_fades_by_the_decay() -> None:
+    linear = model(0.0)
+    average = WeightAverage(linear, 0.9)
+    found = []
+    for step, value in enumerate([1.0, 0.0, 0.0, 2.0], start=1_000):
+        set_to(linear, value)
         average.update(linear, step)
-        keep = min(0.5, step / (step + 9))
-        by_hand = keep * by_hand + (1 - keep) * step
-    for weights in average.weights.values():
-        torch.testing.assert_close(weights, torch.full_like(weights, by_hand))
+        assert len({float(weight) for t in average.weights.values() for weight in t.flatten()}) == 1
+        found.append(float(average.weights["bias"][0]))
+    assert found == pytest.approx([0.1, 0.09, 0.081, 0.2729])
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=20), st.floats(0, 0.999))
+def test_it_stays_among_the_weights_that_there_were(values: list[float], decay: float) -> None:
+    linear = model(values[0])
+    average = WeightAverage(linear, decay)
+    for step, value in enumerate(values, start=1):
+        set_to(linear, value)
+        average.update(linear, step)
+    assert min(values) - 1e-5 <= float(average.weights["bias"][0]) <= max(values) + 1e-5
 
 
 def test_early_steps_forget_the_random_start() -> None:
