@@ -75,7 +75,7 @@ def microphone() -> Iterator[Array]:
 
 def log_probabilities() -> Array:
     logits = np.random.default_rng(0).normal(size=(50, ENGLISH.size))
-    return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+    return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), np.float32)
 
 
 @pytest.mark.parametrize(("code", "file"), list(examples()))
