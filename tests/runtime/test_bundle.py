@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.artifact import record as records
+from plainspeech.artifact.record import LARGEST_RECORD, Record, checksums
 from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ModelError, PlainspeechError
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime.bundle import Bundle, StreamingPart
+from plainspeech.runtime.bundle import BUNDLE, Bundle, StreamingPart
 
 MakeBundle = Callable[[Path], Path]
 PARTS = tuple(f.name for f in fields(Bundle) if f.name != "origin")
@@ -41,7 +42,7 @@ def edit(folder: Path, **changes: Any) -> None:
     path = folder / "bundle.json"
     values = {**json.loads(path.read_bytes()), **changes}
     values = {key: value for key, value in values.items() if value is not None}
-    path.write_bytes(Record(folder, "bundle.json", values).serialise())
+    path.write_bytes(Record(folder, BUNDLE, values).serialise())
 
 
 def test_what_was_written_is_loaded(tmp_path: Path) -> None:
@@ -238,16 +239,34 @@ def test_another_format_version_is_refused_before_all_else(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "null", '{"format": 1', '{"format": NaN}', "[" * 100_000, "9" * 5_000],
+    [
+        "",
+        "[]",
+        "null",
+        '{"format": 1',
+        '{"format": NaN}',
+        '{"card": 1e999}',
+        '{"card": "\\ud800"}',
+        "[" * 100_000,
+        "9" * 5_000,
+    ],
 )
 def test_a_record_that_is_no_json_object_is_damaged(text: str) -> None:
     with pytest.raises(PlainspeechError, match=r"b: bundle\.json is damaged"):
-        Record.parse(Path("b"), "bundle.json", text.encode())
+        Record.parse(Path("b"), BUNDLE, text.encode())
 
 
 def test_a_record_that_is_too_large_is_not_parsed() -> None:
     with pytest.raises(PlainspeechError, match="larger than"):
-        Record.parse(Path("b"), "bundle.json", b" " * (LARGEST_RECORD + 1))
+        Record.parse(Path("b"), BUNDLE, b" " * (LARGEST_RECORD + 1))
+
+
+def test_faults_of_a_bundle_are_model_errors(make_tone_bundle: MakeBundle, tmp_path: Path) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    edit(folder, card=[])
+    for path in (folder, tmp_path / "none", tmp_path / "b" / "bundle.json"):
+        with pytest.raises(ModelError):
+            Bundle.load(path)
 
 
 @pytest.mark.parametrize(
@@ -310,6 +329,18 @@ def test_a_zip_that_unpacks_to_more_than_it_says_is_not_read_to_its_end(
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_all_files_together_have_a_bound(
+    make_tone_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    edit(folder, files=checksums({"model.onnx": b"12345", "other": b"12345"}))
+    for name in ("model.onnx", "other"):
+        (folder / name).write_bytes(b"12345")
+    monkeypatch.setattr(records, "LARGEST_ARTIFACT", 9)
+    with pytest.raises(ModelError, match="files: other: 5 bytes are beyond"):
+        Bundle.load(folder)
 
 
 def test_a_digest_does_not_care_for_spaces_and_line_ends(

@@ -18,7 +18,7 @@ import plainspeech
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.arrays import Array
 from plainspeech.artifact.storage import Kind
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ModelError, PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import bundle as bundles
 from plainspeech.runtime import recognizer as recognizers
@@ -172,6 +172,6 @@ def test_without_a_path_it_is_the_model_of_the_package(
 
 
 def test_a_package_without_a_model_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundles, "BUNDLE", Kind("model bundle", "not-there.json"))
+    monkeypatch.setattr(bundles, "BUNDLE", Kind("model bundle", "not-there.json", ModelError))
     with pytest.raises(PlainspeechError, match="without a model"):
         load_model()

@@ -1,4 +1,7 @@
-"""The files of a model bundle or a scorer: a folder of them, or one zip of it."""
+"""The files of a model bundle or a scorer: a folder of them, or one zip of it.
+
+Errors are of the class that the kind has: `ModelError` for a bundle, say.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,15 @@ class Kind:
 
     Attributes:
         name: for messages.
-        manifest: the file that every such folder has.
+        record: the JSON file that every such folder has, see `plainspeech.artifact.record`.
+        error: the class of what is raised where one is at fault.
+        version: of the format, which the record states; None where it states none.
     """
 
     name: str
-    manifest: str
+    record: str
+    error: type[PlainspeechError]
+    version: int | None = None
 
 
 @contextmanager
@@ -41,13 +48,13 @@ def reading(path: Path, kind: Kind) -> Iterator[Read]:
         if path.is_dir():
             yield lambda name, limit: _read_file(path, kind, name, limit)
         elif not path.exists():
-            raise PlainspeechError(f"{path}: no such {kind.name}")
+            raise kind.error(f"{path}: no such {kind.name}")
         else:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(path))
             # The last two for a directory that asks for a later zip, or has names of no letters.
             except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-                raise PlainspeechError(
+                raise kind.error(
                     f"{path}: is no {kind.name}: neither a folder nor a zip ({error})"
                 ) from error
             yield lambda name, limit: _read_member(path, kind, archive, name, limit)
@@ -62,7 +69,7 @@ def from_memory(origin: Path, kind: Kind, files: Mapping[str, bytes]) -> Read:
 
     def read(name: str, limit: int) -> bytes:
         if name not in files:
-            raise PlainspeechError(f"{origin}: is no {kind.name}: {name} is missing")
+            raise kind.error(f"{origin}: is no {kind.name}: {name} is missing")
         return files[name][:limit]
 
     return read
@@ -73,26 +80,26 @@ def _read_file(folder: Path, kind: Kind, name: str, limit: int) -> bytes:
         with (folder / name).open("rb") as file:
             return file.read(limit)
     except FileNotFoundError as error:
-        raise PlainspeechError(f"{folder}: is no {kind.name}: {name} is missing") from error
+        raise kind.error(f"{folder}: is no {kind.name}: {name} is missing") from error
     except OSError as error:
-        raise PlainspeechError(f"{folder / name}: cannot be read: {error.strerror}") from error
+        raise kind.error(f"{folder / name}: cannot be read: {error.strerror}") from error
 
 
 def _read_member(path: Path, kind: Kind, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     try:
-        with archive.open(_top(archive, kind.manifest) + name) as member:
+        with archive.open(_top(archive, kind.record) + name) as member:
             return member.read(limit)
     except KeyError as error:
-        raise PlainspeechError(f"{path}: is no {kind.name}: {name} is missing") from error
+        raise kind.error(f"{path}: is no {kind.name}: {name} is missing") from error
     # What zipfile raises for damaged, encrypted and exotically compressed members.
     except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise PlainspeechError(f"{path}: {name} is damaged: {error}") from error
+        raise kind.error(f"{path}: {name} is damaged: {error}") from error
 
 
-def _top(archive: zipfile.ZipFile, manifest: str) -> str:
+def _top(archive: zipfile.ZipFile, record: str) -> str:
     """Return the folder in which a zip of a folder has its files, with a slash; often empty."""
-    names = (name for name in archive.namelist() if name.split("/")[-1] == manifest)
-    return min(names, key=len, default=manifest)[: -len(manifest)]
+    names = (name for name in archive.namelist() if name.split("/")[-1] == record)
+    return min(names, key=len, default=record)[: -len(record)]
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], kind: Kind) -> None:
@@ -121,21 +128,21 @@ def check_writable(folder: Path, kind: Kind) -> None:
 @contextmanager
 def _beside(folder: Path, kind: Kind) -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``, so that renaming is all that is left to do."""
-    if not _replaceable(folder, kind.manifest):
-        raise PlainspeechError(f"{folder}: exists and is no {kind.name}; choose another folder")
+    if not _replaceable(folder, kind.record):
+        raise kind.error(f"{folder}: exists and is no {kind.name}; choose another folder")
     target = folder.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as name:
             yield Path(name)
     except OSError as error:
-        raise PlainspeechError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise kind.error(f"{folder}: cannot be written: {error.strerror}") from error
 
 
-def _replaceable(folder: Path, manifest: str) -> bool:
+def _replaceable(folder: Path, record: str) -> bool:
     if not folder.exists():
         return True
-    return folder.is_dir() and ((folder / manifest).is_file() or not any(folder.iterdir()))
+    return folder.is_dir() and ((folder / record).is_file() or not any(folder.iterdir()))
 
 
 def _swap(fresh: Path, target: Path, aside: Path) -> None:

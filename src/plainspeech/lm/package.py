@@ -20,10 +20,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from plainspeech.artifact.contents import describe, listing, read_listed
-from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.artifact.record import (
+    Record,
+    checksum,
+    checksums,
+    read_listed,
+    read_record,
+)
 from plainspeech.artifact.storage import Kind, Read, from_memory, reading, write_folder
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError
 from plainspeech.lm.packing import pack, unpack
 from plainspeech.lm.table_cache import cached_tables
 from plainspeech.lm.tables import SPECIAL_WORDS, Level, NGramTables, build_tables
@@ -31,7 +36,7 @@ from plainspeech.lm.tables import SPECIAL_WORDS, Level, NGramTables, build_table
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
 
-SCORER = Kind("scorer", "scorer.json")
+SCORER = Kind("scorer", "scorer.json", LanguageModelError, FORMAT)
 
 ALPHA, BETA = 0.75, 1.85
 """Weights where none were tuned: those of DeepSpeech."""
@@ -79,7 +84,7 @@ def write_scorer(
         beta: see `Scorer`.
 
     Raises:
-        PlainspeechError: ``folder`` is something else than a scorer, or cannot be written.
+        LanguageModelError: ``folder`` is something else than a scorer, or cannot be written.
     """
     source = {**source, "ngrams": [len(level.words) for level in levels]}
     values = {"order": len(levels), "alpha": alpha, "beta": beta, "source": source}
@@ -99,10 +104,10 @@ def write_kenlm_scorer(
         source: JSON: what is known of where the model came from.
 
     Raises:
-        PlainspeechError: ``folder`` is something else than a scorer, or cannot be written.
+        LanguageModelError: ``folder`` is something else than a scorer, or cannot be written.
     """
     values = {"order": order, "alpha": ALPHA, "beta": BETA, "source": dict(source)}
-    values["kenlm"] = describe(model)
+    values["kenlm"] = checksum(model, SCORER)
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         # Written as bytes are, without being read into memory as a whole.
         _write(folder, vocabulary, values, {}, {_KENLM: cast(bytes, content)})
@@ -117,47 +122,47 @@ def _write(
 ) -> None:
     words = "".join(f"{word}\n" for word in vocabulary[len(SPECIAL_WORDS) :])
     files = {_WORDS: words.encode(), **files}
-    whole = {"format": FORMAT, "vocabulary": len(vocabulary), **values, "files": listing(files)}
-    record = Record(folder, SCORER.manifest, whole).serialise()
-    write_folder(folder, {**files, **unlisted, SCORER.manifest: record}, SCORER)
+    whole = {"format": FORMAT, "vocabulary": len(vocabulary), **values, "files": checksums(files)}
+    record = Record(folder, SCORER, whole).serialise()
+    write_folder(folder, {**files, **unlisted, SCORER.record: record}, SCORER)
 
 
 def read_scorer_files(path: Path) -> dict[str, bytes]:
     """Return the files of the scorer ``path``, a folder or a zip, for a bundle to hold.
 
     Raises:
-        PlainspeechError: it is no scorer, is damaged, or is one that asks KenLM.
+        LanguageModelError: it is no scorer, is damaged, or is one that asks KenLM.
     """
     if path.name.endswith((".arpa", ".arpa.gz")):
-        raise PlainspeechError(
+        raise LanguageModelError(
             f"{path}: is an ARPA file; package it first: plainspeech lm package {path} -o SCORER"
         )
     with reading(path, SCORER) as read:
-        record = _read_record(path, read)
+        record = read_record(read, path, SCORER)
         if "kenlm" in record.values:
-            raise PlainspeechError(
+            raise LanguageModelError(
                 f"{path}: asks KenLM, and a model bundle holds flattened scorers only; make one: "
                 f"plainspeech lm package MODEL.arpa -o SCORER, without --words"
             )
-        return {**read_listed(read, record), SCORER.manifest: record.serialise()}
+        return {**read_listed(read, record), SCORER.record: record.serialise()}
 
 
 def with_weights(files: Mapping[str, bytes], alpha: float, beta: float) -> dict[str, bytes]:
     """Return ``files``, those of a scorer, with other weights in its record."""
     origin = Path(SCORER.name)
-    record = _read_record(origin, from_memory(origin, SCORER, files))
-    changed = Record(origin, record.name, {**record.values, "alpha": alpha, "beta": beta})
-    return {**files, SCORER.manifest: changed.serialise()}
+    record = read_record(from_memory(origin, SCORER, files), origin, SCORER)
+    changed = Record(origin, SCORER, {**record.values, "alpha": alpha, "beta": beta})
+    return {**files, SCORER.record: changed.serialise()}
 
 
 def read_package(origin: Path, read: Read) -> ScorerPackage:
     """Return the scorer whose files ``read`` reads; ``origin`` is its name in messages.
 
     Raises:
-        PlainspeechError: it has another format version, or a file of it is missing or not the one
+        LanguageModelError: it has another format version, or a file of it is missing or not the one
             that was written.
     """
-    record = _read_record(origin, read)
+    record = read_record(read, origin, SCORER)
     files = read_listed(read, record)
     vocabulary = _vocabulary(record, files)
     return ScorerPackage(
@@ -174,10 +179,10 @@ def read_levels(path: Path) -> tuple[list[str], list[Level]]:
     """Return vocabulary and n-grams of the scorer ``path``, a folder or a zip, to be written anew.
 
     Raises:
-        PlainspeechError: as `read_package`, or it asks KenLM.
+        LanguageModelError: as `read_package`, or it asks KenLM.
     """
     files = read_scorer_files(path)
-    record = _read_record(path, from_memory(path, SCORER, files))
+    record = read_record(from_memory(path, SCORER, files), path, SCORER)
     vocabulary = _vocabulary(record, files)
     with record.named():
         return vocabulary, unpack(files[_NGRAMS], len(vocabulary), record.take("order", int))
@@ -193,32 +198,25 @@ def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> NGram
                 lambda: build_tables(unpack(files[_NGRAMS], vocabulary, order)),
             )
     if "kenlm" not in record.values:
-        raise PlainspeechError(f"{record.where} lists neither {_NGRAMS} nor {_KENLM}")
+        raise LanguageModelError(f"{record.where} lists neither {_NGRAMS} nor {_KENLM}")
     path = record.origin / _KENLM
     if not record.origin.is_dir():
-        raise PlainspeechError(f"{record.origin}: KenLM reads from a folder only; unpack this zip")
-    if describe(path) != record.part("kenlm").values:
-        raise PlainspeechError(
+        raise LanguageModelError(
+            f"{record.origin}: KenLM reads from a folder only; unpack this zip"
+        )
+    if checksum(path, SCORER) != record.part("kenlm").values:
+        raise LanguageModelError(
             f"{record.origin}: {_KENLM} is damaged: its size or SHA-256 is not that in "
-            f"{SCORER.manifest}"
+            f"{SCORER.record}"
         )
     return path
-
-
-def _read_record(origin: Path, read: Read) -> Record:
-    record = Record.parse(origin, SCORER.manifest, read(SCORER.manifest, LARGEST_RECORD + 1))
-    if record.take("format", int) != FORMAT:
-        raise PlainspeechError(
-            f"{record.where}: has the format {record.values['format']}, this plainspeech "
-            f"reads {FORMAT}; use the plainspeech that it was made with"
-        )
-    record.check_digest()
-    return record
 
 
 def _vocabulary(record: Record, files: Mapping[str, bytes]) -> list[str]:
     words = files.get(_WORDS, b"").decode(errors="replace").split("\n")[:-1]
     vocabulary = [*SPECIAL_WORDS, *words]
     if len(set(vocabulary)) != record.take("vocabulary", int):
-        raise PlainspeechError(f"{record.where}: {_WORDS} has another number of words than listed")
+        raise LanguageModelError(
+            f"{record.where}: {_WORDS} has another number of words than listed"
+        )
     return vocabulary

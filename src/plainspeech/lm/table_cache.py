@@ -20,14 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from platformdirs import user_cache_path
 
-from plainspeech.artifact.contents import describe, listing
-from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.artifact.record import Record, checksum, checksums, read_record
 from plainspeech.artifact.storage import Kind, reading, write_folder
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError
 from plainspeech.lm import tables as layout
 from plainspeech.lm.tables import NGramTables, with_views
 
-_KIND = Kind("cache of a scorer", "tables.json")
+_KIND = Kind("cache of a scorer", "tables.json", LanguageModelError)
 _ARRAYS = ("unigrams", "unigram_states", "states", "slots")
 _WORTH_IT = 8_000_000  # bytes; less is flattened sooner than it is looked up
 _MOST = 3  # that are kept, those that were used last
@@ -60,15 +59,15 @@ def _load(folder: Path) -> NGramTables | None:
     """Return the tables in ``folder``; None where they are not there, or damaged."""
     try:
         with reading(folder, _KIND) as read:
-            record = Record.parse(folder, _KIND.manifest, read(_KIND.manifest, LARGEST_RECORD + 1))
-        record.check_digest()
+            record = read_record(read, folder, _KIND)
         files = {array: folder / f"{array}.npy" for array in _ARRAYS}
         # Compiled code will take these numbers for places in memory.
-        if {file.name: describe(file) for file in files.values()} != record.take("files", dict):
+        found = {file.name: checksum(file, _KIND) for file in files.values()}
+        if found != record.take("files", dict):
             return None
         os.utime(folder)
         return with_views(**{array: _mapped(file) for array, file in files.items()})
-    except (PlainspeechError, OSError, ValueError):
+    except (LanguageModelError, OSError, ValueError):
         return None
 
 
@@ -80,9 +79,9 @@ def _mapped(file: Path) -> Any:
 def _save(folder: Path, tables: NGramTables) -> None:
     """Keep ``tables``, if there is room for them, in place of those that nobody used for long."""
     files = {f"{array}.npy": _npy(getattr(tables, array)) for array in _ARRAYS}
-    record = Record(folder, _KIND.manifest, {"files": listing(files)})
-    with suppress(PlainspeechError):
-        write_folder(folder, {**files, _KIND.manifest: record.serialise()}, _KIND)
+    record = Record(folder, _KIND, {"files": checksums(files)})
+    with suppress(LanguageModelError):
+        write_folder(folder, {**files, _KIND.record: record.serialise()}, _KIND)
     with suppress(OSError):
         folders = [each for each in folder.parent.iterdir() if each.is_dir()]
         folders.sort(key=lambda each: each.stat().st_mtime_ns)

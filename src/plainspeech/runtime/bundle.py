@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.artifact.contents import listing, read_listed
-from plainspeech.artifact.record import LARGEST_RECORD, Record
+from plainspeech.artifact.record import Record, checksums, read_listed, read_record
 from plainspeech.artifact.storage import Kind, reading, write_folder
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import ModelError, PlainspeechError, nearest
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import bundle_record
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
 
-BUNDLE = Kind("model bundle", "bundle.json")
+BUNDLE = Kind("model bundle", "bundle.json", ModelError, FORMAT)
 NETWORK_FILES = {"int8": "model.int8.onnx", "float32": "model.onnx"}
 """The file of a network of each precision; of two, the first here is the one that is used."""
 SCORER_FOLDER = "scorer/"
@@ -134,13 +133,7 @@ class Bundle:
         """
         path = Path(path)
         with reading(path, BUNDLE) as read:
-            record = Record.parse(path, BUNDLE.manifest, read(BUNDLE.manifest, LARGEST_RECORD + 1))
-            if record.take("format", int) != FORMAT:
-                raise PlainspeechError(
-                    f"{record.where}: has the format {record.values['format']}, this plainspeech "
-                    f"reads {FORMAT}; use the plainspeech that it was made with"
-                )
-            record.check_digest()
+            record = read_record(read, path, BUNDLE)
             files = read_listed(read, record)
         networks = _networks(files)
         if not networks:
@@ -190,10 +183,10 @@ class Bundle:
             "frame_seconds": self.frame_seconds,
             "decoding": asdict(self.decoding),
             "card": dict(self.card),
-            "files": listing(files),
+            "files": checksums(files),
         }
-        record = Record(folder, BUNDLE.manifest, values)
-        write_folder(folder, {**files, BUNDLE.manifest: record.serialise()}, BUNDLE)
+        record = Record(folder, BUNDLE, values)
+        write_folder(folder, {**files, BUNDLE.record: record.serialise()}, BUNDLE)
 
 
 def bundled_model_path() -> Path:
@@ -203,7 +196,7 @@ def bundled_model_path() -> Path:
         PlainspeechError: this copy of the package has none.
     """
     path = Path(__file__).resolve().parents[1] / "models" / "english-small"
-    if not (path / BUNDLE.manifest).is_file():
+    if not (path / BUNDLE.record).is_file():
         raise PlainspeechError(
             "this copy of plainspeech comes without a model; name one (--model PATH)"
         )
