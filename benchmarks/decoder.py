@@ -38,7 +38,7 @@ from answers import next_answer
 from plainspeech import audio, load_model
 from plainspeech.artifact.storage import reading
 from plainspeech.data.manifest import read_manifest
-from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
+from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
 from plainspeech.lm.arpa import write_arpa
 from plainspeech.lm.package import SCORER, read_levels, read_package
 from plainspeech.runtime.bundle import bundled_model_path
@@ -84,7 +84,7 @@ class Workload:
         """Return the rate in percent."""
         said = self.references[dataset][: len(texts)]
         pairs = [Pair("", "", *both) for both in zip(said, texts, strict=True)]
-        return 100 * sum(word_counts(pairs), Counts()).rate
+        return 100 * sum(word_counts(pairs), ErrorCounts()).rate
 
 
 class System:

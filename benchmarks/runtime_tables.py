@@ -14,7 +14,7 @@ from rich.table import Table
 
 from plainspeech.alphabet import ENGLISH
 from plainspeech.evaluation.bootstrap import Interval, difference_interval, rate_interval
-from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
+from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
 from runtime_rounds import Corpus, Results, Start
 from runtime_systems import CUBE, PRODUCTS
 
@@ -43,7 +43,7 @@ def speed_table(found: dict[str, Results], corpus: Corpus) -> Table:
         results, interval = found[label], rate_interval(errors)
         table.add_row(
             label,
-            f"{100 * sum(errors, Counts()).rate:.2f} % ({_percent(interval)})",
+            f"{100 * sum(errors, ErrorCounts()).rate:.2f} % ({_percent(interval)})",
             *([_percent(difference_interval(beside, errors))] if beside else []),
             f"{statistics.median(results.costs()):.5f}",
             *(f"{ratio(found[name].costs(), results.costs()):.2f}" for name in peers),
@@ -53,7 +53,7 @@ def speed_table(found: dict[str, Results], corpus: Corpus) -> Table:
     return table
 
 
-def _word_counts(results: Results, corpus: Corpus) -> list[Counts]:
+def _word_counts(results: Results, corpus: Corpus) -> list[ErrorCounts]:
     """Return the word errors of each utterance."""
     return word_counts(
         [

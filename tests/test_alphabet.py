@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH, Alphabet, ctc_frames_needed
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError
 
 GERMAN = Alphabet(tuple(" abcdefghijklmnopqrstuvwxyzäöüß"))
 alphabets = st.sampled_from([ENGLISH, GERMAN])
@@ -33,7 +33,7 @@ def test_english_is_29_outputs_with_the_blank_last() -> None:
 
 def test_foreign_characters_are_named() -> None:
     assert ENGLISH.foreign("Ab2b c") == "2A"
-    with pytest.raises(PlainspeechError, match="text has '2A', which the alphabet does not"):
+    with pytest.raises(DataError, match="text has '2A', which the alphabet does not"):
         ENGLISH.encode("Ab2b c")
 
 
@@ -82,7 +82,7 @@ def test_letters_with_accents_stay_where_the_alphabet_has_them(text: str) -> Non
     ],
 )
 def test_alphabets_that_cannot_be_are_refused(symbols: tuple[str, ...], says: str) -> None:
-    with pytest.raises(PlainspeechError, match=says):
+    with pytest.raises(ConfigurationError, match=says):
         Alphabet(symbols)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError
 
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'", "\u00b4": "'"})
 
@@ -25,10 +25,10 @@ class Alphabet:
 
     def __post_init__(self) -> None:
         if not self.symbols or any(len(symbol) != 1 for symbol in self.symbols):
-            raise PlainspeechError("alphabet: every symbol must be exactly one character")
+            raise ConfigurationError("alphabet: every symbol must be exactly one character")
         ids = {symbol: index for index, symbol in enumerate(self.symbols)}
         if len(ids) != len(self.symbols):
-            raise PlainspeechError("alphabet: a symbol is listed twice")
+            raise ConfigurationError("alphabet: a symbol is listed twice")
         object.__setattr__(self, "_ids", ids)
 
     @property
@@ -45,11 +45,11 @@ class Alphabet:
         """Return the ids of the characters of ``text``.
 
         Raises:
-            PlainspeechError: a character is not in the alphabet.
+            DataError: a character is not in the alphabet.
         """
         foreign = self.foreign(text)
         if foreign:
-            raise PlainspeechError(f"text has {foreign!r}, which the alphabet does not")
+            raise DataError(f"text has {foreign!r}, which the alphabet does not have")
         return [self._ids[character] for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.arrays import Array
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 
 NORMALISATIONS = ("utterance", "running", "none")
 
@@ -28,7 +28,7 @@ class FeatureSettings:
         high_hz: upper edge of the last filter.
         normalise: ``"utterance"`` brings every bin to zero mean and unit deviation over the
             utterance, which removes the microphone and the loudness; ``"running"`` does so by
-            what was heard so far, for audio that goes on; ``"none"`` leaves the logs.
+            what was heard so far, for live audio; ``"none"`` leaves the logs.
     """
 
     sample_rate: int = 16_000
@@ -42,16 +42,16 @@ class FeatureSettings:
     def __post_init__(self) -> None:
         self._check_sizes()
         if self.normalise not in NORMALISATIONS:
-            raise PlainspeechError(
+            raise ConfigurationError(
                 f"features.normalise is {self.normalise!r}; it can be {', '.join(NORMALISATIONS)}"
             )
         if not 0 <= self.low_hz < self.high_hz <= self.sample_rate / 2:
-            raise PlainspeechError(
+            raise ConfigurationError(
                 f"features: 0 <= low_hz < high_hz <= {self.sample_rate / 2:g} must hold"
             )
         empty = self.empty_filters()
         if empty:
-            raise PlainspeechError(
+            raise ConfigurationError(
                 f"features: {len(empty)} of {self.bins} mel filters hold no frequency of the "
                 f"spectrum; use fewer bins or a longer window_ms"
             )
@@ -60,12 +60,12 @@ class FeatureSettings:
         for name in ("sample_rate", "bins", "window_ms", "hop_ms"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise PlainspeechError(f"features.{name} is {value}; it must be above 0")
+                raise ConfigurationError(f"features.{name} is {value}; it must be above 0")
         # The ends of Povey's window are two samples.
         for name, fewest in (("window_ms", 2), ("hop_ms", 1)):
             value = getattr(self, name)
             if round(self.sample_rate * value / 1000) < fewest:
-                raise PlainspeechError(
+                raise ConfigurationError(
                     f"features.{name} is {value:g}; it must hold {fewest} samples or more"
                 )
 
@@ -125,12 +125,12 @@ class LogMelStream:
         settings: not those that normalise by utterance, which would have to be over first.
 
     Raises:
-        PlainspeechError: they are.
+        ConfigurationError: they are.
     """
 
     def __init__(self, settings: FeatureSettings) -> None:
         if settings.normalise == "utterance":
-            raise PlainspeechError(
+            raise ConfigurationError(
                 "features that are normalised by utterance cannot be had before it is over"
             )
         self.settings = settings

@@ -13,36 +13,38 @@ from plainspeech.evaluation.bootstrap import (
     difference_interval,
     rate_interval,
 )
-from plainspeech.evaluation.error_rates import Counts
+from plainspeech.evaluation.error_rates import ErrorCounts
 
 COUNTS = st.lists(
-    st.builds(Counts, *[st.integers(0, 30)] * 4).filter(lambda counts: counts.reference_length > 0),
+    st.builds(ErrorCounts, *[st.integers(0, 30)] * 4).filter(
+        lambda counts: counts.reference_length > 0
+    ),
     min_size=1,
     max_size=40,
 )
 
 
-def corpus(errors: list[int], words: int) -> list[Counts]:
-    return [Counts(hits=words - wrong, substitutions=wrong) for wrong in errors]
+def corpus(errors: list[int], words: int) -> list[ErrorCounts]:
+    return [ErrorCounts(hits=words - wrong, substitutions=wrong) for wrong in errors]
 
 
 @settings(max_examples=50)
 @given(COUNTS)
-def test_it_contains_the_rate(counts: list[Counts]) -> None:
+def test_it_contains_the_rate(counts: list[ErrorCounts]) -> None:
     interval = rate_interval(counts, resamples=500)
-    assert interval.low <= sum(counts, Counts()).rate <= interval.high
+    assert interval.low <= sum(counts, ErrorCounts()).rate <= interval.high
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=20))
 def test_it_has_no_width_where_every_utterance_has_the_same_rate(lengths: list[int]) -> None:
-    counts = [Counts(hits=length, deletions=length) for length in lengths]
+    counts = [ErrorCounts(hits=length, deletions=length) for length in lengths]
     assert rate_interval(counts, resamples=20) == Interval(0.5, 0.5)
 
 
 def test_it_is_finite_over_nothing() -> None:
     assert rate_interval([]) == Interval(0.0, 0.0)
-    assert rate_interval([Counts()]) == Interval(0.0, 0.0)
-    assert rate_interval([Counts(insertions=2)]) == Interval(2.0, 2.0)
+    assert rate_interval([ErrorCounts()]) == Interval(0.0, 0.0)
+    assert rate_interval([ErrorCounts(insertions=2)]) == Interval(2.0, 2.0)
 
 
 def test_a_seed_fixes_it() -> None:
@@ -67,7 +69,7 @@ def test_it_is_right_as_often_as_it_says() -> None:
         lengths = draw.integers(3, 30, size=100)
         errors = draw.binomial(lengths, draw.beta(1, 4, size=100))
         counts = [
-            Counts(hits=n - wrong, substitutions=wrong)
+            ErrorCounts(hits=n - wrong, substitutions=wrong)
             for n, wrong in zip(lengths.tolist(), errors.tolist(), strict=True)
         ]
         interval = rate_interval(counts, resamples=300, seed=trial)
@@ -78,7 +80,7 @@ def test_it_is_right_as_often_as_it_says() -> None:
 
 
 @given(COUNTS)
-def test_nothing_differs_from_itself(counts: list[Counts]) -> None:
+def test_nothing_differs_from_itself(counts: list[ErrorCounts]) -> None:
     assert difference_interval(counts, counts, resamples=20) == Interval(0.0, 0.0)
 
 

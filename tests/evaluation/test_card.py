@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from plainspeech import cli
 from plainspeech.data.manifest import Utterance, write_manifest
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 from plainspeech.evaluation.card import record_result
 from plainspeech.runtime.bundle import Bundle
 
@@ -73,7 +73,7 @@ def test_results_of_another_model_are_refused(bundle: Path, results: Path) -> No
     found["model"]["name"] = "another"
     results.write_text(json.dumps(found))
     content = (bundle / "bundle.json").read_bytes()
-    with pytest.raises(PlainspeechError, match=r"results\.json: measures the model 'another'"):
+    with pytest.raises(DataError, match=r"results\.json: measures the model 'another'"):
         record_result(bundle, results, "dev")
     assert (bundle / "bundle.json").read_bytes() == content
 
@@ -82,10 +82,10 @@ def test_results_of_another_model_are_refused(bundle: Path, results: Path) -> No
 def test_what_is_no_evaluation_is_refused(tmp_path: Path, bundle: Path, content: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(content)
-    with pytest.raises(PlainspeechError, match=r"results\.json"):
+    with pytest.raises(DataError, match=r"results\.json"):
         record_result(bundle, path, "dev")
 
 
 def test_missing_results_are_named(tmp_path: Path, bundle: Path) -> None:
-    with pytest.raises(PlainspeechError, match=r"nothing\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"nothing\.json: cannot be read"):
         record_result(bundle, tmp_path / "nothing.json", "dev")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.evaluation.error_rates import (
-    Counts,
+    ErrorCounts,
     Pair,
     align_words,
     character_counts,
@@ -37,7 +37,7 @@ def levenshtein(left: list[str], right: list[str]) -> int:
 
 def test_counts_by_hand() -> None:
     rates = error_rates([pair("the cat sat down", "the hat sat"), pair("oh", "oh my")])
-    assert rates.words == Counts(hits=3, substitutions=1, deletions=1, insertions=1)
+    assert rates.words == ErrorCounts(hits=3, substitutions=1, deletions=1, insertions=1)
     assert rates.words.reference_length == 5
     assert rates.words.rate == pytest.approx(3 / 5)
 
@@ -52,7 +52,7 @@ def test_the_rate_is_of_the_corpus_and_not_the_mean_over_utterances() -> None:
 
 def test_the_space_between_two_words_is_a_character() -> None:
     counts = error_rates([pair("a b", "ab")]).characters
-    assert counts == Counts(hits=2, deletions=1)
+    assert counts == ErrorCounts(hits=2, deletions=1)
 
 
 def test_white_space_is_one_space() -> None:
@@ -63,20 +63,24 @@ def test_white_space_is_one_space() -> None:
 
 def test_an_empty_reference_has_insertions_alone() -> None:
     pairs = [pair("", "a bc"), pair("x", "x"), pair("", "")]
-    assert word_counts(pairs) == [Counts(insertions=2), Counts(hits=1), Counts()]
-    assert character_counts(pairs) == [Counts(insertions=4), Counts(hits=1), Counts()]
+    assert word_counts(pairs) == [ErrorCounts(insertions=2), ErrorCounts(hits=1), ErrorCounts()]
+    assert character_counts(pairs) == [
+        ErrorCounts(insertions=4),
+        ErrorCounts(hits=1),
+        ErrorCounts(),
+    ]
     assert error_rates(pairs).words.rate == 2.0
 
 
 def test_the_rate_over_nothing_is_finite() -> None:
-    assert Counts().rate == 0.0
-    assert Counts(insertions=3).rate == 3.0
-    assert error_rates([]).words == error_rates([]).characters == Counts()
+    assert ErrorCounts().rate == 0.0
+    assert ErrorCounts(insertions=3).rate == 3.0
+    assert error_rates([]).words == error_rates([]).characters == ErrorCounts()
 
 
 def test_alignment_names_every_step() -> None:
     steps = align_words(pair("the cat sat down", "a the hat sat"))
-    assert [(step.kind, step.reference, step.hypothesis) for step in steps] == [
+    assert [(step.operation, step.reference, step.hypothesis) for step in steps] == [
         ("insertion", "", "a"),
         ("hit", "the", "the"),
         ("substitution", "cat", "hat"),
@@ -101,8 +105,8 @@ def test_errors_are_the_levenshtein_distance(pairs: list[Pair]) -> None:
 @given(PAIRS)
 def test_the_corpus_is_the_sum_of_its_utterances(pairs: list[Pair]) -> None:
     rates = error_rates(pairs)
-    assert rates.words == sum(word_counts(pairs), Counts())
-    assert rates.characters == sum(character_counts(pairs), Counts())
+    assert rates.words == sum(word_counts(pairs), ErrorCounts())
+    assert rates.characters == sum(character_counts(pairs), ErrorCounts())
     assert math.isfinite(rates.words.rate)
     assert (rates.words.rate == 0) == all(item.reference == item.hypothesis for item in pairs)
 
@@ -113,7 +117,7 @@ def test_alignment_and_counts_agree(reference: str, hypothesis: str) -> None:
     steps, (counts,) = align_words(item), word_counts([item])
     assert " ".join(step.reference for step in steps if step.reference) == reference
     assert " ".join(step.hypothesis for step in steps if step.hypothesis) == hypothesis
-    kinds = [step.kind for step in steps]
-    assert counts == Counts(
+    kinds = [step.operation for step in steps]
+    assert counts == ErrorCounts(
         *(kinds.count(kind) for kind in ("hit", "substitution", "deletion", "insertion"))
     )

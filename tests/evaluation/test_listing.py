@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.evaluation.error_rates import Pair
-from plainspeech.evaluation.listing import listing, spread
+from plainspeech.evaluation.listing import evenly_spaced, listing
 
 PAIR = Pair("84-1", "84", "the cat sat down there", "a the hat sat there")
 TEXTS = st.lists(st.sampled_from(["a", "the", "cat", "recogniser"]), max_size=12).map(" ".join)
@@ -80,4 +80,4 @@ def test_rows_fit_where_the_longest_word_does(reference: str, hypothesis: str, w
 )
 def test_listed_utterances_are_spread_over_the_corpus(number: int, ids: str) -> None:
     pairs = [Pair(str(place), "", "", "") for place in range(6)]
-    assert "".join(pair.id for pair in spread(pairs, number)) == ids
+    assert "".join(pair.id for pair in evenly_spaced(pairs, number)) == ids

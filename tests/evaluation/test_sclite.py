@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from rapidfuzz.distance import Levenshtein
 
-from plainspeech.errors import PlainspeechError
-from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
+from plainspeech.errors import DataError
+from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
 from plainspeech.evaluation.sclite import write_trn
 
 SCLITE = next((name for name in ("sclite", "sctk") if shutil.which(name)), None)
@@ -39,7 +39,7 @@ no one would have believed in the last years of the nineteenth century
 """.splitlines()
 
 
-def sclite(folder: Path, pairs: list[Pair]) -> dict[str, Counts]:
+def sclite(folder: Path, pairs: list[Pair]) -> dict[str, ErrorCounts]:
     """Run sclite on the files that `write_trn` writes, and return its counts by utterance."""
     write_trn(folder, pairs)
     command = ["sclite"] if SCLITE == "sclite" else ["sctk", "sclite"]
@@ -49,7 +49,7 @@ def sclite(folder: Path, pairs: list[Pair]) -> dict[str, Counts]:
     found = re.findall(
         r"^id: \((.*)\)\nScores: \(#C #S #D #I\) (\d+) (\d+) (\d+) (\d+)$", output, re.MULTILINE
     )
-    return {identity: Counts(*map(int, numbers)) for identity, *numbers in found}
+    return {identity: ErrorCounts(*map(int, numbers)) for identity, *numbers in found}
 
 
 def misheard(text: str, rate: float, draw: random.Random) -> str:
@@ -94,7 +94,7 @@ def test_speech_is_scored_as_sclite_scores_it(
         other = theirs[pair.id]
         assert other.reference_length == counts.reference_length
         assert other.errors == counts.errors, pair
-    assert lowest < sum(ours, Counts()).rate < highest
+    assert lowest < sum(ours, ErrorCounts()).rate < highest
 
 
 @needs_sclite
@@ -123,8 +123,8 @@ def test_scrambled_words_differ_by_nothing_but_the_weights_of_sclite(tmp_path: P
 @needs_sclite
 def test_sclite_prefers_words_right_to_few_errors(tmp_path: Path) -> None:
     pair = Pair("s-1", "s", "a b c d e", "d e x y z")
-    assert word_counts([pair]) == [Counts(substitutions=5)]
-    assert sclite(tmp_path, [pair]) == {"s-1": Counts(hits=2, deletions=3, insertions=3)}
+    assert word_counts([pair]) == [ErrorCounts(substitutions=5)]
+    assert sclite(tmp_path, [pair]) == {"s-1": ErrorCounts(hits=2, deletions=3, insertions=3)}
 
 
 @needs_sclite
@@ -150,12 +150,12 @@ def test_a_line_is_the_words_and_the_id(tmp_path: Path) -> None:
     ],
 )
 def test_what_sclite_would_misread_is_not_written(pairs: list[Pair], tmp_path: Path) -> None:
-    with pytest.raises(PlainspeechError, match=r"^sclite: "):
+    with pytest.raises(DataError, match=r"^sclite: "):
         write_trn(tmp_path, pairs)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(PlainspeechError, match="file: cannot be written"):
+    with pytest.raises(DataError, match="file: cannot be written"):
         write_trn(tmp_path / "file", [Pair("s-1", "s", "a", "a")])

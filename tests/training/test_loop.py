@@ -22,7 +22,7 @@ from plainspeech.data.loading import FeatureSource
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
-from plainspeech.evaluation.error_rates import Counts, ErrorRates
+from plainspeech.evaluation.error_rates import ErrorCounts, ErrorRates
 from plainspeech.model.presets import PRESETS
 from plainspeech.training import loop, validation
 from plainspeech.training.checkpoint import Checkpoint
@@ -264,7 +264,7 @@ def test_the_best_on_dev_is_kept(
     wers = iter([9, 2, 5])
 
     def scripted(*_: object) -> ErrorRates:
-        return ErrorRates(Counts(hits=10, substitutions=next(wers)), Counts())
+        return ErrorRates(ErrorCounts(hits=10, substitutions=next(wers)), ErrorCounts())
 
     monkeypatch.setattr(loop, "validate", scripted)
     trainer = trainer_of(recipe, tmp_path)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
-from plainspeech.evaluation.recognition import Missing
+from plainspeech.evaluation.recognition import Unreadable
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.tuning.output_cache import cache_file, load, save
 from plainspeech.tuning.outputs import Outputs
@@ -40,7 +40,7 @@ def test_what_is_loaded_is_what_was_saved(folder: Path, frames: list[int | None]
         if length is not None
     }
     missing = {
-        place: Missing(f"u{place}", f"{place}.wav: größer")
+        place: Unreadable(f"u{place}", f"{place}.wav: größer")
         for place, length in enumerate(frames)
         if length is None
     }

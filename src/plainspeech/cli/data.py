@@ -13,8 +13,7 @@ from rich.table import Table
 
 from plainspeech.cli.extras import needs
 from plainspeech.cli.label import label
-from plainspeech.cli.terminal import stderr
-from plainspeech.cli.tracking import track
+from plainspeech.cli.terminal import stderr, track
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:

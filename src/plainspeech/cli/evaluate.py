@@ -13,14 +13,14 @@ from rich.console import Console
 
 from plainspeech.cli.extras import needs
 from plainspeech.cli.options import BUNDLED, DecoderOption, LanguageModelOption, PrecisionOption
-from plainspeech.cli.terminal import stderr
-from plainspeech.cli.tracking import progress
-from plainspeech.errors import PlainspeechError
+from plainspeech.cli.terminal import progress, stderr
+from plainspeech.errors import DataError
 
 if TYPE_CHECKING:
     from plainspeech.data.manifest import Utterance
-    from plainspeech.evaluation.recognition import Missing, Recognition, Recognizer
-    from plainspeech.evaluation.record import Evaluation
+    from plainspeech.evaluation.recognition import Recognition, Unreadable
+    from plainspeech.evaluation.report import Evaluation
+    from plainspeech.runtime.recognizer import Recognizer
 
 _WIDEST_TABLE = 500  # columns; on a narrow terminal a line that wraps tells more than a cut one
 
@@ -40,7 +40,8 @@ def evaluate(
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
     streaming: Annotated[
-        bool, typer.Option("--streaming", help="Measure its network for audio that goes on.")
+        bool,
+        typer.Option("--streaming", help="Measure its streaming network, the one for live audio."),
     ] = False,
     listing: Annotated[
         int, typer.Option(min=0, help="How many utterances to show, actual against predicted.")
@@ -64,7 +65,7 @@ def evaluate(
     from plainspeech.runtime.recognizer import load_model
 
     with needs("evaluate"):
-        from plainspeech.evaluation.record import write_json
+        from plainspeech.evaluation.report import write_json
         from plainspeech.evaluation.sclite import write_trn
     utterances = read_manifest(manifest)
     path = bundled_model_path() if model == BUNDLED else Path(model)
@@ -77,7 +78,7 @@ def evaluate(
     )
     recognition = _recognise(recognizer, utterances)
     if not recognition.pairs:
-        raise PlainspeechError(f"{manifest}: not one of its recordings can be read")
+        raise DataError(f"{manifest}: not one of its recordings can be read")
     network = f"{'streaming ' if streaming else ''}{recognizer.bundle.precision}"
     evaluation = _evaluation(recognizer, network, model, manifest, recognition)
     try:
@@ -99,16 +100,18 @@ def _recognise(recognizer: Recognizer, utterances: list[Utterance]) -> Recogniti
     with progress(console) as bars:
         bar = bars.add_task("evaluating", total=len(utterances))
 
-        def on_missing(missing: Missing) -> None:
-            console.print(f"error: {missing.reason}", markup=False)
+        def on_unreadable(utterance: Unreadable) -> None:
+            console.print(f"error: {utterance.reason}", markup=False)
 
-        return recognise(recognizer, utterances, lambda done: bars.advance(bar, done), on_missing)
+        return recognise(
+            recognizer, utterances, lambda done: bars.advance(bar, done), on_unreadable
+        )
 
 
 def _evaluation(
     recognizer: Recognizer, network: str, model: str, manifest: Path, recognition: Recognition
 ) -> Evaluation:
-    from plainspeech.evaluation.record import Evaluation
+    from plainspeech.evaluation.report import Evaluation
     from plainspeech.evaluation.scores import Scores
 
     return Evaluation(
@@ -125,11 +128,11 @@ def _evaluation(
 
 
 def _print(evaluation: Evaluation, number: int) -> None:
-    from plainspeech.evaluation.listing import listing, spread
+    from plainspeech.evaluation.listing import evenly_spaced, listing
     from plainspeech.evaluation.report import headline, speaker_table, summary_table
 
     console = Console(highlight=False)
-    for pair in spread(evaluation.scores.pairs, number):
+    for pair in evenly_spaced(evaluation.scores.pairs, number):
         console.print(listing(pair, console.width), soft_wrap=True, end="\n\n")
     tables = Console(highlight=False, width=_WIDEST_TABLE)
     tables.print(speaker_table(evaluation.scores))

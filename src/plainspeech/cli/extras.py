@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def needs(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "plainspeech":
             raise
-        raise PlainspeechError(
+        raise ConfigurationError(
             f"{error.name} is not installed; this needs the {extra} extra: "
             f"pip install 'plainspeech[{extra}]'"
         ) from error

@@ -9,9 +9,8 @@ import typer
 
 from plainspeech.cli.extras import needs
 from plainspeech.cli.options import DecoderOption, LanguageModelOption, ModelOption
-from plainspeech.cli.terminal import stderr
-from plainspeech.cli.tracking import track
-from plainspeech.errors import PlainspeechError
+from plainspeech.cli.terminal import stderr, track
+from plainspeech.errors import DataError
 
 
 def label(
@@ -34,20 +33,19 @@ def label(
     recipes/english-small-student.toml. Recordings that the model is not sure of are left out.
     """
     with needs("evaluate"):
-        from plainspeech.evaluation.labelling import find_recordings
-        from plainspeech.evaluation.labelling import label as run
+        from plainspeech.evaluation.pseudo_labels import find_recordings, pseudo_label
     from plainspeech.data.manifest import write_manifest
     from plainspeech.runtime.recognizer import load_model
 
     recordings = find_recordings(sources)
     recognizer = load_model(model, decoder=decoder, language_model=language_model)
-    labels, problems = run(recognizer, recordings, track)
+    labels, problems = pseudo_label(recognizer, recordings, track)
     for problem in problems:
         stderr().print(f"error: {problem}", markup=False)
     kept = [found.utterance for found in labels if found.agreement >= least_agreement]
     kept = [utterance for utterance in kept if utterance.text]
     if not kept:
-        raise PlainspeechError(f"{output}: not written, no label agrees so far")
+        raise DataError(f"{output}: not written, no label agrees so far")
     write_manifest(output, kept)
     hours = sum(utterance.duration for utterance in kept) / 3600
     stderr().print(

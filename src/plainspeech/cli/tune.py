@@ -14,8 +14,7 @@ from rich.console import Console
 
 from plainspeech.cli.extras import needs
 from plainspeech.cli.options import BUNDLED
-from plainspeech.cli.terminal import stderr
-from plainspeech.cli.tracking import progress
+from plainspeech.cli.terminal import progress, stderr
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:

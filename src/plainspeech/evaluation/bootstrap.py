@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plainspeech.evaluation.error_rates import Counts
+from plainspeech.evaluation.error_rates import ErrorCounts
 
 CONFIDENCE = 0.95
 """Of every interval that is reported."""
@@ -21,7 +21,7 @@ class Interval:
     high: float
 
 
-def rate_interval(counts: Sequence[Counts], resamples: int = 2_000, seed: int = 0) -> Interval:
+def rate_interval(counts: Sequence[ErrorCounts], resamples: int = 2_000, seed: int = 0) -> Interval:
     """Return the bootstrap percentile interval of the corpus-level error rate.
 
     A resample draws as many utterances as there are, with replacement, and divides its errors by
@@ -42,7 +42,10 @@ def rate_interval(counts: Sequence[Counts], resamples: int = 2_000, seed: int = 
 
 
 def difference_interval(
-    before: Sequence[Counts], after: Sequence[Counts], resamples: int = 2_000, seed: int = 0
+    before: Sequence[ErrorCounts],
+    after: Sequence[ErrorCounts],
+    resamples: int = 2_000,
+    seed: int = 0,
 ) -> Interval:
     """Return the interval of the corpus-level error rate of ``after`` less that of ``before``.
 
@@ -59,7 +62,7 @@ def difference_interval(
 
 
 def _interval(
-    counts: Sequence[Counts], subtracted: Sequence[int], resamples: int, seed: int
+    counts: Sequence[ErrorCounts], subtracted: Sequence[int], resamples: int, seed: int
 ) -> Interval:
     """Return the interval of the rate of ``counts`` with so many errors fewer an utterance."""
     if not counts:

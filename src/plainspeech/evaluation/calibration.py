@@ -44,7 +44,9 @@ def correct_words(references: Sequence[str], hypotheses: Sequence[str]) -> Flags
         for reference, hypothesis in zip(references, hypotheses, strict=True)
         for step in align_words(Pair("", "", reference, hypothesis))
     )
-    return np.array([step.kind == "hit" for step in steps if step.kind != "deletion"], bool)
+    return np.array(
+        [step.operation == "hit" for step in steps if step.operation != "deletion"], bool
+    )
 
 
 def reliability(confidences: Doubles, correct: Flags, bins: int = 10) -> Reliability:

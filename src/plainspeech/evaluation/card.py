@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 from plainspeech.runtime.bundle import Bundle
 
 _KEPT = ("manifest", "network", "decoder", "command", "date")
@@ -28,7 +28,7 @@ def record_result(folder: Path, results: Path, data: str) -> dict[str, Any]:
         The new entry of the card's ``results``.
 
     Raises:
-        PlainspeechError: the bundle or the results cannot be read, or the results are of another
+        DataError: the bundle or the results cannot be read, or the results are of another
             model.
     """
     bundle = Bundle.load(folder)
@@ -48,7 +48,7 @@ def _figures(path: Path, model: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["model"]["name"] != model:
-            raise PlainspeechError(
+            raise DataError(
                 f"{path}: measures the model {found['model']['name']!r}, the bundle is {model!r}"
             )
         return {
@@ -60,6 +60,6 @@ def _figures(path: Path, model: str) -> dict[str, Any]:
             "cer": found["characters"]["rate"],
         }
     except OSError as error:
-        raise PlainspeechError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise PlainspeechError(f"{path}: not what 'plainspeech evaluate --json' writes") from error
+        raise DataError(f"{path}: not what 'plainspeech evaluate --json' writes") from error

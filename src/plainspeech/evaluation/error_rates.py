@@ -13,7 +13,7 @@ from typing import Literal
 
 import jiwer
 
-Kind = Literal["hit", "substitution", "deletion", "insertion"]
+Operation = Literal["hit", "substitution", "deletion", "insertion"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Counts:
+class ErrorCounts:
     """How a hypothesis differs from its reference, in words or in characters.
 
     Attributes:
@@ -68,22 +68,22 @@ class Counts:
         """
         return self.errors / max(1, self.reference_length)
 
-    def __add__(self, other: Counts) -> Counts:
+    def __add__(self, other: ErrorCounts) -> ErrorCounts:
         mine, others = astuple(self), astuple(other)
-        return Counts(*(left + right for left, right in zip(mine, others, strict=True)))
+        return ErrorCounts(*(left + right for left, right in zip(mine, others, strict=True)))
 
 
 @dataclass(frozen=True)
 class ErrorRates:
-    """Counts over a corpus; ``words.rate`` is its WER and ``characters.rate`` its CER.
+    """ErrorCounts over a corpus; ``words.rate`` is its WER and ``characters.rate`` its CER.
 
     Attributes:
         words: in words, which white space parts.
         characters: in characters, of which the single space between two words is one.
     """
 
-    words: Counts
-    characters: Counts
+    words: ErrorCounts
+    characters: ErrorCounts
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,12 @@ class Step:
     """One step of an alignment.
 
     Attributes:
-        kind: what it counts as.
+        operation: what it counts as.
         reference: the word said; empty for an insertion.
         hypothesis: the word recognised; empty for a deletion.
     """
 
-    kind: Kind
+    operation: Operation
     reference: str
     hypothesis: str
 
@@ -104,16 +104,17 @@ class Step:
 def error_rates(pairs: Sequence[Pair]) -> ErrorRates:
     """Return the error rates of the whole of ``pairs``."""
     return ErrorRates(
-        words=sum(word_counts(pairs), Counts()), characters=sum(character_counts(pairs), Counts())
+        words=sum(word_counts(pairs), ErrorCounts()),
+        characters=sum(character_counts(pairs), ErrorCounts()),
     )
 
 
-def word_counts(pairs: Sequence[Pair]) -> list[Counts]:
+def word_counts(pairs: Sequence[Pair]) -> list[ErrorCounts]:
     """Return the counts of each pair in words."""
     return [_counts(chunks) for chunks in _alignments(pairs, "words")]
 
 
-def character_counts(pairs: Sequence[Pair]) -> list[Counts]:
+def character_counts(pairs: Sequence[Pair]) -> list[ErrorCounts]:
     """Return the counts of each pair in characters, spaces between words included."""
     return [_counts(chunks) for chunks in _alignments(pairs, "characters")]
 
@@ -127,12 +128,12 @@ def align_words(pair: Pair) -> list[Step]:
         right = heard[chunk.hyp_start_idx : chunk.hyp_end_idx]
         # One of the two is empty in a deletion or an insertion, else they are equally long.
         left, right = left or [""] * len(right), right or [""] * len(left)
-        kind = _KINDS[chunk.type]
-        steps += [Step(kind, word, other) for word, other in zip(left, right, strict=True)]
+        operation = _OPERATIONS[chunk.type]
+        steps += [Step(operation, word, other) for word, other in zip(left, right, strict=True)]
     return steps
 
 
-_KINDS: dict[str, Kind] = {
+_OPERATIONS: dict[str, Operation] = {
     "equal": "hit",
     "substitute": "substitution",
     "delete": "deletion",
@@ -143,7 +144,7 @@ _KINDS: dict[str, Kind] = {
 def _alignments(
     pairs: Sequence[Pair], unit: Literal["words", "characters"]
 ) -> list[list[jiwer.AlignmentChunk]]:
-    """Return an alignment of each pair with the fewest errors, in runs of one kind."""
+    """Return an alignment of each pair with the fewest errors, in runs of one operation."""
     process = jiwer.process_words if unit == "words" else jiwer.process_characters
     # jiwer would count double spaces as characters.
     references = [" ".join(pair.reference.split()) for pair in pairs]
@@ -152,10 +153,10 @@ def _alignments(
     return process(references, hypotheses).alignments[: len(pairs)]
 
 
-def _counts(chunks: Sequence[jiwer.AlignmentChunk]) -> Counts:
-    found: dict[Kind, int] = dict.fromkeys(_KINDS.values(), 0)
+def _counts(chunks: Sequence[jiwer.AlignmentChunk]) -> ErrorCounts:
+    found: dict[Operation, int] = dict.fromkeys(_OPERATIONS.values(), 0)
     for chunk in chunks:
-        found[_KINDS[chunk.type]] += max(
+        found[_OPERATIONS[chunk.type]] += max(
             chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx
         )
-    return Counts(found["hit"], found["substitution"], found["deletion"], found["insertion"])
+    return ErrorCounts(found["hit"], found["substitution"], found["deletion"], found["insertion"])

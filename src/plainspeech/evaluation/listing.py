@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from plainspeech.evaluation.error_rates import Kind, Pair, Step, align_words
+from plainspeech.evaluation.error_rates import Operation, Pair, Step, align_words
 
 _LABELS = ("actual", "predicted", "")
 _INDENT = 11  # columns, of the labels
 
 # The letter is there for those who see no colour, in a file or on the screen.
-_MARKS: dict[Kind, tuple[str, str]] = {
+_MARKS: dict[Operation, tuple[str, str]] = {
     "hit": ("", ""),
     "substitution": ("S", "yellow"),
     "deletion": ("D", "red"),
@@ -21,7 +21,7 @@ _MARKS: dict[Kind, tuple[str, str]] = {
 }
 
 
-def spread(pairs: Sequence[Pair], number: int) -> list[Pair]:
+def evenly_spaced(pairs: Sequence[Pair], number: int) -> list[Pair]:
     """Return ``number`` of ``pairs``, or all, evenly from first to last: neither best nor worst."""
     number = min(number, len(pairs))
     return [pairs[index * len(pairs) // number] for index in range(number)]
@@ -35,11 +35,11 @@ def listing(pair: Pair, width: int) -> Text:
 
     Args:
         pair: the utterance.
-        width: columns; longer sentences go on beneath.
+        width: columns; longer sentences continue beneath.
     """
     steps = align_words(pair)
-    errors = sum(step.kind != "hit" for step in steps)
-    said = sum(step.kind != "insertion" for step in steps)
+    errors = sum(step.operation != "hit" for step in steps)
+    said = sum(step.operation != "insertion" for step in steps)
     text = Text.assemble((pair.id, "bold"), f": words {said}, errors {errors}")
     for part in _lines(steps, width - _INDENT):
         for place, label in enumerate(_LABELS):
@@ -47,7 +47,7 @@ def listing(pair: Pair, width: int) -> Text:
             for step in part:
                 cells = _cells(step)
                 cell = set_cell_size(cells[place], max(map(cell_len, cells)) + 1)
-                row.append(cell, style=_MARKS[step.kind][1])
+                row.append(cell, style=_MARKS[step.operation][1])
             row.rstrip()
             text.append_text(row)
     return text
@@ -57,7 +57,7 @@ def _cells(step: Step) -> tuple[str, str, str]:
     """Return what stands in the three lines of ``step``."""
     said = step.reference or "*" * cell_len(step.hypothesis)
     heard = step.hypothesis or "*" * cell_len(step.reference)
-    return said, heard, _MARKS[step.kind][0]
+    return said, heard, _MARKS[step.operation][0]
 
 
 def _lines(steps: Sequence[Step], width: int) -> Iterator[list[Step]]:

@@ -5,38 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from plainspeech import audio
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import AudioError
 from plainspeech.evaluation.error_rates import Pair
-from plainspeech.runtime.bundle import Bundle
-from plainspeech.runtime.decoders import Decoder
-from plainspeech.transcript import Transcript
+from plainspeech.runtime.recognizer import Recognizer
 
 _BATCH = 32  # utterances between two steps of the progress; the recognizer has batches of its own
 
 
-class Recognizer(Protocol):
-    """What evaluation asks of a model."""
-
-    @property
-    def bundle(self) -> Bundle:
-        """The model's alphabet, features and card."""
-
-    @property
-    def decoder(self) -> Decoder:
-        """What makes text of what the model gives."""
-
-    def transcribe_waveforms(self, waveforms: Sequence[Array], /) -> Sequence[Transcript]:
-        """Return a transcript of each ``(samples,)`` waveform at the features' sample rate."""
-
-
 @dataclass(frozen=True)
-class Missing:
+class Unreadable:
     """An utterance that could not be read.
 
     Attributes:
@@ -60,7 +42,7 @@ class Recognition:
     """
 
     pairs: tuple[Pair, ...]
-    missing: tuple[Missing, ...]
+    missing: tuple[Unreadable, ...]
     audio_seconds: float
     elapsed_seconds: float
 
@@ -74,7 +56,7 @@ def recognise(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
     on_progress: Callable[[int], None],
-    on_missing: Callable[[Missing], None],
+    on_unreadable: Callable[[Unreadable], None],
 ) -> Recognition:
     """Recognise ``utterances`` in batches of similar length.
 
@@ -82,15 +64,15 @@ def recognise(
         recognizer: the model.
         utterances: what to recognise; their texts are normalised to the model's alphabet.
         on_progress: called after each batch with the number of its utterances.
-        on_missing: called for each utterance that cannot be read.
+        on_unreadable: called for each utterance that cannot be read.
     """
     rate = recognizer.bundle.features.sample_rate
     heard: dict[int, str] = {}
-    missing: dict[int, Missing] = {}
+    missing: dict[int, Unreadable] = {}
     samples, started = 0, time.perf_counter()
     for waveforms, unreadable in read_in_batches(utterances, rate):
         for utterance in unreadable.values():
-            on_missing(utterance)
+            on_unreadable(utterance)
         transcripts = recognizer.transcribe_waveforms(list(waveforms.values()))
         heard |= zip(waveforms, (transcript.text for transcript in transcripts), strict=True)
         missing |= unreadable
@@ -106,7 +88,7 @@ def recognise(
 
 def read_in_batches(
     utterances: Sequence[Utterance], sample_rate: int
-) -> Iterator[tuple[dict[int, Array], dict[int, Missing]]]:
+) -> Iterator[tuple[dict[int, Array], dict[int, Unreadable]]]:
     """Yield waveforms and unreadable utterances, by place, in batches of similar length.
 
     Args:
@@ -126,17 +108,17 @@ def _batches(utterances: Sequence[Utterance]) -> Iterator[list[int]]:
 
 def _read(
     utterances: Sequence[Utterance], places: Sequence[int], sample_rate: int
-) -> tuple[dict[int, Array], dict[int, Missing]]:
+) -> tuple[dict[int, Array], dict[int, Unreadable]]:
     """Return the waveforms of the utterances at ``places``, and those that have none."""
     waveforms: dict[int, Array] = {}
-    missing: dict[int, Missing] = {}
+    missing: dict[int, Unreadable] = {}
     for place in places:
         utterance = utterances[place]
         try:
             waveforms[place] = audio.read(utterance.audio, sample_rate)
-        except PlainspeechError as error:
+        except AudioError as error:
             where = f"{utterance.origin}: " if utterance.origin else ""
-            missing[place] = Missing(utterance.id, f"{where}{error}")
+            missing[place] = Unreadable(utterance.id, f"{where}{error}")
     return waveforms, missing
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 from plainspeech.evaluation.error_rates import Pair
 from plainspeech.files import write_atomically
 
@@ -29,18 +29,18 @@ def write_trn(folder: Path, pairs: Sequence[Pair]) -> None:
     comes before the first hyphen or underscore as the speaker.
 
     Raises:
-        PlainspeechError: an id or text is not what trn can hold, or the folder cannot be written.
+        DataError: an id or text is not what trn can hold, or the folder cannot be written.
     """
     identities = [_identity(pair) for pair in pairs]
     if len(set(identities)) < len(pairs):
-        raise PlainspeechError("sclite: two utterances have the same id; make ids unique")
+        raise DataError("sclite: two utterances have the same id; make ids unique")
     references = [_line(pair.reference, who) for pair, who in zip(pairs, identities, strict=True)]
     hypotheses = [_line(pair.hypothesis, who) for pair, who in zip(pairs, identities, strict=True)]
     try:
         write_atomically(folder / "ref.trn", "".join(references).encode())
         write_atomically(folder / "hyp.trn", "".join(hypotheses).encode())
     except OSError as error:
-        raise PlainspeechError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise DataError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
 def _identity(pair: Pair) -> str:
@@ -52,7 +52,7 @@ def _identity(pair: Pair) -> str:
 
 def _line(text: str, identity: str) -> str:
     if _NOTATION & set(text + identity) or identity.split() != [identity]:
-        raise PlainspeechError(
+        raise DataError(
             f"sclite: utterance {identity} cannot be written: its id has a space, or it has one of "
             f"the characters that mean something to sclite: {' '.join(sorted(_NOTATION))}"
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plainspeech.evaluation.error_rates import (
-    Counts,
+    ErrorCounts,
     ErrorRates,
     Pair,
     character_counts,
@@ -26,8 +26,8 @@ class Scores:
     """
 
     pairs: tuple[Pair, ...]
-    words: tuple[Counts, ...]
-    characters: tuple[Counts, ...]
+    words: tuple[ErrorCounts, ...]
+    characters: tuple[ErrorCounts, ...]
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> Scores:
@@ -37,7 +37,7 @@ class Scores:
     @property
     def totals(self) -> ErrorRates:
         """The corpus-level rates."""
-        return ErrorRates(sum(self.words, Counts()), sum(self.characters, Counts()))
+        return ErrorRates(sum(self.words, ErrorCounts()), sum(self.characters, ErrorCounts()))
 
     @property
     def sentences_wrong(self) -> int:

@@ -14,7 +14,7 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import Evidence
 from plainspeech.evaluation.calibration import Flags, correct_words
-from plainspeech.evaluation.error_rates import Counts, Pair, word_counts
+from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
 from plainspeech.evaluation.scores import Scores
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.tuning.outputs import Outputs
@@ -36,7 +36,7 @@ class DevResult:
     @property
     def word_error_rate(self) -> float:
         """Of the whole set."""
-        return sum(word_counts(self.pairs), Counts()).rate
+        return sum(word_counts(self.pairs), ErrorCounts()).rate
 
     @property
     def scores(self) -> Scores:

@@ -20,7 +20,7 @@ from platformdirs import user_cache_path
 
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
-from plainspeech.evaluation.recognition import Missing
+from plainspeech.evaluation.recognition import Unreadable
 from plainspeech.files import write_atomically
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.tuning.outputs import Outputs
@@ -75,7 +75,7 @@ def load(path: Path, utterances: Sequence[Utterance], symbols: int) -> Outputs |
     return Outputs(
         {place: part for place, part in enumerate(parts) if not reasons[place]},
         {
-            place: Missing(utterances[place].id, reason)
+            place: Unreadable(utterances[place].id, reason)
             for place, reason in enumerate(reasons)
             if reason
         },

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance
-from plainspeech.evaluation.recognition import Missing, read_in_batches
+from plainspeech.evaluation.recognition import Unreadable, read_in_batches
 from plainspeech.runtime.bundle import Bundle
 
 
@@ -35,7 +35,7 @@ class Outputs:
     """
 
     log_probabilities: dict[int, Array]
-    missing: dict[int, Missing]
+    missing: dict[int, Unreadable]
     audio_seconds: float
 
 
@@ -51,7 +51,7 @@ def compute(
     """
     rate = model.bundle.features.sample_rate
     found: dict[int, Array] = {}
-    missing: dict[int, Missing] = {}
+    missing: dict[int, Unreadable] = {}
     samples = 0
     for waveforms, unreadable in read_in_batches(utterances, rate):
         heard = list(waveforms.values())

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from plainspeech.cli import app
 from plainspeech.data.manifest import read_manifest
-from plainspeech.errors import PlainspeechError
-from plainspeech.evaluation.labelling import find_recordings, label
+from plainspeech.errors import DataError
+from plainspeech.evaluation.pseudo_labels import find_recordings, pseudo_label
 from plainspeech.runtime.decoders import choose_decoder
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.transcript import Transcript, Word
@@ -38,7 +38,7 @@ def recognizer(tone_bundle: Path) -> Recognizer:
 
 
 def test_recordings_get_the_text_that_is_heard(recordings: Path, recognizer: Recognizer) -> None:
-    labels, problems = label(recognizer, find_recordings([recordings]))
+    labels, problems = pseudo_label(recognizer, find_recordings([recordings]))
     found = {x.utterance.id: (x.utterance.text, x.utterance.speaker, x.agreement) for x in labels}
     assert found == {
         "7-1-0001": ("feed a cab", "7", 1.0),
@@ -58,14 +58,14 @@ def test_agreement_is_that_of_the_decoder_with_greedy_decoding(
     other = Transcript.of_words([Word("feed a cab!!", 0.0, 1.0, 1.0)], 1.0)
     monkeypatch.setattr(type(decoder), "decode_batch", lambda *_: [other])
     recognizer = Recognizer(bundle, 1, decoder)
-    (found,), _ = label(recognizer, [recordings / "7" / "7-1-0001.wav"])
+    (found,), _ = pseudo_label(recognizer, [recordings / "7" / "7-1-0001.wav"])
     assert found.utterance.text == other.text
     assert found.agreement == pytest.approx(1 - 2 / 10)
 
 
 def test_a_source_without_recordings_is_refused(tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(PlainspeechError, match="no recording, and no folder that holds one"):
+        with pytest.raises(DataError, match="no recording, and no folder that holds one"):
             find_recordings([source])
 
 
@@ -83,6 +83,6 @@ def test_without_a_sure_label_nothing_is_written(recordings: Path, tone_bundle: 
     output = recordings.parent / "labels.jsonl"
     silent = recordings / "7" / "silence.wav"
     arguments = ["data", "label", str(silent), "-o", str(output), "--model", str(tone_bundle)]
-    with pytest.raises(PlainspeechError, match="not written, no label agrees"):
+    with pytest.raises(DataError, match="not written, no label agrees"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert not output.exists()

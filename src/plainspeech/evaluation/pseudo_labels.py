@@ -1,4 +1,4 @@
-"""Transcripts for recordings that have none, by a model: labels for self-training.
+"""Transcripts that a model makes of recordings that have none: pseudo-labels, for self-training.
 
 The beam search brings in what the language model knows and the acoustic model does not, which is
 what a model trained on the labels learns from them (noisy student training for speech: Park et al.,
@@ -18,7 +18,7 @@ from plainspeech.data.librispeech import AUDIO_SUFFIXES
 from plainspeech.data.manifest import Utterance
 from plainspeech.data.tracking import Track, untracked
 from plainspeech.decoding.greedy import greedy_text
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import AudioError, DataError
 from plainspeech.evaluation.error_rates import Pair, error_rates
 from plainspeech.runtime.recognizer import Recognizer
 
@@ -26,7 +26,7 @@ _BATCH = 32  # recordings in memory at a time
 
 
 @dataclass(frozen=True)
-class Labelled:
+class PseudoLabel:
     """A recording and what a model makes of it.
 
     Attributes:
@@ -43,21 +43,21 @@ def find_recordings(sources: Sequence[Path]) -> list[Path]:
     """Return the recordings that ``sources`` are or hold, in order.
 
     Raises:
-        PlainspeechError: one is missing or holds none.
+        DataError: one is missing or holds none.
     """
     found: list[Path] = []
     for source in sources:
         files = sorted(source.rglob("*")) if source.is_dir() else [source] * source.is_file()
         recordings = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
         if not recordings:
-            raise PlainspeechError(f"{source}: no recording, and no folder that holds one")
+            raise DataError(f"{source}: no recording, and no folder that holds one")
         found += recordings
     return found
 
 
-def label(
+def pseudo_label(
     recognizer: Recognizer, recordings: Sequence[Path], track: Track = untracked
-) -> tuple[list[Labelled], list[str]]:
+) -> tuple[list[PseudoLabel], list[str]]:
     """Transcribe ``recordings``.
 
     Args:
@@ -68,7 +68,7 @@ def label(
     Returns:
         A label for each that can be read, in order, and a line for each that cannot.
     """
-    labels: list[Labelled] = []
+    labels: list[PseudoLabel] = []
     problems: list[str] = []
     starts = range(0, len(recordings), _BATCH)
     for start in track(starts, len(starts)):
@@ -76,7 +76,7 @@ def label(
         read = {path: _read(path, recognizer.bundle.features.sample_rate) for path in paths}
         problems += [problem for problem in read.values() if isinstance(problem, str)]
         heard = {path: found for path, found in read.items() if not isinstance(found, str)}
-        labels += _label(recognizer, heard)
+        labels += _labels(recognizer, heard)
     return labels, problems
 
 
@@ -84,11 +84,11 @@ def _read(path: Path, sample_rate: int) -> Array | str:
     """Return the waveform of a recording, or what is wrong with it."""
     try:
         return audio.read(path, sample_rate)
-    except PlainspeechError as error:
+    except AudioError as error:
         return str(error)
 
 
-def _label(recognizer: Recognizer, batch: dict[Path, Array]) -> Iterator[Labelled]:
+def _labels(recognizer: Recognizer, batch: dict[Path, Array]) -> Iterator[PseudoLabel]:
     rows = recognizer.log_probabilities(list(batch.values()))
     transcripts = recognizer.decoder.decode_batch(rows)
     for (path, waveform), heard, transcript in zip(batch.items(), rows, transcripts, strict=True):
@@ -97,7 +97,7 @@ def _label(recognizer: Recognizer, batch: dict[Path, Array]) -> Iterator[Labelle
         pair = Pair(path.stem, "", greedy_text(heard, recognizer.bundle.alphabet), text)
         agreement = max(0.0, 1.0 - error_rates([pair]).characters.rate) if text else 0.0
         utterance = Utterance(path.stem, path, text, seconds, _speaker(path.stem))
-        yield Labelled(utterance, agreement)
+        yield PseudoLabel(utterance, agreement)
 
 
 def _speaker(name: str) -> str:

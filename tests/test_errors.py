@@ -1,0 +1,86 @@
+"""The tree of errors: every leaf is raised where its docstring says, and the base is not raised."""
+
+from __future__ import annotations
+
+import ast
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import plainspeech
+from plainspeech import Alphabet, Bundle, Scorer, audio, errors, load_model
+from plainspeech.errors import PlainspeechError
+from plainspeech.features import FeatureSettings
+
+SOURCE = Path(plainspeech.__file__).parent
+LEAVES = sorted(cls.__name__ for cls in PlainspeechError.__subclasses__())
+TEXT = io.BytesIO(b"Dear diary, this is no audio.")
+
+
+def test_the_tree_is_as_it_is_drawn() -> None:
+    for name in LEAVES:
+        assert name in (errors.__doc__ or "")
+        assert vars(errors)[name].__subclasses__() == []
+        assert name in plainspeech.__all__
+
+
+@pytest.mark.parametrize(
+    ("leaf", "fault"),
+    [
+        ("AudioError", lambda folder: audio.read(folder / "none.wav")),
+        ("AudioError", lambda folder: audio.read(TEXT)),
+        ("AudioError", lambda folder: audio.from_array(np.zeros((2, 2)), 16_000)),
+        ("DataError", lambda folder: plainspeech.ENGLISH.encode("ü")),
+        ("ModelError", lambda folder: Bundle.load(folder / "none")),
+        ("ModelError", lambda folder: load_model(folder)),
+        ("LanguageModelError", lambda folder: Scorer.load(folder / "none")),
+        ("ConfigurationError", lambda folder: Alphabet(("a", "a"))),
+        ("ConfigurationError", lambda folder: FeatureSettings(bins=0)),
+    ],
+)
+def test_each_leaf_is_raised_where_it_should_be(
+    tmp_path: Path, leaf: str, fault: Callable[[Path], Any]
+) -> None:
+    with pytest.raises(PlainspeechError) as caught:
+        fault(tmp_path)
+    assert type(caught.value).__name__ == leaf
+    assert "\n" not in str(caught.value)
+
+
+PARTS = {
+    "alphabet",
+    "artifact",
+    "audio",
+    "containers",
+    "evaluation",
+    "features",
+    "files",
+    "soundfiles",
+}
+
+
+def raised(tree: ast.Module) -> set[str]:
+    return {
+        node.exc.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
+    }
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file
+        for file in sorted(SOURCE.rglob("*.py"))
+        if file.relative_to(SOURCE).parts[0].removesuffix(".py") in PARTS
+    ],
+    ids=lambda file: str(file.relative_to(SOURCE)),
+)
+def test_the_base_is_never_raised(file: Path) -> None:
+    assert "PlainspeechError" not in raised(ast.parse(file.read_text(encoding="utf-8")))
