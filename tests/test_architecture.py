@@ -29,7 +29,7 @@ BASE = {
     "files",
     "transcript",
 }
-BASE |= {"arrays", "cores", "cues", "soundfiles", "writers"}
+BASE |= {"arrays", "cores", "subtitles", "soundfiles", "writers"}
 TRANSCRIBES = BASE | {"decoding", "lm", "pyctcdecode", "runtime", "serving"}
 TRAINS = {
     "torch",
@@ -49,13 +49,13 @@ ALLOWED = {
     "artifact": {"errors", "files"},
     "audio": {"arrays", "containers", "errors", "soundfiles"},
     "containers": {"errors"},
-    "cues": {"transcript"},
     "errors": set(),
     "features": {"arrays", "errors"},
     "files": set(),
+    "subtitles": {"transcript"},
     "soundfiles": {"arrays", "containers", "errors"},
     "transcript": set(),
-    "writers": {"cues", "errors", "transcript"},
+    "writers": {"errors", "subtitles", "transcript"},
     "lm": BASE,
     "decoding": BASE | {"lm"},
     "pyctcdecode": BASE | {"decoding", "lm"},

@@ -12,7 +12,7 @@ import plainspeech
 from plainspeech import audio
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import Pair, error_rates
-from plainspeech.runtime.events import Final, Partial
+from plainspeech.runtime.events import FinalResult, PartialResult
 from plainspeech.runtime.live import LiveModel
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "manifest.jsonl"
@@ -58,10 +58,10 @@ def test_it_writes_while_somebody_speaks(model: plainspeech.Recognizer) -> None:
     waveform = audio.read(utterance.audio)
     cut = len(waveform) // 2
     begun, rest = transcriber.feed(waveform[:cut]), transcriber.feed(waveform[cut:])
-    partials = [event for event in begun if isinstance(event, Partial)]
+    partials = [event for event in begun if isinstance(event, PartialResult)]
     assert partials
     final = [*rest, *transcriber.finish()][-1]
-    assert isinstance(final, Final)
+    assert isinstance(final, FinalResult)
     assert f"{final.text} ".startswith(partials[-1].stable)
     pair = Pair(utterance.id, utterance.speaker, utterance.text, final.text)
     assert error_rates([pair]).characters.rate < 0.4

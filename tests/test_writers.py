@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainspeech.cues import Cue, cues_of
 from plainspeech.errors import PlainspeechError
+from plainspeech.subtitles import Cue, subtitle_cues
 from plainspeech.transcript import Alternative, Segment, Transcript, Word
 from plainspeech.writers import FORMATS, render
 
@@ -122,7 +122,7 @@ def transcript_of(values: dict[str, Any]) -> Transcript:
 def test_subtitles_read_back_have_the_same_cues(transcript: Transcript) -> None:
     expected = [
         Cue(round(1000 * cue.start) / 1000, round(1000 * cue.end) / 1000, cue.lines)
-        for cue in cues_of(transcript)
+        for cue in subtitle_cues(transcript)
     ]
     assert parse_srt(render(transcript, "srt")) == [
         Cue(cue.start, cue.end, tuple(line.replace("-->", "->") for line in cue.lines))

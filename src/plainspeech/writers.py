@@ -8,22 +8,22 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from plainspeech.cues import Cue, cues_of
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, nearest
+from plainspeech.subtitles import Cue, subtitle_cues
 from plainspeech.transcript import Segment, Transcript, Word
 
 
 def render(transcript: Transcript, format: str) -> str:  # noqa: A002  # it is what users call it
-    """Return ``transcript`` as a file of ``format`` holds it.
+    """Return ``transcript`` as the content of a file of ``format``.
 
     Times are written to the millisecond.
 
     Args:
-        transcript: of any length; its segments become lines, rows and, cut to size, cues.
+        transcript: of any length; its segments become lines, rows or, cut to size, subtitles.
         format: one of `FORMATS`.
 
     Raises:
-        PlainspeechError: there is no such format.
+        ConfigurationError: there is no such format.
     """
     check_format(format)
     return _WRITERS[format](transcript)
@@ -33,32 +33,32 @@ def check_format(name: str) -> None:
     """Refuse a ``name`` that is not one of `FORMATS`.
 
     Raises:
-        PlainspeechError: naming the nearest.
+        ConfigurationError: naming the nearest.
     """
     if name not in FORMATS:
-        raise PlainspeechError(f"format: {name!r} is none; {nearest(name, FORMATS)}")
+        raise ConfigurationError(f"unknown format {name!r}; {nearest(name, FORMATS)}")
 
 
 def _txt(transcript: Transcript) -> str:
-    """One segment a line."""
+    """A line per segment."""
     return "".join(f"{segment.text}\n" for segment in transcript.segments)
 
 
 def _srt(transcript: Transcript) -> str:
-    """SubRip: numbered cues; it has no way to escape, and ``-->`` would begin another cue."""
+    """SubRip: numbered cues. It has no escapes, and ``-->`` would begin another cue."""
     return "\n".join(
         f"{number}\n{_cue(cue, ',', _without_arrows)}"
-        for number, cue in enumerate(cues_of(transcript), start=1)
+        for number, cue in enumerate(subtitle_cues(transcript), start=1)
     )
 
 
 def _vtt(transcript: Transcript) -> str:
     """WebVTT (W3C), without settings."""
-    return "\n".join(["WEBVTT\n", *(_cue(cue, ".", _escaped) for cue in cues_of(transcript))])
+    return "\n".join(["WEBVTT\n", *(_cue(cue, ".", _escaped) for cue in subtitle_cues(transcript))])
 
 
 def _tsv(transcript: Transcript) -> str:
-    """A row a segment, milliseconds and text parted by tabs, as whisper's."""
+    """A row per segment: milliseconds and text separated by tabs, as whisper writes it."""
     rows = (
         f"{milliseconds(segment.start)}\t{milliseconds(segment.end)}\t{segment.text}\n"
         for segment in transcript.segments
@@ -81,11 +81,11 @@ _WRITERS: Mapping[str, Callable[[Transcript], str]] = MappingProxyType(
 )
 
 FORMATS = tuple(_WRITERS)
-"""What `render` writes; also the extensions of the files."""
+"""The formats of `render`, which are also the extensions of the files."""
 
 
 def milliseconds(seconds: float) -> int:
-    """Return ``seconds`` as every format that counts in milliseconds rounds them."""
+    """Return ``seconds`` rounded to milliseconds."""
     return round(seconds * 1000)
 
 
@@ -104,7 +104,7 @@ def _segment_values(segment: Segment) -> dict[str, Any]:
 
 
 def word_values(word: Word) -> dict[str, Any]:
-    """Return a word as JSON values, wherever this package writes one."""
+    """Return a word as JSON values, as this package writes it everywhere."""
     return {
         "text": word.text,
         "start": round(word.start, 3),

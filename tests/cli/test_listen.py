@@ -22,13 +22,12 @@ from typer.testing import CliRunner
 
 import plainspeech
 from plainspeech.arrays import Array
+from plainspeech.cli.audio_sources import Playback
 from plainspeech.cli.latency import Latency
-from plainspeech.cli.listen import listen
-from plainspeech.cli.live_text import end_of, on_terminal
-from plainspeech.cli.sounds import Playback
-from plainspeech.runtime.events import Final, Partial
-from plainspeech.runtime.streamed import StreamingTranscriber
-from plainspeech.runtime.voice import Detector
+from plainspeech.cli.listen import end_of, listen, on_terminal
+from plainspeech.runtime.events import FinalResult, PartialResult
+from plainspeech.runtime.live import LiveTranscriber
+from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Word
 
 Speak = Callable[..., Array]
@@ -57,7 +56,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("sounds", "listen"):
+    for module in ("audio_sources", "listen"):
         monkeypatch.setattr(f"plainspeech.cli.{module}.time", clock)
     return clock
 
@@ -66,10 +65,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def hears_tones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silero's detector hears no speech in them."""
 
-    def loud() -> Detector:
+    def loud() -> SpeechDetector:
         return lambda window: float(np.abs(window).max() > 0.1)
 
-    monkeypatch.setattr("plainspeech.runtime.live.silero", loud)
+    monkeypatch.setattr("plainspeech.runtime.live.silero_detector", loud)
 
 
 @pytest.fixture
@@ -102,8 +101,8 @@ def test_what_was_said_is_a_line_each(app: typer.Typer, file: str, bundle: str) 
     result = CliRunner().invoke(app, [file, "--model", bundle])
     assert (result.exit_code, result.stdout) == (0, "good deed\nindeed\n")
     first, last = result.stderr.splitlines()
-    assert first == f"listening to {file}; Ctrl+C ends it"
-    assert last.startswith("latency: a word was shown 0.")
+    assert first == f"listening to {file}; press Ctrl+C to stop"
+    assert last.startswith("latency: words appeared 0.")
 
 
 def test_json_has_words_and_times(app: typer.Typer, file: str, bundle: str) -> None:
@@ -146,9 +145,9 @@ def test_latency_is_measured_by_the_clock(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    feed = StreamingTranscriber.feed
+    feed = LiveTranscriber.feed
 
-    def slow(self: StreamingTranscriber, waveform: Array) -> Any:
+    def slow(self: LiveTranscriber, waveform: Array) -> Any:
         clock.now += len(waveform) / 16_000 / 2 + 0.5
         return feed(self, waveform)
 
@@ -162,23 +161,23 @@ def test_latency_is_measured_by_the_clock(
     # A window has 300 ms, after a chunk of 240; a pause has 640.
     assert 0 < usual[0] <= usual[1] < 0.6
     assert usual[2] == pytest.approx(0.64, abs=0.05)
-    monkeypatch.setattr(StreamingTranscriber, "feed", slow)
+    monkeypatch.setattr(LiveTranscriber, "feed", slow)
     for quick, late in zip(usual, latencies(), strict=True):
         assert quick + 0.4 < late < quick + 2.5
 
 
 def test_a_recording_keeps_pace_and_catches_up(file: str, talk: Array, clock: Clock) -> None:
-    sounds = Playback(Path(file)).sounds(16_000)
-    heard = [next(sounds) for _ in range(10)]
+    blocks = Playback(Path(file)).blocks(16_000)
+    heard = [next(blocks) for _ in range(10)]
     assert clock.now == pytest.approx(100 + 10 * 0.032)
-    assert [sound.spoken for sound in heard] == pytest.approx(
+    assert [block.recorded for block in heard] == pytest.approx(
         [100 + 0.032 * n for n in range(1, 11)]
     )
     clock.now += 0.5
-    late = next(sounds)
+    late = next(blocks)
     assert len(late.waveform) == 8_000
-    rest = [sound.waveform for sound in sounds]
-    joined = np.concatenate([*(sound.waveform for sound in heard), late.waveform, *rest])
+    rest = [block.waveform for block in blocks]
+    joined = np.concatenate([*(block.waveform for block in heard), late.waveform, *rest])
     np.testing.assert_allclose(joined, talk, atol=1e-4)
     assert clock.now == pytest.approx(100 + len(talk) / 16_000)
 
@@ -186,8 +185,8 @@ def test_a_recording_keeps_pace_and_catches_up(file: str, talk: Array, clock: Cl
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["-f", "jsn"], "format: 'jsn' is none; did you mean 'json'?"),
-        (["--device", "1"], "--device: there is a recording to hear"),
+        (["-f", "jsn"], "unknown format 'jsn'; did you mean 'json'?"),
+        (["--device", "1"], "--device: cannot be used with a recording"),
         (["--hot-word", "deed:8"], "greedy decoding cannot heed them"),
         (["--hot-word", "deed"], "is not a phrase and its weight"),
     ],
@@ -288,7 +287,7 @@ def test_the_microphone_is_heard_until_ctrl_c(
 ) -> None:
     result = CliRunner().invoke(app, ["--model", bundle])
     assert (result.exit_code, result.stdout) == (0, "good deed\n")
-    assert result.stderr.splitlines()[0] == "listening to built in; Ctrl+C ends it"
+    assert result.stderr.splitlines()[0] == "listening to built in; press Ctrl+C to stop"
     assert len(result.stderr.splitlines()) == 2
     assert (library.options["samplerate"], library.options["channels"]) == (48_000, 1)
     assert library.options["device"] is None
@@ -313,7 +312,7 @@ def test_lost_sound_is_told_once(
         library.blocks += [np.zeros(1_536, np.float32) for _ in range(400)]
     result = CliRunner().invoke(app, ["--model", bundle])
     assert (result.exit_code, result.stdout) == (0, "good deed\n")
-    assert result.stderr.count("warning: sound was lost") == 1
+    assert result.stderr.count("warning: audio was lost") == 1
 
 
 def test_a_microphone_that_is_pulled_out(
@@ -322,14 +321,14 @@ def test_a_microphone_that_is_pulled_out(
     library.there = False
     result = CliRunner().invoke(app, ["--model", bundle])
     assert (result.exit_code, result.stdout) == (1, "good deed\n")
-    assert str(result.exception) == "built in: is no longer there"
+    assert str(result.exception) == "built in: was disconnected"
 
 
 @pytest.mark.parametrize(
     ("devices", "arguments", "says"),
     [
-        (2, ["--device", "x"], "--device: 'x' is none of the microphones 1 'built in'"),
-        (2, ["--device", "0"], "--device: 0 is none of the microphones 1 'built in'"),
+        (2, ["--device", "x"], "--device: 'x' is not one of the microphones 1 'built in'"),
+        (2, ["--device", "0"], "--device: 0 is not one of the microphones 1 'built in'"),
         (1, [], "no microphone was found"),
         (2, [], "built in: cannot be opened: Error opening InputStream: Device unavailable"),
     ],
@@ -375,31 +374,31 @@ def test_the_terminal_shows_what_is_being_said_and_what_was() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=40, color_system="standard")
     with on_terminal(console) as show:
-        show(Partial("good de", "good", 1.2))
+        show(PartialResult("good de", "good", 1.2))
         assert file.getvalue().endswith("good\x1b[2m de\x1b[0m")
-        show(Final("[good] deed", 3_661.2, 3_662.0, ()))
+        show(FinalResult("[good] deed", 3_661.2, 3_662.0, ()))
         assert file.getvalue().split("\x1b[2K")[-1] == "\x1b[2m1:01:01\x1b[0m [good] deed\n"
-        show(Final("", 3_670.0, 3_671.0, ()))
+        show(FinalResult("", 3_670.0, 3_671.0, ()))
     assert file.getvalue().count("\n") == 2  # one is Live's, which it takes back
 
 
 def test_long_text_shows_its_end() -> None:
-    text = end_of(Partial("one two three four", "one two three", 0.0), 12)
+    text = end_of(PartialResult("one two three four", "one two three", 0.0), 12)
     assert text.plain == "… three four"
     assert [(s.start, s.end) for s in text.spans if s.style == "dim"][-1] == (7, 12)
-    assert end_of(Partial("one two", "one", 0.0), 7).plain == "one two"
+    assert end_of(PartialResult("one two", "one", 0.0), 7).plain == "one two"
 
 
 def test_a_word_is_shown_when_it_stands_at_its_place() -> None:
     latency = Latency()
     latency.spoken(4.0, 104.5)
-    latency.shown(Partial("a god", "", 0.0), 101.0)
-    latency.shown(Partial("a good", "a", 0.0), 102.0)
+    latency.shown(PartialResult("a god", "", 0.0), 101.0)
+    latency.shown(PartialResult("a good", "a", 0.0), 102.0)
     words = Word("a", 0.0, 0.1, 1.0), Word("good", 0.2, 0.5, 1.0), Word("deed", 0.6, 1.0, 1.0)
-    latency.shown(Final("a good deed", 0.0, 1.2, words), 103.0)
+    latency.shown(FinalResult("a good deed", 0.0, 1.2, words), 103.0)
     assert latency.summary() == (
-        "latency: a word was shown 1.00 s (95 %: 1.50 s) after it was spoken, "
-        "an utterance was final 1.50 s (95 %: 1.50 s) after its last word"
+        "latency: words appeared 1.00 s (95th percentile 1.50 s) after they were spoken, final "
+        "results 1.50 s (95th percentile 1.50 s) after the last word of an utterance"
     )
     assert Latency().summary() is None
 
@@ -425,4 +424,4 @@ def test_a_terminal_and_ctrl_c_as_users_have_them(streaming_tone_bundle: Path) -
     os.close(terminal)
     os.close(seen)
     assert b"\x1b[2m0:00:00\x1b[0m " in shown
-    assert b"latency: a word was shown " in shown
+    assert b"latency: words appeared " in shown

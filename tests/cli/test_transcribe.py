@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 import plainspeech
 from plainspeech.cli.destinations import Line
-from plainspeech.cli.recordings import Recording
+from plainspeech.cli.inputs import InputFile
 from plainspeech.cli.transcribe import transcribe
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.long_audio import Heard
+from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.transcript import Segment, Word
 
@@ -129,7 +129,7 @@ def test_a_folder_is_all_recordings_in_it(
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_a_folder_of_transcripts_mirrors_it_and_is_gone_on_with(
+def test_a_folder_of_transcripts_mirrors_it_and_is_resumed(
     app: typer.Typer, folder: Path, tone_bundle: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "new" / "out"
@@ -144,7 +144,7 @@ def test_a_folder_of_transcripts_mirrors_it_and_is_gone_on_with(
     (output / "b.txt").write_text("corrected by hand\n")
     (output / "deep" / "er" / "a.v2.srt").unlink()
     result = CliRunner().invoke(app, arguments)
-    assert (result.exit_code, result.stderr) == (0, f"{output}: has 1 of 2 already\n")
+    assert (result.exit_code, result.stderr) == (0, f"{output}: 1 of 2 transcripts exist already\n")
     assert (output / "b.txt").read_text() == "corrected by hand\n"
     assert (output / "deep" / "er" / "a.v2.srt").exists()
 
@@ -188,7 +188,7 @@ def test_two_recordings_do_not_share_a_transcript(
     assert result.exit_code == 1
     assert result.stderr == (
         f"error: {folder / 'b.wav'}: its transcript would replace that of {folder / 'b.flac'}; "
-        "transcribe it to another folder\n"
+        "use another output folder for it\n"
     )
 
 
@@ -212,24 +212,24 @@ def test_a_pipe_to_a_folder(clips: list[str], tone_bundle: Path, tmp_path: Path)
 def test_text_comes_as_it_is_heard_and_ends_where_it_breaks_off(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def heard() -> Iterator[Heard]:
+    def heard() -> Iterator[TranscriptPart]:
         word = Word("good", 0.0, 0.5, 1.0)
-        yield Heard((Segment((word,)), Segment((word, word))), 10.0)
+        yield TranscriptPart((Segment((word,)), Segment((word, word))), 10.0)
         assert capsys.readouterr().out == "good good good"
         raise PlainspeechError("a.mp3: damaged")
 
     with pytest.raises(PlainspeechError):
-        Line().write(Recording("a.mp3", PurePath("a")), heard())
+        Line().write(InputFile("a.mp3", PurePath("a")), heard())
     assert capsys.readouterr().out == "\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["-f", "vvt"], "format: 'vvt' is none; did you mean 'vtt'?"),
-        (["-f", "srt,"], "format: '' is none"),
-        (["-f", "srt,vtt"], "give --output FOLDER"),
-        (["two.wav", "-f", "srt"], "give --output FOLDER"),
+        (["-f", "vvt"], "unknown format 'vvt'; did you mean 'vtt'?"),
+        (["-f", "srt,"], "unknown format ''"),
+        (["-f", "srt,vtt"], "add --output FOLDER"),
+        (["two.wav", "-f", "srt"], "add --output FOLDER"),
         (["-o", "one.wav"], "one.wav: is a file; --output must be a folder"),
         (["-o", "one.wav/out"], "one.wav/out: cannot be written to: Not a directory"),
         (["--hot-word", "deed"], "--hot-word: 'deed' is not a phrase and its weight"),
@@ -297,16 +297,16 @@ def test_recordings_are_transcribed_side_by_side_and_printed_in_order(
     app: typer.Typer, clips: list[str], tone_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both_are_heard = Barrier(2, timeout=30)
-    listen = Recognizer.listen
+    transcribe_parts = Recognizer.transcribe_parts
 
-    def together(self: Recognizer, source: str, **options: Any) -> Iterator[Heard]:
+    def together(self: Recognizer, source: str, **options: Any) -> Iterator[TranscriptPart]:
         both_are_heard.wait()
         if source == clips[0]:
             sleep(0.2)
-        return listen(self, source, **options)
+        return transcribe_parts(self, source, **options)
 
     monkeypatch.setattr("plainspeech.cores.available_cores", lambda: 2)
-    monkeypatch.setattr(Recognizer, "listen", together)
+    monkeypatch.setattr(Recognizer, "transcribe_parts", together)
     result = CliRunner().invoke(app, [*clips, "--model", str(tone_bundle)])
     assert result.stdout == f"{clips[0]}: first one\n{clips[1]}: second\n"
     assert result.exit_code == 0
@@ -320,16 +320,16 @@ def test_what_ctrl_c_breaks_off_is_not_written(
 import os, signal, sys, time
 from plainspeech.cli import main
 from plainspeech.runtime.recognizer import Recognizer
-listen = Recognizer.listen
+transcribe_parts = Recognizer.transcribe_parts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def slowly(self, source, **options):
-    for heard in listen(self, source, **options):
-        yield heard
+    for part in transcribe_parts(self, source, **options):
+        yield part
         if source != {clips[0]!r}:
             os.kill(os.getpid(), signal.SIGINT)  # like Ctrl+C: to the process, not this thread
             time.sleep(1)
-            yield heard
-Recognizer.listen = slowly
+            yield part
+Recognizer.transcribe_parts = slowly
 sys.argv += ["--model", {str(tone_bundle)!r}]
 main()
 """

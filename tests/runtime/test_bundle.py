@@ -20,7 +20,7 @@ from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ModelError, PlainspeechError
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime.bundle import BUNDLE, Bundle, StreamingPart
+from plainspeech.runtime.bundle import BUNDLE, Bundle, StreamingPart, bundled_model_path
 
 MakeBundle = Callable[[Path], Path]
 PARTS = tuple(f.name for f in fields(Bundle) if f.name != "origin")
@@ -92,7 +92,7 @@ def test_a_precision_that_a_bundle_lacks_is_refused(tone_bundle: Path) -> None:
     bundle = Bundle.load(tone_bundle)
     with pytest.raises(PlainspeechError, match="has no network in int8, only in float32"):
         bundle.in_precision("int8")
-    with pytest.raises(PlainspeechError, match="'int4' is none; did you mean 'int8'"):
+    with pytest.raises(PlainspeechError, match="unknown precision 'int4'; did you mean 'int8'"):
         bundle.in_precision("int4")
 
 
@@ -350,3 +350,24 @@ def test_a_digest_does_not_care_for_spaces_and_line_ends(
     path = folder / "bundle.json"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert Bundle.load(folder).alphabet == ENGLISH
+
+
+def test_files_are_read_when_they_are_used_and_not_kept() -> None:
+    path = bundled_model_path()
+    assert Bundle.load(path).networks  # imports what it needs
+    tracemalloc.start()
+    bundle = Bundle.load(path)
+    kept, _ = tracemalloc.get_traced_memory()
+    size = len(bundle.network)
+    tracemalloc.stop()
+    assert kept < 1_000_000 < size
+
+
+def test_a_file_that_is_damaged_after_loading_is_noticed(
+    make_tone_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    bundle = Bundle.load(folder)
+    (folder / "model.onnx").write_bytes(bundle.network[:-1] + b"?")
+    with pytest.raises(ModelError, match=r"model\.onnx is damaged"):
+        bundle.network  # noqa: B018

@@ -87,8 +87,8 @@ def test_too_little_to_hear_is_no_word_in_a_batch_either(bundle: Path, spoken: S
 @pytest.mark.parametrize(
     ("decoder", "language_model", "says"),
     [
-        ("gredy", None, "decoder: 'gredy' is none; did you mean 'greedy'?"),
-        ("greedy", "none", "language model: greedy decoding has no use for one"),
+        ("gredy", None, "unknown decoder 'gredy'; did you mean 'greedy'?"),
+        ("greedy", "none", "language model: greedy decoding uses none"),
         (None, "nowhere", "nowhere: no such scorer"),
     ],
 )

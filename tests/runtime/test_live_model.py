@@ -16,17 +16,18 @@ from hypothesis import strategies as st
 from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.bundle import Bundle, StreamingPart
-from plainspeech.runtime.events import Event, Final, Partial, message
+from plainspeech.runtime.endpointing import Endpointer
+from plainspeech.runtime.events import FinalResult, LiveEvent, PartialResult, json_values
 from plainspeech.runtime.live import LiveModel, LiveTranscriber
 from plainspeech.runtime.recognizer import Recognizer, load_model
-from plainspeech.runtime.voice import Detector
+from plainspeech.runtime.vad import SpeechDetector
 
 Speak = Callable[..., Array]
 
 SILENCE = np.zeros(16_000, np.float32)
 
 
-def loud() -> Detector:
+def loud() -> SpeechDetector:
     return lambda window: float(np.abs(window).max() > 0.1)
 
 
@@ -51,18 +52,18 @@ def models(recognizers: dict[str, Recognizer]) -> dict[str, LiveModel]:
     return {name: LiveModel(recognizer, loud) for name, recognizer in recognizers.items()}
 
 
-def fed(live: LiveTranscriber, audio: Array, pieces: Sequence[int] = ()) -> list[Event]:
+def fed(live: LiveTranscriber, audio: Array, pieces: Sequence[int] = ()) -> list[LiveEvent]:
     """Return the events of ``audio`` in pieces of so many samples, and the rest."""
     edges = np.minimum(np.cumsum([0, *pieces]), len(audio))
     parts = [audio[a:b] for a, b in zip(edges, [*edges[1:], len(audio)], strict=True)]
     return [event for part in parts for event in live.feed(part)] + live.finish()
 
 
-def finals(events: Sequence[Event]) -> list[Final]:
-    return [event for event in events if isinstance(event, Final)]
+def finals(events: Sequence[LiveEvent]) -> list[FinalResult]:
+    return [event for event in events if isinstance(event, FinalResult)]
 
 
-Sound = int | str  # so many samples of noise, or of silence if below zero; or what is spoken
+Spoken = int | str  # so many samples of noise, or of silence if below zero; or what is spoken
 SOUNDS = st.lists(
     st.one_of(
         st.integers(-16_000, -500),
@@ -77,11 +78,11 @@ NAMES = st.sampled_from(["streaming, beam", "streaming, greedy", "utterances"])
 
 
 @pytest.fixture(scope="module")
-def sounded(spoken: Speak) -> Callable[[list[Sound]], Array]:
-    def make(sounds: list[Sound]) -> Array:
+def sounded(spoken: Speak) -> Callable[[list[Spoken]], Array]:
+    def make(sounds: list[Spoken]) -> Array:
         random = np.random.default_rng(1)
 
-        def sound(what: Sound) -> Array:
+        def sound(what: Spoken) -> Array:
             if isinstance(what, str):
                 return spoken(what)
             return (0.2 * (what > 0) * random.standard_normal(abs(what))).astype(np.float32)
@@ -96,7 +97,7 @@ def sounded(spoken: Speak) -> Callable[[list[Sound]], Array]:
 def test_pieces_make_no_difference(
     models: dict[str, LiveModel],
     sounded: Callable[..., Array],
-    sounds: list[Sound],
+    sounds: list[Spoken],
     pieces: list[int],
     name: str,
 ) -> None:
@@ -113,18 +114,18 @@ def test_finals_are_what_a_recognizer_makes_of_the_utterances(
     recognizers: dict[str, Recognizer],
     models: dict[str, LiveModel],
     sounded: Callable[..., Array],
-    sounds: list[Sound],
+    sounds: list[Spoken],
     name: str,
 ) -> None:
     audio = sounded(sounds)
-    cutter, wanted = models[name].cutter(), []
-    stretches = [*cutter.feed(audio), *cutter.finish()]
-    places = np.cumsum([0, *(stretch.ends for stretch in stretches[:-1])])
-    for _, group in groupby(zip(places, stretches, strict=False), key=lambda pair: pair[0]):
-        parts = [stretch for _, stretch in group]
-        waveform = np.concatenate([stretch.waveform for stretch in parts])
+    endpointer, wanted = Endpointer(16_000, loud()), []
+    parts_found = [*endpointer.feed(audio), *endpointer.finish()]
+    places = np.cumsum([0, *(part.is_last for part in parts_found[:-1])])
+    for _, group in groupby(zip(places, parts_found, strict=False), key=lambda pair: pair[0]):
+        parts = [part for _, part in group]
+        waveform = np.concatenate([part.waveform for part in parts])
         transcript = recognizers[name].transcribe_waveforms([waveform])[0]
-        wanted.append(Final.of(transcript, parts[0].start / 16_000))
+        wanted.append(FinalResult.of(transcript, parts[0].start / 16_000))
     found = finals(fed(models[name].begin(), audio))
     assert [final for final in found if final.text] == [final for final in wanted if final.text]
 
@@ -134,16 +135,16 @@ def test_finals_are_what_a_recognizer_makes_of_the_utterances(
 def test_what_is_settled_stays(
     models: dict[str, LiveModel],
     sounded: Callable[..., Array],
-    sounds: list[Sound],
+    sounds: list[Spoken],
     name: str,
 ) -> None:
     stable = ""
     for event in fed(models[name].begin(), sounded(sounds)):
         assert f"{event.text} ".startswith(f"{stable} " if stable else "")
-        if isinstance(event, Partial):
+        if isinstance(event, PartialResult):
             assert event.stable.startswith(stable)
             assert f"{event.text} ".startswith(f"{event.stable} " if event.stable else "")
-        stable = event.stable if isinstance(event, Partial) else ""
+        stable = event.stable if isinstance(event, PartialResult) else ""
 
 
 @pytest.mark.parametrize("name", ["streaming, beam", "streaming, greedy", "utterances"])
@@ -154,18 +155,17 @@ def test_text_comes_while_it_is_spoken(
     audio = np.concatenate([SILENCE, spoken("a good deed indeed"), SILENCE, spoken("be")])
     for start in range(0, len(audio), 1_600):
         seen += [(start / 16_000, event) for event in live.feed(audio[start : start + 1_600])]
-    partials = [(at, event) for at, event in seen if isinstance(event, Partial)]
+    partials = [(at, event) for at, event in seen if isinstance(event, PartialResult)]
     assert partials[0][0] < 1.8
     assert partials[0][1].start == pytest.approx(0.7, abs=0.05)
     if "beam" not in name:  # which is not so soon certain
         assert list(dict.fromkeys(e.stable for _, e in partials))[:3] == ["", "a", "a good"]
-    ((at, final),) = [(at, event) for at, event in seen if isinstance(event, Final)]
+    ((at, final),) = [(at, event) for at, event in seen if isinstance(event, FinalResult)]
     assert at == pytest.approx(1 + 18 * 0.18 + 0.64, abs=0.2)
     assert final.text == "a good deed indeed"
     assert final.words[1].start == pytest.approx(1 + 2 * 0.18, abs=0.05)
     assert final.start < final.words[0].start < final.words[-1].end <= final.end < at
     assert [event.text for event in finals(live.finish())] == ["be"]
-    assert live.heard == pytest.approx(len(audio) / 16_000 - 1.2, abs=0.4)
 
 
 def test_the_model_decides_how_it_is_done(models: dict[str, LiveModel]) -> None:
@@ -195,7 +195,7 @@ def test_silence_gives_nothing(models: dict[str, LiveModel]) -> None:
     for model in models.values():
         model.warm_up()
         live = model.begin()
-        assert (live.feed(SILENCE), live.finish(), live.heard) == ([], [], 0.0)
+        assert (live.feed(SILENCE), live.finish()) == ([], [])
 
 
 def test_hot_words_are_heard(streaming: Recognizer, tone_bundle: Path, spoken: Speak) -> None:
@@ -235,13 +235,13 @@ def test_a_session_of_hours_takes_no_more_memory(
 
 
 def test_events_are_json() -> None:
-    assert message(Partial("a b", "a", 0.12345)) == {
+    assert json_values(PartialResult("a b", "a", 0.12345)) == {
         "type": "partial",
         "text": "a b",
         "stable": "a",
         "start": 0.123,
     }
-    assert message(Final("", 0.0, 1.23456, ())) == {
+    assert json_values(FinalResult("", 0.0, 1.23456, ())) == {
         "type": "final",
         "text": "",
         "start": 0.0,

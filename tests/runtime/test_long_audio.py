@@ -15,16 +15,16 @@ import soundfile
 from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.long_audio import SHORT, Heard, listen, whole
+from plainspeech.runtime.long_audio import SHORT, TranscriptPart, join_parts, transcribe_blocks
 from plainspeech.runtime.recognizer import Recognizer, load_model
-from plainspeech.runtime.voice import Detector
+from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Alternative, Transcript, Word
 
 Speak = Callable[..., Array]
 RATE = 16_000
 
 
-def loud() -> Detector:
+def loud() -> SpeechDetector:
     """Return a detector that hears tones as voice."""
     return lambda window: float(np.abs(window).max() > 0.01)
 
@@ -37,7 +37,7 @@ def recognizer(tone_bundle: Path) -> Recognizer:
 def hear(recognizer: Recognizer, samples: Array) -> Transcript:
     """Transcribe samples as long audio, block by block."""
     blocks = (samples[start : start + RATE] for start in range(0, len(samples), RATE))
-    return whole(listen(blocks, RATE, recognizer.transcribe_waveforms, loud))
+    return join_parts(transcribe_blocks(blocks, RATE, recognizer.transcribe_waveforms, loud))
 
 
 def silence(seconds: float) -> Array:
@@ -83,9 +83,9 @@ def test_readings_belong_to_segments_that_were_heard_as_they_are() -> None:
 
     noise = np.ones(RATE, np.float32)
     parted = [*[noise] * 18, silence(4.0), *[noise] * 18]
-    found = whole(listen(parted, RATE, hear_two, loud))
+    found = join_parts(transcribe_blocks(parted, RATE, hear_two, loud))
     assert [len(segment.n_best) for segment in found.segments] == [2, 2]
-    found = whole(listen([noise] * 40, RATE, hear_two, loud))
+    found = join_parts(transcribe_blocks([noise] * 40, RATE, hear_two, loud))
     assert len(found.segments) > 1
     assert [segment.n_best for segment in found.segments[:2]] == [(), ()]
 
@@ -114,14 +114,14 @@ def test_segments_come_before_the_end_is_read() -> None:
             read += 1
             yield np.concatenate([np.ones(RATE // 2, np.float32), silence(0.5)])
 
-    stretches = listen(blocks(), RATE, said_once, loud)
-    first = next(stretches)
+    parts = transcribe_blocks(blocks(), RATE, said_once, loud)
+    first = next(parts)
     assert first.segments
-    assert first.until == read <= 300
-    rest = list(stretches)
-    assert rest[-1].until == 1200
-    untils = [first.until, *(stretch.until for stretch in rest)]
-    assert untils == sorted(untils)
+    assert first.end == read <= 300
+    rest = list(parts)
+    assert rest[-1].end == 1200
+    ends = [first.end, *(part.end for part in rest)]
+    assert ends == sorted(ends)
 
 
 def said_once(waveforms: Sequence[Array]) -> list[Transcript]:
@@ -134,7 +134,9 @@ def test_memory_does_not_grow_with_the_recording() -> None:
     def peak(seconds: int) -> int:
         tracemalloc.start()
         try:
-            for _ in listen((block.copy() for _ in range(seconds)), RATE, said_once, loud):
+            for _ in transcribe_blocks(
+                (block.copy() for _ in range(seconds)), RATE, said_once, loud
+            ):
                 pass
             return tracemalloc.get_traced_memory()[1]
         finally:
@@ -167,8 +169,8 @@ def test_a_long_file_is_what_its_sentences_are(reading: Path, pytestconfig: pyte
     # Silence around a sentence moves its features a little, and some letters with them.
     assert SequenceMatcher(None, " ".join(alone), transcript.text, autojunk=False).ratio() > 0.8
     assert transcript.duration == pytest.approx(audio.duration(reading), abs=0.001)
-    (*_, last) = model.listen(reading)
-    assert last == Heard(transcript.segments, transcript.duration, audio.duration(reading))
+    (*_, last) = model.transcribe_parts(reading)
+    assert last == TranscriptPart(transcript.segments, transcript.duration, audio.duration(reading))
     waveform, rate = soundfile.read(reading, dtype="float32")
     assert model.transcribe(waveform, rate).text == transcript.text
 

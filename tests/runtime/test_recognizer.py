@@ -18,7 +18,7 @@ import plainspeech
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.arrays import Array
 from plainspeech.artifact.storage import Kind
-from plainspeech.errors import ModelError, PlainspeechError
+from plainspeech.errors import AudioError, ConfigurationError, ModelError, PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import bundle as bundles
 from plainspeech.runtime import recognizer as recognizers
@@ -137,7 +137,9 @@ def _bundle(tone_bundle: Path, folder: Path, **changes: object) -> Path:
 
 def test_a_model_that_is_no_onnx_is_refused(tone_bundle: Path, tmp_path: Path) -> None:
     folder = _bundle(tone_bundle, tmp_path / "m", networks={"float32": b"not onnx"})
-    with pytest.raises(PlainspeechError, match=r"m: onnxruntime refuses its model: .+") as caught:
+    with pytest.raises(
+        PlainspeechError, match=r"m: onnxruntime cannot load its model: .+"
+    ) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
 
@@ -145,8 +147,8 @@ def test_a_model_that_is_no_onnx_is_refused(tone_bundle: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"alphabet": Alphabet(ENGLISH.symbols[:-1])}, "log_probabilities .* 28 in the last"),
-        ({"features": FeatureSettings(bins=64)}, "features .* 64 in the last"),
+        ({"alphabet": Alphabet(ENGLISH.symbols[:-1])}, "log_probabilities .* must be 28"),
+        ({"features": FeatureSettings(bins=64)}, "features .* must be 64"),
     ],
 )
 def test_a_model_of_another_shape_than_its_bundle_says_is_refused(
@@ -160,7 +162,7 @@ def test_a_model_with_other_inputs_is_refused(tone_bundle: Path, tmp_path: Path)
     model = onnx.load_from_string(Bundle.load(tone_bundle).network)
     model.graph.node[0].input[0] = model.graph.input[0].name = "samples"
     folder = _bundle(tone_bundle, tmp_path / "m", networks={"float32": model.SerializeToString()})
-    with pytest.raises(PlainspeechError, match=r"takes \['samples', 'lengths'\]"):
+    with pytest.raises(PlainspeechError, match=r"inputs \['samples', 'lengths'\]"):
         load_model(folder)
 
 
@@ -173,5 +175,25 @@ def test_without_a_path_it_is_the_model_of_the_package(
 
 def test_a_package_without_a_model_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "BUNDLE", Kind("model bundle", "not-there.json", ModelError))
-    with pytest.raises(PlainspeechError, match="without a model"):
+    with pytest.raises(PlainspeechError, match="ships no model"):
         load_model()
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (b"RIFF", "source: is bytes; wrap the content of a file in io.BytesIO"),
+        (bytearray(b"RIFF"), "source: is bytes"),
+        ([0.0, 0.1], "source: is of type list; pass a path, a binary file or an array"),
+        (None, "source: is of type NoneType"),
+    ],
+)
+def test_what_is_no_source_of_audio_is_refused(tone_bundle: Path, source: Any, says: str) -> None:
+    with pytest.raises(AudioError, match=says):
+        load_model(tone_bundle).transcribe(source)
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_number_of_threads_below_one_is_refused(tone_bundle: Path, threads: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"threads is {threads}; it must be 1 or above"):
+        load_model(tone_bundle, threads=threads)

@@ -142,7 +142,7 @@ def test_the_search_is_fed_by_it(model: StreamingModel) -> None:
 
 
 def test_a_model_of_whole_utterances_is_refused(tone_bundle: Path) -> None:
-    with pytest.raises(PlainspeechError, match="its model wants whole utterances"):
+    with pytest.raises(PlainspeechError, match="its model needs whole utterances"):
         StreamingModel(Bundle.load(tone_bundle))
 
 

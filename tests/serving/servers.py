@@ -22,11 +22,11 @@ import plainspeech
 from plainspeech.arrays import Array
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.recognizer import Recognizer, load_model
-from plainspeech.runtime.voice import Detector
+from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.serving.app import create_app
 from plainspeech.serving.batching import HotWords
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.server import Server, listen
+from plainspeech.serving.server import Server, open_socket
 from plainspeech.serving.settings import ServerSettings
 from plainspeech.transcript import Transcript
 
@@ -36,7 +36,7 @@ PATH = "/v1/audio/transcriptions"
 SOURCE = Path(plainspeech.__file__).parents[1]
 
 
-def loud() -> Detector:
+def loud() -> SpeechDetector:
     """Return a detector for tones, in which Silero's hears no speech."""
     return lambda window: float(np.abs(window).max() > 0.1)
 
@@ -49,19 +49,22 @@ def wav(samples: Array, rate: int = 16_000) -> bytes:
 
 
 class Blocked(Recognizer):
-    """A recogniser that recognises when its gate opens, and remembers the last hot words."""
+    """Recognises when its gate opens; remembers the last hot words; can be told to fail."""
 
     def __init__(self, bundle: Path, decoder: Decoder | None = None) -> None:
         super().__init__(load_model(bundle).bundle, 1, decoder)
         self.gate = threading.Event()
         self.gate.set()
         self.hot_words: HotWords | None = None
+        self.error: Exception | None = None
 
     def transcribe_waveforms(
         self, waveforms: Any, hot_words: HotWords | None = None
     ) -> list[Transcript]:
         self.hot_words = hot_words
         assert self.gate.wait(20)
+        if self.error is not None and len(waveforms[0]) != self.bundle.features.sample_rate:
+            raise self.error  # not at the second of silence that warms the server up
         return super().transcribe_waveforms(waveforms, hot_words)
 
 
@@ -90,8 +93,8 @@ class Running:
         """Tell whether it holds nothing of any request within a moment."""
         return eventually(
             lambda: (
-                self.engine.admission.uploads == 0
-                and self.engine.admission.sessions == 0
+                self.engine.capacity.uploads == 0
+                and self.engine.capacity.sessions == 0
                 and self.engine.batcher.length == 0
                 and temporary_files() == self.files
             )
@@ -102,7 +105,7 @@ class Running:
 def running(model: Path | Recognizer, **settings: Any) -> Iterator[Running]:
     """Serve from a thread of this process until the block ends."""
     recognizer = model if isinstance(model, Recognizer) else load_model(model, threads=1)
-    with listen("127.0.0.1", 0) as socket:
+    with open_socket("127.0.0.1", 0) as socket:
         app = create_app(recognizer, ServerSettings(**settings), loud)
         server = Server(app)
         files = temporary_files()

@@ -11,7 +11,6 @@ from servers import PATH, Running, Speak, loud, running, wav
 
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.recognizer import load_model
-from plainspeech.serving import page
 from plainspeech.serving.app import create_app
 from plainspeech.serving.settings import ServerSettings
 
@@ -68,7 +67,7 @@ def test_the_page_may_load_nothing_from_elsewhere(
 ) -> None:
     (tmp_path / "index.html").write_text("<title>speak</title>")
     (tmp_path / "app.js").write_text("1")
-    monkeypatch.setattr(page, "FOLDER", tmp_path)
+    monkeypatch.setattr("plainspeech.serving.app.PAGE", tmp_path)
     app = create_app(load_model(tone_bundle, threads=1), ServerSettings(), loud)
     with TestClient(app) as client:
         for path, kind in (("/", "text/html"), ("/app.js", "text/javascript")):

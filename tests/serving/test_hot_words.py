@@ -33,9 +33,9 @@ def test_any_text_is_hot_words_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("good\ndeed:much", "line 2: 'much' is no weight"),
-        ("good:", "line 1: '' is no weight"),
-        ("good:nan", "line 1: 'nan' is no weight"),
+        ("good\ndeed:much", "line 2: 'much' is not a weight"),
+        ("good:", "line 1: '' is not a weight"),
+        ("good:nan", "line 1: 'nan' is not a weight"),
         ("good:101", "from -100 to 100"),
         (":3", "line 1 has no letters"),
         ("¿?", "line 1 has no letters"),

@@ -19,9 +19,9 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from plainspeech.arrays import Array
-from plainspeech.runtime.events import Event
+from plainspeech.decoding.results import PartialText
 from plainspeech.runtime.recognizer import load_model
-from plainspeech.runtime.streamed import StreamingTranscriber
+from plainspeech.runtime.streaming import UtteranceStream
 
 END = json.dumps({"type": "end"})
 AUDIO_SECONDS = "plainspeech_audio_seconds_total "
@@ -172,14 +172,14 @@ def test_a_model_that_streams_does_not_keep_others_waiting(
     streaming: Running, talk: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, began = threading.Event(), threading.Event()
-    feed = StreamingTranscriber.feed
+    feed = UtteranceStream.feed
 
-    def slow(self: StreamingTranscriber, waveform: Array) -> list[Event]:
+    def slow(self: UtteranceStream, waveform: Array) -> PartialText:
         began.set()
         assert gate.wait(20)
         return feed(self, waveform)
 
-    monkeypatch.setattr(StreamingTranscriber, "feed", slow)
+    monkeypatch.setattr(UtteranceStream, "feed", slow)
     with connect(url(streaming)) as client:
         client.send(talk)
         client.send(END)
@@ -276,6 +276,6 @@ def test_sessions_are_bounded(tone_bundle: Path) -> None:
             assert rest(second)[0]["error"]["code"] == "queue_full"
             assert second.close_code == 1013
         first.close()
-        assert eventually(lambda: server.engine.admission.sessions == 0)
+        assert eventually(lambda: server.engine.capacity.sessions == 0)
         with connect(url(server)) as third:
             assert json.loads(third.recv()) == {"type": "ready"}

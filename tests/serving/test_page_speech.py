@@ -16,7 +16,7 @@ from servers import Blocked, Running, Speak, process, running
 from test_page import BUNDLED, SAMPLE, SILENCE, now, wait_for_time
 
 from plainspeech.arrays import Array
-from plainspeech.runtime.events import Final
+from plainspeech.runtime.events import FinalResult
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import load_model
 
@@ -84,7 +84,9 @@ def test_speech_becomes_text_while_the_button_is_held(tmp_path_factory: Any) -> 
         assert len(kept) / rate > len(samples) / 16_000
         live = LiveModel(load_model(BUNDLED)).begin()
         events = [*live.feed(kept), *live.finish()]
-        assert said(page) == " ".join(event.text for event in events if isinstance(event, Final))
+        assert said(page) == " ".join(
+            event.text for event in events if isinstance(event, FinalResult)
+        )
         assert page.locator("#announced").inner_text() == said(page)
 
 
@@ -187,10 +189,10 @@ def test_a_lost_connection_keeps_what_was_heard(browser: Browser, tone_bundle: P
         page = visited.__enter__()
         hold(page)
         page.locator("#text p").wait_for()
-        server.engine.admission.draining.set()
+        server.engine.capacity.draining.set()
         page.locator("#error").wait_for()
         page.mouse.up()
-    assert "about to stop" in page.locator("#error").inner_text()
+    assert "is stopping" in page.locator("#error").inner_text()
     assert not is_pressed(page)
     assert said(page) == "good deed indeed"
     page.locator("#play:enabled").wait_for()

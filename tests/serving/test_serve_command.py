@@ -11,7 +11,7 @@ import httpx
 import pytest
 from servers import SOURCE, process
 
-from plainspeech.serving.server import listen
+from plainspeech.serving.server import open_socket
 
 RUN = [sys.executable, "-c"]
 SERVE = "from plainspeech.cli import main; main()"
@@ -31,7 +31,7 @@ def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedP
 def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_head() -> None:
     """Nagle's algorithm would hold the body back for the 40 ms that an acknowledgement may take."""
     with (
-        listen("127.0.0.1", 0) as server,
+        open_socket("127.0.0.1", 0) as server,
         socket.create_connection(server.getsockname()),
         server.accept()[0] as connection,
     ):

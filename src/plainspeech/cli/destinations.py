@@ -1,4 +1,4 @@
-"""Where transcripts go: lines or a document on standard output, or files in a folder."""
+"""Where transcripts are written: to standard output, or to files in a folder."""
 
 from __future__ import annotations
 
@@ -9,43 +9,44 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from plainspeech.cli.recordings import STDIN, Recording
-from plainspeech.errors import PlainspeechError
+from plainspeech.cli.inputs import STDIN, InputFile
+from plainspeech.errors import ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:
-    from plainspeech.runtime.long_audio import Heard
+    from plainspeech.runtime.long_audio import TranscriptPart
 
 
 class Destination(Protocol):
-    """Takes the transcripts of recordings, one after another."""
+    """Writes the transcripts of recordings."""
 
-    def has(self, recording: Recording) -> bool:
-        """Return whether the transcript of ``recording`` is there from an earlier run."""
+    def has(self, recording: InputFile) -> bool:
+        """Return whether an earlier run has written the transcript of ``recording``."""
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
-        """Write what is heard in ``recording``; several threads may, one recording each.
+    def write(self, recording: InputFile, parts: Iterable[TranscriptPart]) -> str:
+        """Write the transcript of ``recording``; several threads may, one recording each.
 
         Returns:
-            What is to be printed when the recordings before have been; empty for nothing.
+            The text to print after that of the recordings before; may be empty.
 
         Raises:
-            PlainspeechError: it cannot be written, or what ``stretches`` raises.
+            ConfigurationError: it cannot be written.
+            PlainspeechError: any error of ``parts``.
         """
 
 
 class Line:
-    """The text of the only recording, on one line, as it is heard."""
+    """The text of the only recording, on one line, as it is recognised."""
 
-    def has(self, recording: Recording) -> bool:
+    def has(self, recording: InputFile) -> bool:
         """Return False."""
         return False
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
-        """Print one segment after another; a line that an error breaks off is ended."""
+    def write(self, recording: InputFile, parts: Iterable[TranscriptPart]) -> str:
+        """Print one segment after another; after an error the line is ended."""
         begun = False
         try:
-            for stretch in stretches:
-                for segment in stretch.segments:
+            for part in parts:
+                for segment in part.segments:
                     typer.echo(f" {segment.text}" if begun else segment.text, nl=False)
                     begun = True
         except PlainspeechError:
@@ -56,61 +57,61 @@ class Line:
 
 
 class NamedLines:
-    """Each recording's name and text on a line of its own."""
+    """A line per recording: its name and its text."""
 
-    def has(self, recording: Recording) -> bool:
+    def has(self, recording: InputFile) -> bool:
         """Return False."""
         return False
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
-        """Return the line when the recording has come to its end."""
-        from plainspeech.runtime.long_audio import whole
+    def write(self, recording: InputFile, parts: Iterable[TranscriptPart]) -> str:
+        """Return the line."""
+        from plainspeech.runtime.long_audio import join_parts
 
-        text = whole(stretches).text
+        text = join_parts(parts).text
         return f"{typer.format_filename(recording.source)}: {text}\n"
 
 
 class Document:
-    """The only recording, as a file of ``format`` holds it."""
+    """The only recording, as the content of a file of ``format``."""
 
     def __init__(self, format: str) -> None:  # noqa: A002  # as users call it
         self._format = format
 
-    def has(self, recording: Recording) -> bool:
+    def has(self, recording: InputFile) -> bool:
         """Return False."""
         return False
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
+    def write(self, recording: InputFile, parts: Iterable[TranscriptPart]) -> str:
         """Return the document."""
-        from plainspeech.runtime.long_audio import whole
+        from plainspeech.runtime.long_audio import join_parts
         from plainspeech.writers import render
 
-        return render(whole(stretches), self._format)
+        return render(join_parts(parts), self._format)
 
 
 class Folder:
-    """Files in a folder, which is made where there is none.
+    """Files in a folder, which is created if it does not exist.
 
     Args:
-        folder: mirrors the one that the recordings are in.
+        folder: mirrors the folders of the recordings.
         formats: of `plainspeech.writers`.
 
     Raises:
-        PlainspeechError: nothing can be written there.
+        ConfigurationError: it cannot be written to.
     """
 
     def __init__(self, folder: Path, formats: Sequence[str]) -> None:
         self._folder, self._formats = folder, formats
         if folder.exists() and not folder.is_dir():
-            raise PlainspeechError(f"{folder}: is a file; --output must be a folder")
+            raise ConfigurationError(f"{folder}: is a file; --output must be a folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()  # hours later would be late to learn it
+            tempfile.TemporaryFile(dir=folder).close()  # better now than hours later
         except OSError as error:
-            raise PlainspeechError(f"{folder}: cannot be written to: {error.strerror}") from error
+            raise ConfigurationError(f"{folder}: cannot be written to: {error.strerror}") from error
 
-    def has(self, recording: Recording) -> bool:
-        """Return whether all files are there and none is older than the recording."""
+    def has(self, recording: InputFile) -> bool:
+        """Return whether all files exist and none is older than the recording."""
         if recording.source == STDIN:
             return False
         files = [self._file(recording, format) for format in self._formats]  # noqa: A001
@@ -120,21 +121,21 @@ class Folder:
         except OSError:
             return False
 
-    def write(self, recording: Recording, stretches: Iterable[Heard]) -> str:
+    def write(self, recording: InputFile, parts: Iterable[TranscriptPart]) -> str:
         """Write the files, each whole or not at all."""
         from plainspeech.files import write_atomically
-        from plainspeech.runtime.long_audio import whole
+        from plainspeech.runtime.long_audio import join_parts
         from plainspeech.writers import render
 
-        transcript = whole(stretches)
+        transcript = join_parts(parts)
         for format in self._formats:  # noqa: A001
             file = self._file(recording, format)
             try:
                 write_atomically(file, render(transcript, format).encode())
             except OSError as error:
-                raise PlainspeechError(f"{file}: cannot be written: {error.strerror}") from error
+                raise ConfigurationError(f"{file}: cannot be written: {error.strerror}") from error
         return ""
 
-    def _file(self, recording: Recording, format: str) -> Path:  # noqa: A002
+    def _file(self, recording: InputFile, format: str) -> Path:  # noqa: A002
         target = self._folder / recording.target
         return target.with_name(f"{target.name}.{format}")

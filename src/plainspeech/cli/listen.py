@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
+from plainspeech.cli.audio_sources import AudioSource, Microphone, Playback
 from plainspeech.cli.hot_words import read_hot_words
 from plainspeech.cli.latency import Latency
-from plainspeech.cli.live_text import Show, on_terminal, show_json, show_line
-from plainspeech.cli.loading import loading
 from plainspeech.cli.options import (
     DecoderOption,
     HotWordOption,
     HotWordsOption,
     LanguageModelOption,
     ModelOption,
+    load_recognizer,
 )
-from plainspeech.cli.sounds import Microphone, Playback, Source
 from plainspeech.cli.terminal import stderr
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, nearest
 
 if TYPE_CHECKING:
-    from plainspeech.runtime.events import Event
+    from plainspeech.runtime.events import LiveEvent, PartialResult
     from plainspeech.runtime.live import LiveTranscriber
 
 _FORMATS = ("txt", "json")
+
+Show = Callable[["LiveEvent"], None]
+"""Displays an event."""
 
 
 def listen(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="A recording to hear as if it were spoken now; the microphone if not given.",
+            help="A recording to play in real time instead of the microphone.",
             show_default=False,
         ),
     ] = None,
@@ -49,28 +55,28 @@ def listen(
     language_model: LanguageModelOption = None,
     device: Annotated[
         str | None,
-        typer.Option(help="Microphone, by its number or a part of its name.", show_default=False),
+        typer.Option(help="Microphone, by its number or part of its name.", show_default=False),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", "-f", help="txt, or json: an object an utterance.")
+        str, typer.Option("--format", "-f", help="txt, or json: an object per utterance.")
     ] = "txt",
     hot_word: HotWordOption = None,
     hot_words: HotWordsOption = None,
 ) -> None:
-    """Print what is said while it is said, until Ctrl+C; at the end, how late that was.
+    """Transcribe live speech until Ctrl+C, and print the latency at the end.
 
-    On a terminal, text appears while an utterance goes on, dim where it may change yet.
+    On a terminal, text appears while it is spoken, dim where it may still change.
     """
     if form not in _FORMATS:
-        raise PlainspeechError(f"format: {form!r} is none; {nearest(form, _FORMATS)}")
+        raise ConfigurationError(f"unknown format {form!r}; {nearest(form, _FORMATS)}")
     if file is not None and device is not None:
-        raise PlainspeechError("--device: there is a recording to hear; leave one of them out")
+        raise ConfigurationError("--device: cannot be used with a recording; leave one of them out")
     words = read_hot_words(hot_word or [], hot_words)
     source = Microphone(device) if file is None else Playback(file)
     live, rate = _begin(model, decoder, language_model, words)
     latency = Latency()
     with _until_interrupted() as interrupted, _shown(form) as show:
-        stderr().print(f"listening to {source.name}; Ctrl+C ends it", markup=False)
+        stderr().print(f"listening to {source.name}; press Ctrl+C to stop", markup=False)
         _transcribe(source, live, rate, show, latency, interrupted)
     if (summary := latency.summary()) is not None:
         stderr().print(summary)
@@ -82,40 +88,38 @@ def _begin(
     language_model: str | None,
     words: dict[str, float],
 ) -> tuple[LiveTranscriber, int]:
-    with loading():
-        from plainspeech.runtime.live import LiveModel
-        from plainspeech.runtime.recognizer import load_model
+    from plainspeech.runtime.live import LiveModel
 
-        live = LiveModel(load_model(model, decoder=decoder, language_model=language_model))
+    live = LiveModel(load_recognizer(model, decoder=decoder, language_model=language_model))
     live.warm_up()
     return live.begin(words or None), live.sample_rate
 
 
 def _transcribe(
-    source: Source,
+    source: AudioSource,
     live: LiveTranscriber,
     rate: int,
     show: Show,
     latency: Latency,
     interrupted: Callable[[], bool],
 ) -> None:
-    def tell(events: list[Event]) -> None:
+    def display(events: list[LiveEvent]) -> None:
         for event in events:
             show(event)
             latency.shown(event, time.monotonic())
 
     samples, warned = 0, False
-    with closing(source.sounds(rate)) as sounds:
-        for sound in sounds:
-            samples += len(sound.waveform)
-            latency.spoken(samples / rate, sound.spoken)
-            tell(live.feed(sound.waveform))
+    with closing(source.blocks(rate)) as blocks:
+        for block in blocks:
+            samples += len(block.waveform)
+            latency.spoken(samples / rate, block.recorded)
+            display(live.feed(block.waveform))
             if source.lost and not warned:
                 warned = True
-                stderr().print("warning: sound was lost: this machine is too slow or too busy")
+                stderr().print("warning: audio was lost: this machine is too slow or too busy")
             if interrupted():
                 break
-    tell(live.finish())
+    display(live.finish())
 
 
 def _shown(form: str) -> AbstractContextManager[Show]:
@@ -126,7 +130,7 @@ def _shown(form: str) -> AbstractContextManager[Show]:
 
 @contextmanager
 def _until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether Ctrl+C was pressed; pressed again, it ends everything."""
+    """Yield a function that tells whether Ctrl+C was pressed; a second time it ends the program."""
     pressed = False
 
     def press(number: int, frame: FrameType | None) -> None:
@@ -140,3 +144,47 @@ def _until_interrupted() -> Iterator[Callable[[], bool]]:
         yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def show_line(event: LiveEvent) -> None:
+    """Print the text of an utterance."""
+    from plainspeech.runtime.events import FinalResult
+
+    if isinstance(event, FinalResult) and event.text:
+        typer.echo(event.text)
+
+
+def show_json(event: LiveEvent) -> None:
+    """Print an utterance as JSON with words and times, as the server sends it."""
+    from plainspeech.runtime.events import FinalResult, json_values
+
+    if isinstance(event, FinalResult) and event.text:
+        typer.echo(json.dumps(json_values(event), ensure_ascii=False))
+
+
+@contextmanager
+def on_terminal(console: Console) -> Iterator[Show]:
+    """Show the current utterance on the last line, and the ones before above it."""
+    from plainspeech.runtime.events import FinalResult
+
+    with Live(console=console, auto_refresh=False, transient=True) as line:
+
+        def show(event: LiveEvent) -> None:
+            if not isinstance(event, FinalResult):
+                line.update(end_of(event, console.width - 1), refresh=True)
+                return
+            line.update("", refresh=True)
+            if event.text:
+                time = Text(str(timedelta(seconds=int(event.start))), "dim")
+                console.print(time, Text(event.text), soft_wrap=True)
+
+        yield show
+
+
+def end_of(partial: PartialResult, room: int) -> Text:
+    """Return as much of the end as ``room`` cells hold; text that may still change is dim."""
+    text = Text(partial.text, no_wrap=True)
+    text.stylize("dim", len(partial.stable))
+    if text.cell_len <= room:
+        return text
+    return Text("…", "dim", no_wrap=True).append_text(text[len(text) - room + 1 :])

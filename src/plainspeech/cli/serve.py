@@ -12,6 +12,7 @@ from plainspeech.cli.options import (
     LanguageModelOption,
     ModelOption,
     PrecisionOption,
+    load_recognizer,
 )
 from plainspeech.cli.terminal import stderr
 
@@ -44,8 +45,7 @@ def serve(
     """Serve transcription over HTTP and WebSocket, by OpenAI's interface and a live one."""
     with needs("serve"):
         from plainspeech.serving.app import create_app
-        from plainspeech.serving.server import Server, listen
-    from plainspeech.runtime.recognizer import load_model
+        from plainspeech.serving.server import Server, open_socket
     from plainspeech.serving.settings import ServerSettings
 
     settings = ServerSettings(
@@ -57,14 +57,14 @@ def serve(
         batching=batching,
     )
     console = stderr()
-    with listen(host, port) as socket:
-        recognizer = load_model(
+    with open_socket(host, port) as socket:
+        recognizer = load_recognizer(
             model, decoder=decoder, language_model=language_model, precision=precision
         )
         app = create_app(recognizer, settings)
         address, number = socket.getsockname()[:2]
         url = f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
-        console.print(f"{app.state.engine.name} at {url}; Ctrl+C stops it")
+        console.print(f"{app.state.engine.name} at {url}; press Ctrl+C to stop")
         if token is None and not address.startswith("127.") and address != "::1":
-            console.print("warning: without --token, everyone who reaches this address may use it")
+            console.print("warning: without --token, anyone who can reach this address can use it")
         Server(app).run([socket])

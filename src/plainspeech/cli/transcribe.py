@@ -14,8 +14,7 @@ import typer
 
 from plainspeech.cli.destinations import Destination, Document, Folder, Line, NamedLines
 from plainspeech.cli.hot_words import read_hot_words
-from plainspeech.cli.listening import Bars, silent_libraries
-from plainspeech.cli.loading import loading
+from plainspeech.cli.inputs import STDIN, InputFile, find_inputs
 from plainspeech.cli.options import (
     DecoderOption,
     HotWordOption,
@@ -23,13 +22,14 @@ from plainspeech.cli.options import (
     LanguageModelOption,
     ModelOption,
     PrecisionOption,
+    load_recognizer,
 )
-from plainspeech.cli.recordings import STDIN, Recording, find_recordings
+from plainspeech.cli.progress_bars import ProgressBars, silent_libraries
 from plainspeech.cli.terminal import stderr
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:
-    from plainspeech.runtime.long_audio import Heard
+    from plainspeech.runtime.long_audio import TranscriptPart
     from plainspeech.runtime.recognizer import Recognizer
 
 
@@ -37,8 +37,8 @@ def transcribe(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Recordings: WAV, FLAC, MP3, Ogg, any rate, channels and length; folders of them; "
-            "- is standard input.",
+            help="Recordings: WAV, FLAC, MP3 or Ogg, of any sample rate, channels and length; "
+            "folders of them; - for standard input.",
             metavar="FILE...",
             show_default=False,
         ),
@@ -52,7 +52,7 @@ def transcribe(
         typer.Option(
             "--format",
             "-f",
-            help="txt, srt, vtt, tsv, json, or several: srt,json.",
+            help="txt, srt, vtt, tsv or json, or several: srt,json.",
             show_default=False,
         ),
     ] = None,
@@ -61,15 +61,15 @@ def transcribe(
         typer.Option(
             "--output",
             "-o",
-            help="Folder to write to, which mirrors a folder of recordings; what is there already "
-            "is not transcribed again.",
+            help="Folder for the transcripts, which mirrors a folder of recordings; recordings "
+            "whose transcripts exist there are skipped.",
             show_default=False,
         ),
     ] = None,
     n_best: Annotated[
         int | None,
         typer.Option(
-            help="Write up to so many readings of each segment to JSON, with their scores.",
+            help="Length of the n-best list of each segment in JSON, with scores.",
             min=1,
             show_default=False,
         ),
@@ -77,19 +77,20 @@ def transcribe(
     hot_word: HotWordOption = None,
     hot_words: HotWordsOption = None,
 ) -> None:
-    """Print what is said in recordings, one line each; after its name where there are several.
+    """Transcribe recordings and print a line of text for each; its name first if there are several.
 
     With --format or --output, write text, subtitles, tables or JSON instead.
     """
     words = read_hot_words(hot_word or [], hot_words)
     target = _destination(files, formats, output)
     if n_best is not None and "json" not in (formats or "").split(","):
-        raise PlainspeechError("n-best: readings are written to JSON only; add --format json")
-    found = list(find_recordings(files, one_target_each=output is not None))
+        raise ConfigurationError("--n-best: lists are written to JSON only; add --format json")
+    found = list(find_inputs(files, one_target_each=output is not None))
     waiting = [each for each in found if isinstance(each, PlainspeechError) or not target.has(each)]
     if len(waiting) < len(found):
         kept = len(found) - len(waiting)
-        stderr().print(f"{output}: has {kept} of {len(found)} already", markup=False)
+        message = f"{output}: {kept} of {len(found)} transcripts exist already"
+        stderr().print(message, markup=False)
     if waiting:
         recognizer = _load(
             model,
@@ -99,9 +100,9 @@ def transcribe(
             precision=precision,
             n_best=n_best,
         )
-        # Text that goes to the terminal shows itself how far it is.
+        # Text on the terminal shows the progress itself.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
-        with silent_libraries() as terminal, Bars(terminal, with_bar) as bars:
+        with silent_libraries() as terminal, ProgressBars(terminal, with_bar) as bars:
             failed = _Run(recognizer, words, target, bars).transcribe(waiting)
         if failed:
             raise typer.Exit(1)
@@ -119,37 +120,38 @@ def _destination(files: Sequence[str], formats: str | None, output: Path | None)
     if formats is None:
         return Line() if alone else NamedLines()
     if len(chosen) > 1 or not alone:
-        raise PlainspeechError(
-            "format: standard output takes one format of one recording; give --output FOLDER"
+        raise ConfigurationError(
+            "--format: standard output takes one recording in one format; add --output FOLDER"
         )
     return Document(chosen[0])
 
 
 def _load(model: Path | None, words: dict[str, float], **options: Any) -> Recognizer:
-    with loading():
-        from plainspeech.runtime.recognizer import load_model
-
-        recognizer = load_model(model, **options)
-    recognizer.transcribe_waveforms([], words)  # bad ones are refused once, not at each recording
+    recognizer = load_recognizer(model, **options)
+    recognizer.transcribe_waveforms([], words)  # an invalid hot word is one error, not one per file
     return recognizer
 
 
 class _Run:
-    """How recordings are transcribed: side by side, an error to each, written in order."""
+    """Transcribes recordings in parallel, with an error for each, and writes them in order."""
 
     def __init__(
-        self, recognizer: Recognizer, words: dict[str, float], target: Destination, bars: Bars
+        self,
+        recognizer: Recognizer,
+        words: dict[str, float],
+        target: Destination,
+        bars: ProgressBars,
     ) -> None:
         self._recognizer = recognizer
         self._words = words
         self._target = target
         self._bars = bars
-        self._given_up = Event()
+        self._stopped = Event()
 
-    def transcribe(self, recordings: Sequence[Recording | PlainspeechError]) -> int:
-        """Transcribe ``recordings``; return how many could not be."""
-        if len(recordings) == 1:  # in this thread, whose text comes as it is heard
-            return self._tell(lambda: self._written(recordings[0], ""))
+    def transcribe(self, recordings: Sequence[InputFile | PlainspeechError]) -> int:
+        """Transcribe ``recordings``; return how many failed."""
+        if len(recordings) == 1:  # in this thread, so that text is printed as it is recognised
+            return self._report(lambda: self._written(recordings[0], ""))
         from plainspeech.cores import available_cores
 
         with ThreadPoolExecutor(available_cores()) as pool:
@@ -158,13 +160,13 @@ class _Run:
                 pool.submit(self._written, *each) for each in zip(recordings, places, strict=False)
             ]
             try:
-                return sum(self._tell(one.result) for one in writing)
+                return sum(self._report(one.result) for one in writing)
             finally:
-                self._given_up.set()
+                self._stopped.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _tell(self, written: Callable[[], str]) -> bool:
-        """Print what is to be printed of a recording, or what is wrong; return whether it is."""
+    def _report(self, written: Callable[[], str]) -> bool:
+        """Print the text or the error of a recording; return whether it failed."""
         try:
             typer.echo(written(), nl=False)
         except PlainspeechError as error:
@@ -172,15 +174,15 @@ class _Run:
             return True
         return False
 
-    def _written(self, found: Recording | PlainspeechError, place: str) -> str:
+    def _written(self, found: InputFile | PlainspeechError, place: str) -> str:
         if isinstance(found, PlainspeechError):
             raise found
         name = f"{typer.format_filename(found.source)}{place}"
-        return self._target.write(found, self._bars.tracked(self._heard(found.source), name))
+        return self._target.write(found, self._bars.tracked(self._parts(found.source), name))
 
-    def _heard(self, source: str) -> Iterator[Heard]:
+    def _parts(self, source: str) -> Iterator[TranscriptPart]:
         file = sys.stdin.buffer if source == STDIN else source
-        for heard in self._recognizer.listen(file, hot_words=self._words or None):
-            if self._given_up.is_set():  # what has been heard is not all, and is not written
-                raise PlainspeechError(f"{source}: given up")
-            yield heard
+        for part in self._recognizer.transcribe_parts(file, hot_words=self._words or None):
+            if self._stopped.is_set():  # an incomplete transcript is not written
+                raise PlainspeechError(f"{source}: not finished")
+            yield part

@@ -4,30 +4,31 @@ A bundle is a folder, or one zip of it:
 
 - ``model.onnx``: the network in float32, as `plainspeech.runtime.network` describes it.
 - ``model.int8.onnx``: the same with weights of eight bits. One of the two may be missing.
-- ``streaming/``: either or both of these again, as a network that takes windows of audio that goes
-  on; optional.
+- ``streaming/``: either or both of these again, as a network for streaming; optional.
 - ``scorer/``: a language model for the beam search, see `plainspeech.lm.package`; optional.
 - ``bundle.json``: format version, alphabet, feature settings (of the streaming network too), frame
   rate, settings of the beam search, model card, size and SHA-256 of every file, and a SHA-256 of
   all that.
 
-Loading checks every hash and runs nothing: JSON, and weights as ONNX holds them.
+Loading checks every hash and executes nothing: it reads JSON, and weights as ONNX holds them. No
+file stays in memory: it is read again, and checked again, when it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.artifact.record import Record, checksums, read_listed, read_record
 from plainspeech.artifact.storage import Kind, reading, write_folder
+from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import ModelError, PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, ModelError, nearest
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime import bundle_record
+from plainspeech.runtime.stored_files import Files, RenamedFiles, StoredFiles
 
 if TYPE_CHECKING:
     from plainspeech.lm.scorer import Scorer
@@ -47,11 +48,11 @@ Networks = Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class StreamingPart:
-    """The same model for audio that goes on.
+    """The same model for streaming.
 
     Attributes:
-        features: what its inputs are.
-        networks: that take windows.
+        features: its inputs.
+        networks: at least one.
     """
 
     features: FeatureSettings
@@ -60,18 +61,18 @@ class StreamingPart:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model and what it takes to use it.
+    """A model with everything that is needed to use it.
 
     Attributes:
         origin: where it was loaded from, for messages.
-        alphabet: what the model's outputs mean; the blank comes after it.
-        features: what the model's inputs are.
+        alphabet: of the model's outputs; the blank comes after it.
+        features: the model's inputs.
         frame_seconds: from one output frame to the next.
         card: JSON: name, description, data, hours, licence, results and whatever else is known.
         networks: at least one.
         decoding: settings of the beam search, tuned for this model with its scorer.
-        scorer_files: the files of its scorer by their names; none where it comes without.
-        streaming_part: None where it comes without, or where ``networks`` take windows already.
+        scorer_files: the files of its scorer; empty if it has none.
+        streaming_part: None if it has none, or if ``networks`` are for streaming themselves.
     """
 
     origin: Path
@@ -81,22 +82,22 @@ class Bundle:
     card: Mapping[str, Any]
     networks: Networks = field(repr=False)
     decoding: BeamSettings = field(default_factory=BeamSettings)
-    scorer_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    scorer_files: Files = field(default_factory=dict, repr=False)
     streaming_part: StreamingPart | None = None
 
     @property
     def precision(self) -> str:
-        """Of the network in use: int8 where there is one, which takes less than half the time."""
+        """Of the network in use: int8 if there is one, which takes less than half the time."""
         return next(precision for precision in NETWORK_FILES if precision in self.networks)
 
     @property
     def network(self) -> bytes:
-        """The ONNX file that is used."""
+        """The ONNX file in use."""
         return self.networks[self.precision]
 
     @property
     def streaming(self) -> Bundle | None:
-        """The same model for audio that goes on, with this one's scorer and settings."""
+        """The same model for streaming, with this one's scorer and settings."""
         part = self.streaming_part
         if part is None:
             return None
@@ -106,17 +107,18 @@ class Bundle:
         """Return the bundle with one network for whole utterances, that of ``precision``.
 
         Raises:
-            PlainspeechError: it has none.
+            ConfigurationError: there is no such precision.
+            ModelError: the bundle has no such network.
         """
         if precision not in NETWORK_FILES:
-            raise PlainspeechError(
-                f"precision: {precision!r} is none; {nearest(precision, NETWORK_FILES)}"
+            raise ConfigurationError(
+                f"unknown precision {precision!r}; {nearest(precision, NETWORK_FILES)}"
             )
         if precision not in self.networks:
-            raise PlainspeechError(
+            raise ModelError(
                 f"{self.origin}: has no network in {precision}, only in {', '.join(self.networks)}"
             )
-        return replace(self, networks={precision: self.networks[precision]})
+        return replace(self, networks=RenamedFiles({precision: precision}, self.networks))
 
     @property
     def subsampling(self) -> int:
@@ -125,38 +127,37 @@ class Bundle:
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
-        """Load the bundle that ``path``, a folder or a zip, is.
+        """Load the bundle ``path``, a folder or a zip.
 
         Raises:
-            PlainspeechError: ``path`` is no bundle, has another format version, or a file of it
+            ModelError: ``path`` is not a bundle, has another format version, or one of its files
                 is missing or not the one that was written.
         """
         path = Path(path)
         with reading(path, BUNDLE) as read:
             record = read_record(read, path, BUNDLE)
-            files = read_listed(read, record)
+            read_listed(read, record)  # a damaged file is an error now, not at its first use
+        files = StoredFiles(record)
         networks = _networks(files)
         if not networks:
-            raise PlainspeechError(
-                f"{record.where} does not list {' or '.join(NETWORK_FILES.values())}"
-            )
+            raise ModelError(f"{record.where} does not list {' or '.join(NETWORK_FILES.values())}")
         return cls(
             origin=path,
-            alphabet=bundle_record.alphabet(record),
-            features=bundle_record.feature_settings(record.part("features")),
-            frame_seconds=bundle_record.frame_seconds(record),
+            alphabet=_alphabet(record),
+            features=_features(record.part("features")),
+            frame_seconds=_frame_seconds(record),
             card=record.take("card", dict),
             networks=networks,
-            decoding=bundle_record.decoding(record),
+            decoding=_decoding(record),
             scorer_files=_within(SCORER_FOLDER, files),
             streaming_part=_streaming_part(record, files),
         )
 
     def scorer(self) -> Scorer | None:
-        """Return the scorer that the bundle comes with, None where it has none.
+        """Return the scorer of the bundle, None if it has none.
 
         Raises:
-            PlainspeechError: it is damaged.
+            LanguageModelError: it is damaged.
         """
         if not self.scorer_files:
             return None
@@ -165,10 +166,10 @@ class Bundle:
         return Scorer.from_files(self.origin / SCORER_FOLDER, self.scorer_files)
 
     def write(self, folder: Path) -> None:
-        """Write the bundle as ``folder``, whole or not at all; one that is there is replaced.
+        """Write the bundle as ``folder``, whole or not at all; an older one there is replaced.
 
         Raises:
-            PlainspeechError: ``folder`` is something else than a bundle, or cannot be written.
+            ModelError: ``folder`` exists and is not a bundle, or cannot be written.
         """
         scorer = {SCORER_FOLDER + name: content for name, content in self.scorer_files.items()}
         files = {**_named(self.networks), **scorer}
@@ -190,16 +191,14 @@ class Bundle:
 
 
 def bundled_model_path() -> Path:
-    """Return the bundle that comes with the package.
+    """Return the path of the bundle that the package ships.
 
     Raises:
-        PlainspeechError: this copy of the package has none.
+        ModelError: this copy of the package has none.
     """
     path = Path(__file__).resolve().parents[1] / "models" / "english-small"
     if not (path / BUNDLE.record).is_file():
-        raise PlainspeechError(
-            "this copy of plainspeech comes without a model; name one (--model PATH)"
-        )
+        raise ModelError("this copy of plainspeech ships no model; name one (--model PATH)")
     return path
 
 
@@ -208,24 +207,67 @@ def _named(networks: Networks, folder: str = "") -> dict[str, bytes]:
     return {folder + NETWORK_FILES[precision]: onnx for precision, onnx in networks.items()}
 
 
-def _networks(files: Mapping[str, bytes]) -> Networks:
-    """Return the networks among ``files``."""
-    return {precision: files[name] for precision, name in NETWORK_FILES.items() if name in files}
-
-
-def _within(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the files in ``folder`` by their names in there."""
-    return {
-        name.removeprefix(folder): content
-        for name, content in files.items()
-        if name.startswith(folder)
+def _networks(files: Files, folder: str = "") -> Networks:
+    """Return the networks among ``files`` that are in ``folder``."""
+    names = {
+        precision: folder + name
+        for precision, name in NETWORK_FILES.items()
+        if folder + name in files
     }
+    return RenamedFiles(names, files)
 
 
-def _streaming_part(record: Record, files: Mapping[str, bytes]) -> StreamingPart | None:
-    networks = _networks(_within(STREAMING_FOLDER, files))
+def _within(folder: str, files: Files) -> Files:
+    """Return the files in ``folder``, by their names in there."""
+    names = {name.removeprefix(folder): name for name in files if name.startswith(folder)}
+    return RenamedFiles(names, files)
+
+
+def _streaming_part(record: Record, files: Files) -> StreamingPart | None:
+    networks = _networks(files, STREAMING_FOLDER)
     if not networks:
         return None
-    return StreamingPart(
-        bundle_record.feature_settings(record.part("streaming").part("features")), networks
-    )
+    return StreamingPart(_features(record.part("streaming").part("features")), networks)
+
+
+def _alphabet(record: Record) -> Alphabet:
+    symbols = record.take("alphabet", str)
+    with record.named():
+        return Alphabet(tuple(symbols))
+
+
+def _frame_seconds(record: Record) -> float:
+    seconds = record.number("frame_seconds")
+    if not seconds > 0:
+        raise ModelError(f"{record.where}: 'frame_seconds' must be greater than zero")
+    return seconds
+
+
+def _decoding(record: Record) -> BeamSettings:
+    if "decoding" not in record.values:  # bundles from before there was a beam search
+        return BeamSettings()
+    part = record.part("decoding")
+    with part.named():
+        return BeamSettings(**_taken(part, BeamSettings()), calibration=_calibration(part))
+
+
+def _calibration(record: Record) -> Calibration | None:
+    if record.values.get("calibration") is None:
+        return None
+    part = record.part("calibration")
+    return Calibration(**{field.name: part.number(field.name) for field in fields(Calibration)})
+
+
+def _features(record: Record) -> FeatureSettings:
+    with record.named():
+        return FeatureSettings(**_taken(record, FeatureSettings()))
+
+
+def _taken(record: Record, defaults: FeatureSettings | BeamSettings) -> dict[str, Any]:
+    """Return the values of ``record`` for the fields of ``defaults``, of the types there."""
+    values = {setting.name: getattr(defaults, setting.name) for setting in fields(defaults)}
+    kinds = {name: type(value) for name, value in values.items() if value is not None}
+    return {
+        name: record.number(name) if kind is float else record.take(name, kind)
+        for name, kind in kinds.items()
+    }

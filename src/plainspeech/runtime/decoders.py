@@ -1,4 +1,4 @@
-"""How text is made of a model's log-probabilities: which decoder, and with which language model."""
+"""Which decoder a model is used with, and with which language model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy.typing as npt
 
 from plainspeech.decoding.greedy import GreedyDecoder
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, nearest
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.transcript import Alternative, Transcript
 
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 DECODERS = ("greedy", "beam")
 
 NO_LANGUAGE_MODEL = "none"
-"""In place of the path of a scorer: the beam search does without."""
+"""In place of the path of a scorer: the beam search uses none."""
 
 
 class DecoderStream(Protocol):
-    """One utterance on its way through a decoder; where it is cut makes no difference."""
+    """Decodes one utterance block by block; where it is cut makes no difference."""
 
     def feed(self, log_probabilities: npt.ArrayLike) -> None:
         """Take the next frames, ``(frames, symbols)``, any number of them."""
 
     def partial(self) -> PartialText:
-        """Return the text so far, and what of it is certain."""
+        """Return the text so far, and how much of it is final."""
 
     def finish(self) -> Transcript:
         """End the utterance and return its text."""
 
 
 class Decoder(Protocol):
-    """What makes text of log-probabilities; see `plainspeech.decoding` for the two there are."""
+    """Turns log-probabilities into text; `plainspeech.decoding` has the two there are."""
 
     @property
     def description(self) -> str:
-        """A few words for reports: two decoders of one description do the same."""
+        """A few words for reports; decoders with the same description do the same."""
 
     def decode_batch(
         self,
@@ -53,23 +53,24 @@ class Decoder(Protocol):
         threads: int = 1,
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
-        """Return the text of each of ``utterances``, ``(frames, symbols)`` with a frame or more."""
+        """Return the text of each of ``utterances``, ``(frames, symbols)``, at least one frame."""
 
     def stream(self, hot_words: HotWords | None = None) -> DecoderStream:
-        """Begin an utterance that arrives piece by piece."""
+        """Begin an utterance that arrives block by block."""
 
 
 class NBest:
     """The beam search, with n-best lists.
 
-    With a language model there are two searches. The usual one merges hypotheses with the same
-    outlook, so that the texts that are left differ in their last words only; the other keeps texts
-    apart, for which the same beam is narrower, and errs more. The first of the list is the usual
-    text, the rest is from the other. Without, the usual one keeps texts apart, too, and is enough.
+    With a language model there are two searches. The usual one merges hypotheses that nothing can
+    tell apart from now on, so that those that are left differ in their last words only. The other
+    merges equal texts only, which makes its beam narrower and its best text worse. The first entry
+    of a list is the text of the usual search, the others are from the other. Without a language
+    model the usual search merges equal texts only, too, and is enough.
 
     Args:
-        decoder: that searches.
-        count: the most texts of an utterance, the best one included.
+        decoder: the beam search.
+        count: length of the lists, the best text included.
     """
 
     def __init__(self, decoder: BeamSearchDecoder, count: int) -> None:
@@ -79,7 +80,7 @@ class NBest:
 
     @property
     def description(self) -> str:
-        """Of the search."""
+        """That of the search, with the length of the lists."""
         return f"{self._decoder.description}, {self._count}-best"
 
     def decode_batch(
@@ -103,7 +104,7 @@ class NBest:
         return Transcript.of_words(best.transcript.words, best.transcript.duration, n_best)
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
-        """Begin an utterance that arrives piece by piece; its transcript has no n-best list."""
+        """Begin an utterance that arrives block by block; its transcript has no n-best list."""
         return self._decoder.stream(hot_words)
 
 
@@ -119,21 +120,22 @@ def choose_decoder(
         bundle: the model.
         name: ``"greedy"`` or ``"beam"``; None takes the beam search where there is a scorer.
         language_model: a scorer in place of the bundle's, or ``"none"``; for the beam search only.
-        n_best: how many alternatives of each utterance to give; for the beam search only.
+        n_best: length of the n-best lists; for the beam search only.
 
     Raises:
-        PlainspeechError: there is no such decoder or scorer, or it does not fit the model.
+        ConfigurationError: there is no such decoder, or an option needs the other one.
+        LanguageModelError: there is no such scorer, or it does not fit the model.
     """
     if name is not None and name not in DECODERS:
-        raise PlainspeechError(f"decoder: {name!r} is none; {nearest(name, DECODERS)}")
+        raise ConfigurationError(f"unknown decoder {name!r}; {nearest(name, DECODERS)}")
     if name == "greedy" and language_model is not None:
-        raise PlainspeechError("language model: greedy decoding has no use for one; take beam")
+        raise ConfigurationError("language model: greedy decoding uses none; choose decoder 'beam'")
     if name == "greedy" or (name is None and language_model is None and not bundle.scorer_files):
         if n_best is not None:
-            raise PlainspeechError("n-best: greedy decoding has one text; take the beam search")
+            raise ConfigurationError("n-best: greedy decoding has one text; choose decoder 'beam'")
         return GreedyDecoder(bundle.alphabet, bundle.frame_seconds)
     if n_best is not None and n_best < 1:
-        raise PlainspeechError(f"n-best is {n_best}; it must be 1 or above")
+        raise ConfigurationError(f"n-best is {n_best}; it must be 1 or above")
     search = _beam_search(bundle, language_model)
     return search if n_best is None else NBest(search, n_best)
 

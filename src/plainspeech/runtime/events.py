@@ -1,4 +1,4 @@
-"""What live transcription tells: what is heard so far, and what was said."""
+"""The results of live transcription."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from plainspeech.writers import word_values
 
 
 @dataclass(frozen=True)
-class Partial:
-    """What has been heard so far of an utterance that goes on.
+class PartialResult:
+    """The text so far of an utterance that has not ended.
 
     Attributes:
-        text: all of it; replaces that of the partial before.
-        stable: the whole words at its beginning that are settled. Of a model that streams, no later
-            partial and not the final text takes them back; of one that needs whole utterances,
-            they are what the partial before had too, which seldom changes.
+        text: of the whole utterance; replaces that of the partial result before.
+        stable: the whole words at its beginning that are not expected to change. A streaming model
+            never changes them, neither in later partial results nor in the final one; of any other
+            model they are those that the partial result before had too, which seldom change.
         start: of the utterance, seconds from the start of the audio.
     """
 
@@ -27,14 +27,14 @@ class Partial:
 
 
 @dataclass(frozen=True)
-class Final:
-    """An utterance that has ended.
+class FinalResult:
+    """The text of an utterance that has ended.
 
     Attributes:
-        text: of the utterance; it may be empty if there was a partial.
+        text: of the utterance; may be empty where there was a partial result.
         start: seconds from the start of the audio.
         end: likewise.
-        words: likewise.
+        words: with times likewise.
     """
 
     text: str
@@ -43,22 +43,22 @@ class Final:
     words: tuple[Word, ...]
 
     @classmethod
-    def of(cls, transcript: Transcript, start: float) -> Final:
-        """Return what the utterance that begins at ``start`` has for a ``transcript``."""
+    def of(cls, transcript: Transcript, start: float) -> FinalResult:
+        """Return the result for an utterance that begins at ``start``."""
         segments = (segment.shifted(start) for segment in transcript.segments)
         words = tuple(word for segment in segments for word in segment.words)
         return cls(transcript.text, start, start + transcript.duration, words)
 
 
-Event = Partial | Final
+LiveEvent = PartialResult | FinalResult
 
 
-def message(event: Event) -> dict[str, Any]:
+def json_values(event: LiveEvent) -> dict[str, Any]:
     """Return ``event`` as JSON values; times are rounded to milliseconds."""
     values = asdict(event)
     for time in ("start", "end"):
         if time in values:
             values[time] = round(values[time], 3)
-    if isinstance(event, Final):
-        values["words"] = [word_values(word) for word in event.words]
-    return {"type": type(event).__name__.lower(), **values}
+    if isinstance(event, FinalResult):
+        return {"type": "final", **values, "words": [word_values(word) for word in event.words]}
+    return {"type": "partial", **values}

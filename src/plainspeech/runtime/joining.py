@@ -1,4 +1,4 @@
-"""Joins what was heard in two pieces of audio that overlap."""
+"""Joins the words of two chunks of audio that overlap."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import replace
 
 from plainspeech.transcript import Word
 
-_TOLERANCE = 0.25  # seconds between the times at which two pieces have the same word
+_TOLERANCE = 0.25  # seconds between the times at which two chunks have the same word
 
 
 def joined(
     left: Sequence[Word], right: Sequence[Word], start: float, end: float
 ) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
-    """Return what to keep of the words of two pieces, so that each word is there once.
+    """Return the words to keep of each of two chunks, so that no word is there twice.
 
-    Where both have a word in the overlap, they are joined at it, near the middle, since the edges
-    cut words; where they agree in none, each keeps the words that are centred on its side.
+    They are joined at a word that both have in the overlap, the one nearest to its middle, since
+    words at the edges are cut. If there is none, each chunk keeps the words whose centre is on its
+    side of the middle.
 
     Args:
-        left: words of the earlier piece, in order, that do not overlap.
-        right: words of the later piece, likewise.
+        left: words of the earlier chunk, in order, that do not overlap.
+        right: words of the later chunk, likewise.
         start: seconds, of the overlap.
         end: seconds, of the overlap.
     """

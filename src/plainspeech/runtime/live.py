@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plainspeech.arrays import Array
-from plainspeech.runtime.events import Event
-from plainspeech.runtime.pauses import PauseCutter
+from plainspeech.decoding.results import PartialText
+from plainspeech.runtime.endpointing import Endpointer
+from plainspeech.runtime.events import LiveEvent
+from plainspeech.runtime.live_core import Job, LiveTranscription
 from plainspeech.runtime.recognizer import Recognizer
-from plainspeech.runtime.streamed import StreamingTranscriber
-from plainspeech.runtime.streaming import StreamingModel
-from plainspeech.runtime.utterances import UtteranceTranscriber
-from plainspeech.runtime.voice import Detector, silero
+from plainspeech.runtime.streaming import StreamingModel, UtteranceStream
+from plainspeech.runtime.vad import SpeechDetector, silero_detector
+from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.hot_words import HotWords
-
-
-class LiveTranscriber(Protocol):
-    """Makes events of audio that goes on; one a speaker.
-
-    Utterances end at pauses. What is said in the end does not depend on how the audio was cut.
-    """
-
-    @property
-    def heard(self) -> float:
-        """Seconds of utterances so far."""
-
-    def feed(self, waveform: Array) -> list[Event]:
-        """Take the next samples, ``(samples,)`` at the model's rate, and return what they give."""
-
-    def finish(self) -> list[Event]:
-        """Return what is left; nothing may follow."""
 
 
 class LiveModel:
@@ -50,45 +34,57 @@ class LiveModel:
 
     Args:
         recognizer: the model.
-        detector: makes a detector of voice activity for one speaker; None takes Silero's.
+        detector: makes a detector of speech for one speaker; None takes Silero's.
 
     Attributes:
-        streaming: what hears the audio; None where the model needs whole utterances.
+        streaming: the network for streaming; None where the model needs whole utterances.
     """
 
     def __init__(
-        self, recognizer: Recognizer, detector: Callable[[], Detector] | None = None
+        self, recognizer: Recognizer, detector: Callable[[], SpeechDetector] | None = None
     ) -> None:
         self._recognizer = recognizer
-        self._detector = detector or silero
-        self.streaming = streaming_model(recognizer)
+        self._detector = detector or silero_detector
+        self.streaming: StreamingModel | None = None
+        if recognizer.bundle.streaming is not None or recognizer.streams:
+            self.streaming = StreamingModel(recognizer.bundle)
 
     @property
     def sample_rate(self) -> int:
-        """Hz, of what a `LiveTranscriber` takes."""
+        """Hz, of the audio that it takes."""
         model = self.streaming or self._recognizer
         return model.bundle.features.sample_rate
 
-    def cutter(self) -> PauseCutter:
-        """Return what finds the utterances of one speaker."""
-        return PauseCutter(self.sample_rate, self._detector())
-
     def begin(self, hot_words: HotWords | None = None) -> LiveTranscriber:
-        """Return what transcribes one speaker.
+        """Return a transcriber for one speaker.
 
         Args:
-            hot_words: words and phrases, each with the nats that an occurrence is worth; for the
-                beam search only.
+            hot_words: words and phrases, each with the nats that an occurrence adds; for the beam
+                search only.
 
         Raises:
-            PlainspeechError: these are no hot words.
+            DecodingError: the hot words are not valid.
         """
-        decode = partial(self._recognizer.decoder.stream, hot_words)
-        decode()  # what is wrong with hot words is told now, rather than when somebody speaks
-        if self.streaming is not None:
-            return StreamingTranscriber(self.streaming, decode, self.cutter())
         hear = partial(self._recognizer.transcribe_waveforms, hot_words=hot_words)
-        return UtteranceTranscriber(lambda one: hear([one])[0], self.cutter(), self.sample_rate)
+        return LiveTranscriber(self.transcription(hot_words), lambda one: hear([one])[0])
+
+    def transcription(self, hot_words: HotWords | None = None) -> LiveTranscription:
+        """Return what `begin` does without a driver, for callers that recognise elsewhere.
+
+        Raises:
+            DecodingError: the hot words are not valid.
+        """
+        open_search = partial(self._recognizer.decoder.stream, hot_words)
+        open_search()  # an invalid hot word is reported now, not when somebody speaks
+        endpointer = Endpointer(self.sample_rate, self._detector())
+        streaming = self.streaming
+        if streaming is None:
+            return LiveTranscription(endpointer, self.sample_rate, None)
+        return LiveTranscription(
+            endpointer,
+            self.sample_rate,
+            lambda: UtteranceStream(streaming.stream(), open_search()),
+        )
 
     def warm_up(self) -> None:
         """Do once what takes long the first time, such as compiling the beam search."""
@@ -96,14 +92,41 @@ class LiveModel:
         if self.streaming is None:
             self._recognizer.transcribe_waveforms([second])
         else:
-            audio, search = self.streaming.stream(), self._recognizer.decoder.stream()
-            search.feed(np.concatenate([audio.feed(second), audio.finish()]))
-            search.partial()
-            search.finish()
+            stream = UtteranceStream(self.streaming.stream(), self._recognizer.decoder.stream())
+            stream.feed(second)
+            stream.finish(second)
 
 
-def streaming_model(recognizer: Recognizer) -> StreamingModel | None:
-    """Return what hears audio while it goes on; None where the model needs whole utterances."""
-    if recognizer.bundle.streaming is None and not recognizer.streams:
-        return None
-    return StreamingModel(recognizer.bundle)
+class LiveTranscriber:
+    """Drives a `LiveTranscription`: recognises at once, in the caller's thread.
+
+    Args:
+        transcription: of one speaker.
+        transcribe: recognises a whole utterance; streaming models do not need it.
+    """
+
+    def __init__(
+        self, transcription: LiveTranscription, transcribe: Callable[[Array], Transcript]
+    ) -> None:
+        self._transcription = transcription
+        self._transcribe = transcribe
+
+    def feed(self, waveform: Array) -> list[LiveEvent]:
+        """Take the next samples, ``(samples,)`` at the model's rate, and return their events."""
+        return self._run(self._transcription.feed(waveform))
+
+    def finish(self) -> list[LiveEvent]:
+        """Return the last events; nothing may follow."""
+        return self._run(self._transcription.finish())
+
+    def _run(self, jobs: Sequence[Job]) -> list[LiveEvent]:
+        return [event for job in jobs for event in job.complete(self._recognise(job))]
+
+    def _recognise(self, job: Job) -> PartialText | Transcript:
+        return self._transcribe(job.waveform) if job.stream is None else advance(job)
+
+
+def advance(job: Job) -> PartialText | Transcript:
+    """Return the result of a streaming model's job."""
+    assert job.stream is not None
+    return job.stream.finish(job.waveform) if job.is_final else job.stream.feed(job.waveform)

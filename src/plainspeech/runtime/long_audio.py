@@ -1,4 +1,4 @@
-"""Audio of any length, transcribed piece by piece in bounded memory."""
+"""Recordings of any length, transcribed in chunks and in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,61 +9,64 @@ from itertools import chain
 import numpy as np
 
 from plainspeech.arrays import Array
+from plainspeech.runtime.chunking import Chunk, Chunker
 from plainspeech.runtime.joining import joined
-from plainspeech.runtime.pieces import Piece, PieceCutter
-from plainspeech.runtime.voice import Detector, silero
+from plainspeech.runtime.vad import SpeechDetector, silero_detector
 from plainspeech.transcript import Segment, Transcript, Word
 
-Hear = Callable[[Sequence[Array]], list[Transcript]]
+TranscribeBatch = Callable[[Sequence[Array]], list[Transcript]]
 """Transcribes many waveforms at once."""
 
 SHORT = 30.0
-"""Seconds; audio up to here is one piece, whatever pauses it has."""
+"""Seconds; shorter audio is one chunk, whatever pauses it has."""
 
-_AT_ONCE = 60.0  # seconds of speech that are transcribed together, several pieces side by side
+_BATCH_SECONDS = 60.0  # of speech that are transcribed together, several chunks in parallel
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was said in a stretch of a recording, from the end of the one before.
+class TranscriptPart:
+    """The transcript of the next part of a recording.
 
     Attributes:
         segments: in order, with times from the start of the recording.
-        until: seconds from the start of the recording to the end of the stretch.
-        promised: seconds of the recording by its own account; None where it gives none.
+        end: seconds from the start of the recording to the end of the part.
+        declared_duration: seconds of the whole recording, by its header; None where that does not
+            say.
     """
 
     segments: tuple[Segment, ...]
-    until: float
-    promised: float | None = None
+    end: float
+    declared_duration: float | None = None
 
 
-def whole(stretches: Iterable[Heard]) -> Transcript:
-    """Return the transcript of a recording that was heard in ``stretches``, one or more."""
-    heard = list(stretches)
-    segments = chain.from_iterable(stretch.segments for stretch in heard)
-    return Transcript(tuple(segments), heard[-1].until)
+def join_parts(parts: Iterable[TranscriptPart]) -> Transcript:
+    """Return the transcript of a recording from its ``parts``, one or more."""
+    every = list(parts)
+    return Transcript(tuple(chain.from_iterable(part.segments for part in every)), every[-1].end)
 
 
-def listen(
-    blocks: Iterable[Array], rate: int, hear: Hear, detector: Callable[[], Detector] = silero
-) -> Iterator[Heard]:
-    """Yield what is said in a recording as it is heard; the last stretch ends where it does.
+def transcribe_blocks(
+    blocks: Iterable[Array],
+    rate: int,
+    transcribe: TranscribeBatch,
+    detector: Callable[[], SpeechDetector] = silero_detector,
+) -> Iterator[TranscriptPart]:
+    """Yield the transcript of a recording part by part; the last one ends where it does.
 
     Args:
         blocks: ``(samples,)`` float32 each.
         rate: Hz.
-        hear: transcribes pieces of up to `SHORT` seconds.
-        detector: makes a detector of voice, which finds the pauses of longer recordings.
+        transcribe: for chunks of up to `SHORT` seconds.
+        detector: makes a detector of speech, which finds the pauses of longer recordings.
     """
     remaining = iter(blocks)
     head = _first(remaining, round(SHORT * rate) + 1)
     samples = sum(map(len, head))
     if samples <= SHORT * rate:
-        (transcript,) = hear([np.concatenate(head or [np.empty(0, np.float32)])])
-        yield Heard(transcript.segments, samples / rate)
+        (transcript,) = transcribe([np.concatenate(head or [np.empty(0, np.float32)])])
+        yield TranscriptPart(transcript.segments, samples / rate)
         return
-    yield from _Listener(rate, hear, detector()).listen(chain(head, remaining))
+    yield from _ChunkedTranscription(rate, transcribe, detector()).parts(chain(head, remaining))
 
 
 def _first(blocks: Iterator[Array], samples: int) -> list[Array]:
@@ -75,50 +78,51 @@ def _first(blocks: Iterator[Array], samples: int) -> list[Array]:
     return taken
 
 
-class _Listener:
-    """Transcribes the pieces of one long recording."""
+class _ChunkedTranscription:
+    """The transcription of one long recording."""
 
-    def __init__(self, rate: int, hear: Hear, detector: Detector) -> None:
+    def __init__(self, rate: int, transcribe: TranscribeBatch, detector: SpeechDetector) -> None:
         self._rate = rate
-        self._hear = hear
-        self._cutter = PieceCutter(rate, detector)
-        self._last: Segment | None = None  # of the last piece, whose end the next may overlap
+        self._transcribe = transcribe
+        self._chunker = Chunker(rate, detector)
+        self._last: Segment | None = None  # of the last chunk, whose end the next may overlap
 
-    def listen(self, blocks: Iterable[Array]) -> Iterator[Heard]:
-        pieces: list[Piece] = []
+    def parts(self, blocks: Iterable[Array]) -> Iterator[TranscriptPart]:
+        chunks: list[Chunk] = []
         samples = 0
         for block in blocks:
             samples += len(block)
-            pieces += self._cutter.feed(block)
-            if sum(len(piece.waveform) for piece in pieces) >= _AT_ONCE * self._rate:
-                yield Heard(tuple(self._segments(pieces)), samples / self._rate)
-                pieces = []
-        pieces += self._cutter.finish()
-        yield Heard((*self._segments(pieces), *self._rest()), samples / self._rate)
+            chunks += self._chunker.feed(block)
+            if sum(len(chunk.waveform) for chunk in chunks) >= _BATCH_SECONDS * self._rate:
+                yield TranscriptPart(tuple(self._segments(chunks)), samples / self._rate)
+                chunks = []
+        chunks += self._chunker.finish()
+        segments = (*self._segments(chunks), *self._take_last())
+        yield TranscriptPart(segments, samples / self._rate)
 
-    def _segments(self, pieces: Sequence[Piece]) -> Iterator[Segment]:
-        """Yield what is certain after ``pieces``: all but the last of them."""
-        transcripts = self._hear([piece.waveform for piece in pieces])
-        for piece, transcript in zip(pieces, transcripts, strict=True):
-            start = piece.start / self._rate
+    def _segments(self, chunks: Sequence[Chunk]) -> Iterator[Segment]:
+        """Yield the segments of ``chunks``, except for the last, which the next may change."""
+        transcripts = self._transcribe([chunk.waveform for chunk in chunks])
+        for chunk, transcript in zip(chunks, transcripts, strict=True):
+            start = chunk.start / self._rate
             segments = [segment.shifted(start) for segment in transcript.segments]
-            if piece.overlap:
+            if chunk.overlap:
                 words = [word for segment in segments for word in segment.words]
-                following = self._join(words, start, start + piece.overlap / self._rate)
+                following = self._join(words, start, start + chunk.overlap / self._rate)
                 segments = [Segment(following)] if following else []
-            yield from self._rest()
+            yield from self._take_last()
             for segment in segments:
-                yield from self._rest()
+                yield from self._take_last()
                 self._last = segment
 
     def _join(self, words: Sequence[Word], start: float, end: float) -> tuple[Word, ...]:
-        """Cut the last segment and ``words`` where they meet; return what is left of these."""
+        """Cut the last segment and ``words`` where they meet; return what remains of ``words``."""
         before = self._last.words if self._last else ()
         kept, following = joined(before, words, start, end)
         self._last = Segment(kept) if kept else None
         return following
 
-    def _rest(self) -> Iterator[Segment]:
+    def _take_last(self) -> Iterator[Segment]:
         if self._last:
             yield self._last
         self._last = None

@@ -1,14 +1,14 @@
 """The ONNX network of a bundle: one that takes whole utterances, or one that takes windows.
 
-Every network takes ``features``, float32 ``(batch, frames, bins)`` padded with anything, and
-``lengths``, int64 ``(batch,)``; it gives ``log_probabilities``, float32
-``(batch, output frames, symbols)`` with natural logarithms and the blank last, and
-``output_lengths``, int64 ``(batch,)``. Padding has no influence on what it gives; nor have the
-utterances of a batch on each other in float32. In int8 they have, so there a batch is one.
+The inputs of every network are ``features``, float32 ``(batch, frames, bins)``, padded with any
+values, and ``lengths``, int64 ``(batch,)``. Its outputs are ``log_probabilities``, float32
+``(batch, output frames, symbols)``, natural logarithms with the blank last, and
+``output_lengths``, int64 ``(batch,)``. Padding does not influence the output, nor do the utterances
+of a batch influence each other in float32; in int8 they do, so that a batch is one utterance.
 
-A *windowed* network, for audio that goes on, has a fixed number of frames: those of a chunk and of
-the look-ahead after it. It gives output for the chunk. Its further inputs are a state, zeros at the
-start, and its further outputs, in the same order, the state for the window that begins a chunk
+The network for streaming is *windowed*: its number of frames is fixed, those of a chunk and of the
+look-ahead after it, and its output is that of the chunk. Its further inputs are a state, zeros at
+the start, and its further outputs, in the same order, the state for the window that begins a chunk
 later.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.arrays import Array
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ModelError
 from plainspeech.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -35,18 +35,18 @@ _OUTPUTS = ["log_probabilities", "output_lengths"]
 
 
 class Network(Protocol):
-    """What computes log-probabilities."""
+    """Computes log-probabilities."""
 
     def run(self, features: Sequence[Array]) -> list[Array]:
         """Return ``(output frames, symbols)`` for each of ``features``, ``(frames, bins)``.
 
         Args:
-            features: of whole utterances, each of one frame or more.
+            features: of whole utterances, at least one frame each.
         """
 
 
 class WholeNetwork:
-    """A network that sees an utterance from beginning to end.
+    """A network for whole utterances.
 
     Args:
         session: of the network.
@@ -65,7 +65,7 @@ class WholeNetwork:
 
 
 class WindowedNetwork:
-    """A network that sees a window at a time.
+    """A network that takes a window at a time, for streaming.
 
     Args:
         session: of the network.
@@ -122,10 +122,10 @@ class WindowedNetwork:
 def open_network(bundle: Bundle) -> WholeNetwork | WindowedNetwork:
     """Return the network of ``bundle``, ready to run.
 
-    A run takes one thread, and several threads may run it at a time.
+    A run takes one thread, and several threads may run it at the same time.
 
     Raises:
-        PlainspeechError: it is no such ONNX network.
+        ModelError: it is not such an ONNX network.
     """
     session = _session(bundle)
     _check_contract(bundle, session)
@@ -157,24 +157,22 @@ def _session(bundle: Bundle) -> InferenceSession:
         )
     except Exception as error:  # of classes that onnxruntime does not export
         reason = str(error).splitlines()[0]
-        raise PlainspeechError(
-            f"{bundle.origin}: onnxruntime refuses its model: {reason}"
-        ) from error
+        raise ModelError(f"{bundle.origin}: onnxruntime cannot load its model: {reason}") from error
 
 
 def _check_contract(bundle: Bundle, session: InferenceSession) -> None:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     names = [node.name for node in inputs], [node.name for node in outputs]
     if (names[0][:2], names[1][:2]) != (_INPUTS, _OUTPUTS) or len(inputs) != len(outputs):
-        raise PlainspeechError(
-            f"{bundle.origin}: its model takes {names[0]} and gives {names[1]}; "
-            f"it must take {_INPUTS} and give {_OUTPUTS}, and as many states after both"
+        raise ModelError(
+            f"{bundle.origin}: its model has the inputs {names[0]} and the outputs {names[1]}; "
+            f"they must begin with {_INPUTS} and {_OUTPUTS}, with as many states after both"
         )
     for node, size in ((inputs[0], bundle.features.bins), (outputs[0], bundle.alphabet.size)):
         if len(node.shape) != 3 or node.shape[2] != size:
-            raise PlainspeechError(
+            raise ModelError(
                 f"{bundle.origin}: {node.name} of its model has the shape {node.shape}; "
-                f"its bundle.json asks for {size} in the last place"
+                f"by its bundle.json the last dimension must be {size}"
             )
 
 
@@ -183,6 +181,6 @@ def _check_windows(bundle: Bundle, session: InferenceSession) -> None:
     frames = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[1]
     sizes = [*frames, *(size for node in states for size in node.shape[1:])]
     if not all(isinstance(size, int) for size in sizes):
-        raise PlainspeechError(f"{bundle.origin}: its model has states, but no fixed windows")
+        raise ModelError(f"{bundle.origin}: its model has states, but no fixed window size")
     if any(node.type != "tensor(float)" for node in states):
-        raise PlainspeechError(f"{bundle.origin}: the states of its model must be of float32")
+        raise ModelError(f"{bundle.origin}: the states of its model must be float32")

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.cores import available_cores
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
-from plainspeech.runtime.long_audio import Heard, listen, whole
+from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_blocks
 from plainspeech.runtime.network import Network, WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
 
@@ -33,22 +33,23 @@ _BATCH_FRAMES = {"float32": 5_000, "int8": 0}
 class Recognizer:
     """A model that is ready to transcribe.
 
-    Its network is described in `plainspeech.runtime.network`; one that was made for streaming
-    transcribes whole recordings too.
+    `plainspeech.runtime.network` describes the networks; one for streaming transcribes whole
+    recordings too.
 
     Args:
         bundle: the model.
-        threads: to compute with, an utterance each; None takes one a core.
-        decoder: makes text of what the model gives; None takes the beam search where the bundle
-            has a scorer, greedy decoding elsewhere.
-        network: of the bundle, where it is open already.
+        threads: that compute, an utterance each; None takes one per core.
+        decoder: None takes the beam search where the bundle has a scorer, else greedy decoding.
+        network: of the bundle, if it is open already.
 
     Attributes:
         bundle: the model.
-        decoder: makes text of what the model gives.
+        decoder: turns log-probabilities into text.
 
     Raises:
-        PlainspeechError: the model is not such an ONNX model, or its scorer is damaged.
+        ConfigurationError: ``threads`` is below 1.
+        ModelError: the network is not such an ONNX network.
+        LanguageModelError: the scorer of the bundle is damaged.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Recognizer:
         decoder: Decoder | None = None,
         network: Network | None = None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise ConfigurationError(f"threads is {threads}; it must be 1 or above")
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
         self._threads = threads or available_cores()
@@ -66,7 +69,7 @@ class Recognizer:
 
     @property
     def streams(self) -> bool:
-        """Whether its network was made for streaming, and takes audio that goes on."""
+        """Whether its network can compute while the audio arrives."""
         return isinstance(self._network, WindowedNetwork)
 
     def transcribe(
@@ -75,29 +78,30 @@ class Recognizer:
         sample_rate: int = audio.SAMPLE_RATE,
         hot_words: HotWords | None = None,
     ) -> Transcript:
-        """Transcribe one recording of any length; `listen` gives its parts as they are heard.
+        """Transcribe one recording of any length; `transcribe_parts` gives it part by part.
 
         Args:
             source: path, binary file, or waveform ``(samples,)``: floats in [-1, 1], or integers.
-            sample_rate: Hz, of a waveform; files say theirs.
-            hot_words: words and phrases, each with the nats that an occurrence is worth; for the
-                beam search only.
+            sample_rate: Hz, of a waveform; files declare theirs.
+            hot_words: words and phrases, each with the nats that an occurrence adds; for the beam
+                search only.
 
         Raises:
-            PlainspeechError: the recording cannot be read, or these are no hot words.
+            AudioError: the recording cannot be read.
+            DecodingError: the hot words are not valid.
         """
-        return whole(self.listen(source, sample_rate, hot_words))
+        return join_parts(self.transcribe_parts(source, sample_rate, hot_words))
 
-    def listen(
+    def transcribe_parts(
         self,
         source: str | Path | BinaryIO | npt.NDArray[Any],
         sample_rate: int = audio.SAMPLE_RATE,
         hot_words: HotWords | None = None,
-    ) -> Iterator[Heard]:
-        """Yield what is said in a recording as it is heard, in bounded memory.
+    ) -> Iterator[TranscriptPart]:
+        """Yield the transcript of a recording part by part, in bounded memory.
 
-        Up to 30 s are transcribed at once, as `transcribe_waveforms` does; what is longer is cut
-        where the speaker pauses, see `plainspeech.runtime.pieces`.
+        A recording of up to 30 s is one part, a longer one is cut where the speaker pauses, see
+        `plainspeech.runtime.chunking`.
 
         Args:
             source: as in `transcribe`.
@@ -105,37 +109,38 @@ class Recognizer:
             hot_words: likewise.
 
         Raises:
-            PlainspeechError: the recording cannot be read, at its end perhaps, or these are no hot
-                words.
+            AudioError: the recording cannot be read; after some parts, where it is damaged later.
+            DecodingError: the hot words are not valid.
         """
         wanted = self.bundle.features.sample_rate
-        hear = partial(self.transcribe_waveforms, hot_words=hot_words)
+        transcribe = partial(self.transcribe_waveforms, hot_words=hot_words)
         if isinstance(source, np.ndarray):
             waveform = audio.from_array(source, sample_rate, wanted)
             blocks = (waveform[start : start + wanted] for start in range(0, len(waveform), wanted))
-            yield from listen(blocks, wanted, hear)
+            yield from transcribe_blocks(blocks, wanted, transcribe)
             return
+        _check_source(source)
         with audio.opened(source, wanted) as recording:
-            for heard in listen(recording.blocks, wanted, hear):
-                yield replace(heard, promised=recording.duration)
+            for part in transcribe_blocks(recording.blocks, wanted, transcribe):
+                yield replace(part, declared_duration=recording.duration)
 
     def transcribe_waveforms(
         self, waveforms: Sequence[Array], hot_words: HotWords | None = None
     ) -> list[Transcript]:
-        """Transcribe many recordings, which takes less time than one by one.
+        """Transcribe many utterances in parallel.
 
         Args:
             waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
             hot_words: as in `transcribe`.
 
         Raises:
-            PlainspeechError: these are no hot words.
+            DecodingError: the hot words are not valid.
         """
         rows = self.log_probabilities(waveforms)
-        heard = [index for index, frames in enumerate(rows) if len(frames)]
-        found = self.decoder.decode_batch([rows[i] for i in heard], self._threads, hot_words)
+        used = [index for index, frames in enumerate(rows) if len(frames)]
+        found = self.decoder.decode_batch([rows[i] for i in used], self._threads, hot_words)
         transcripts = [Transcript((), 0.0) for _ in waveforms]
-        for index, transcript in zip(heard, found, strict=True):
+        for index, transcript in zip(used, found, strict=True):
             transcripts[index] = transcript
         rate = self.bundle.features.sample_rate
         return [
@@ -144,7 +149,7 @@ class Recognizer:
         ]
 
     def log_probabilities(self, waveforms: Sequence[Array]) -> list[Array]:
-        """Return what the model gives for each of ``waveforms``.
+        """Return the model's output for each of ``waveforms``.
 
         Args:
             waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
@@ -181,22 +186,23 @@ def load_model(
 
     Args:
         path: a model bundle, folder or zip; None takes the English model of the package.
-        threads: to compute with, an utterance each; None takes one a core.
+        threads: that compute, an utterance each; None takes one per core.
         decoder: ``"greedy"`` or ``"beam"``; None takes the beam search where there is a scorer.
         language_model: a scorer in place of the bundle's, or ``"none"``.
         precision: ``"int8"`` or ``"float32"``; None takes int8 where the bundle has it.
-        streaming: take its network for audio that goes on, to learn how good that is.
-        n_best: how many readings of each segment to give, see `Segment.n_best`; it takes the beam
-            search, as `NBest` tells.
+        streaming: use its streaming network.
+        n_best: length of the n-best list of each segment, see `Segment.n_best`; None makes none.
+            For the beam search only.
 
     Raises:
-        PlainspeechError: there is no bundle or scorer, it is damaged, or the two do not fit; or the
-            bundle has no such network.
+        ConfigurationError: an argument is not valid, or needs another one.
+        ModelError: there is no bundle, it is damaged, or it has no such network.
+        LanguageModelError: there is no scorer, it is damaged, or it does not fit the model.
     """
     bundle = Bundle.load(bundled_model_path() if path is None else path)
     if streaming:
         if bundle.streaming is None:
-            raise PlainspeechError(f"{bundle.origin}: has no network for audio that goes on")
+            raise ModelError(f"{bundle.origin}: has no streaming network")
         bundle = bundle.streaming
     if precision is not None:
         bundle = bundle.in_precision(precision)
@@ -205,6 +211,16 @@ def load_model(
         opening = pool.submit(open_network, bundle)
         chosen = choose_decoder(bundle, decoder, language_model, n_best)
         return Recognizer(bundle, threads, chosen, opening.result())
+
+
+def _check_source(source: object) -> None:
+    """Refuse what is neither a path nor a file."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        raise AudioError("source: is bytes; wrap the content of a file in io.BytesIO")
+    if not (isinstance(source, (str, Path)) or hasattr(source, "read")):
+        raise AudioError(
+            f"source: is of type {type(source).__name__}; pass a path, a binary file or an array"
+        )
 
 
 def _batches(frames: Sequence[int], most: int) -> Iterator[list[int]]:

@@ -1,18 +1,21 @@
-"""Log-probabilities of audio that goes on."""
+"""Streaming: log-probabilities and text of an utterance while its audio arrives."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from plainspeech.arrays import Array
-from plainspeech.errors import PlainspeechError
+from plainspeech.decoding.results import PartialText
+from plainspeech.errors import DecodingError, ModelError
 from plainspeech.features import LogMelStream
 from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.decoders import DecoderStream
 from plainspeech.runtime.network import WindowedNetwork, open_network
+from plainspeech.transcript import Transcript
 
 
 class StreamingModel:
-    """A model that gives log-probabilities while the audio arrives; threads may share one.
+    """An acoustic model that computes while the audio arrives; threads may share one.
 
     Example:
         >>> model = StreamingModel(Bundle.load(bundled_model_path()))
@@ -24,20 +27,22 @@ class StreamingModel:
         >>> print(search.finish().text)
 
     Args:
-        bundle: of a model that can stream.
+        bundle: of a model with a streaming network.
 
     Attributes:
         bundle: its streaming part where it has one.
 
     Raises:
-        PlainspeechError: the model wants whole utterances.
+        ModelError: the model needs whole utterances.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         bundle = bundle.streaming or bundle
         network = open_network(bundle)
         if not isinstance(network, WindowedNetwork):
-            raise PlainspeechError(f"{bundle.origin}: its model wants whole utterances")
+            raise ModelError(
+                f"{bundle.origin}: has no streaming network; its model needs whole utterances"
+            )
         self.bundle = bundle
         self._network = network
 
@@ -48,7 +53,7 @@ class StreamingModel:
 
     @property
     def latency_seconds(self) -> float:
-        """The longest that a sound waits for the audio that the model hears with it, in seconds.
+        """Algorithmic latency: the longest wait for the audio that an output needs, in seconds.
 
         That is a chunk, the look-ahead and half an analysis window; computing comes on top.
         """
@@ -61,9 +66,9 @@ class StreamingModel:
 
 
 class AudioStream:
-    """One utterance on its way through the network; made by `StreamingModel.stream`.
+    """The log-probabilities of one utterance; made by `StreamingModel.stream`.
 
-    What it gives does not depend on where the audio was cut.
+    They do not depend on where the audio is cut.
     """
 
     def __init__(self, bundle: Bundle, network: WindowedNetwork) -> None:
@@ -84,7 +89,7 @@ class AudioStream:
             ``(output frames, symbols)`` float32, natural logarithms, the blank last; often none.
 
         Raises:
-            PlainspeechError: the stream is finished.
+            DecodingError: the stream is finished.
         """
         self._require_unfinished()
         return self._advance(self._log_mel.feed(waveform), self._network.window)
@@ -93,7 +98,7 @@ class AudioStream:
         """End the utterance and return the output that is left, as `feed` does.
 
         Raises:
-            PlainspeechError: the stream is finished.
+            DecodingError: the stream is finished.
         """
         self._require_unfinished()
         self._finished = True
@@ -101,7 +106,7 @@ class AudioStream:
 
     def _require_unfinished(self) -> None:
         if self._finished:
-            raise PlainspeechError("the stream is finished; begin another for more audio")
+            raise DecodingError("the stream is finished; begin another for more audio")
 
     def _advance(self, features: Array, least: int) -> Array:
         """Compute windows for as long as there are ``least`` features for one."""
@@ -121,3 +126,38 @@ class AudioStream:
         )
         self._features = self._features[network.chunk :]
         return outputs[0, : lengths[0]]
+
+
+class UtteranceStream:
+    """The text of one utterance: its audio goes through the network and the decoder.
+
+    Args:
+        audio: new.
+        search: of the decoder, new.
+    """
+
+    def __init__(self, audio: AudioStream, search: DecoderStream) -> None:
+        self._audio = audio
+        self._search = search
+        self._partial = PartialText("", "")
+
+    def feed(self, waveform: Array) -> PartialText:
+        """Take the next samples, ``(samples,)``, and return the text so far.
+
+        Raises:
+            DecodingError: the stream is finished.
+        """
+        rows = self._audio.feed(waveform)
+        if len(rows):
+            self._search.feed(rows)
+            self._partial = self._search.partial()
+        return self._partial
+
+    def finish(self, waveform: Array) -> Transcript:
+        """Take the last samples and return the final text.
+
+        Raises:
+            DecodingError: the stream is finished.
+        """
+        self._search.feed(np.concatenate([self._audio.feed(waveform), self._audio.finish()]))
+        return self._search.finish()

@@ -1,38 +1,51 @@
-"""The application: routes, and what stands before them."""
+"""The application: its routes, middleware and web page."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.staticfiles import StaticFiles
 
 from plainspeech.runtime.recognizer import Recognizer
-from plainspeech.runtime.voice import Detector, silero
-from plainspeech.serving import live, page, transcriptions
+from plainspeech.runtime.vad import SpeechDetector, silero_detector
+from plainspeech.serving import live, transcriptions
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import install_handlers
-from plainspeech.serving.gate import Gate
-from plainspeech.serving.metrics import Measured
+from plainspeech.serving.limits import LimitsMiddleware
+from plainspeech.serving.metrics import MetricsMiddleware
 from plainspeech.serving.settings import ServerSettings
 
+PAGE = Path(__file__).with_name("page")
+"""The folder of the web page's files."""
+
+_PAGE_HEADERS = {
+    # The page plays files that its user chooses, whose addresses have the scheme blob.
+    "Content-Security-Policy": "default-src 'self'; media-src blob:; "
+    "base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
 _PATHS = ("/health", "/metrics", "/v1/models", transcriptions.PATH)
 
 
 def create_app(
     recognizer: Recognizer,
     settings: ServerSettings,
-    detector: Callable[[], Detector] = silero,
+    detector: Callable[[], SpeechDetector] = silero_detector,
 ) -> FastAPI:
     """Return the server's application.
 
     Args:
-        recognizer: the model that it serves; it belongs to the application from now on.
-        settings: limits and secrets.
-        detector: makes a detector of voice activity for one stream.
+        recognizer: the model; used by the application alone from now on.
+        settings: of the server.
+        detector: makes a detector of speech for one stream.
     """
     engine = Engine.build(recognizer, settings, detector)
 
@@ -41,7 +54,7 @@ def create_app(
         async with engine.running():
             yield
 
-    # The pages that explain the interface would load scripts from elsewhere.
+    # FastAPI's documentation pages would load scripts from other hosts.
     app = FastAPI(title="plainspeech", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.engine = engine
     app.include_router(transcriptions.router)
@@ -49,34 +62,48 @@ def create_app(
     app.add_api_route("/v1/models", _models)
     app.add_api_route("/health", _health)
     app.add_api_route("/metrics", _metrics)
-    page.add_page(app)
+    _add_page(app)
     install_handlers(app)
     app.add_middleware(
-        Gate,
-        admission=engine.admission,
+        LimitsMiddleware,
+        capacity=engine.capacity,
         uploads=transcriptions.PATH,
-        guarded=("/v1/", "/metrics"),
+        protected=("/v1/", "/metrics"),
     )
-    app.add_middleware(Measured, metrics=engine.metrics, paths=_PATHS)
+    app.add_middleware(MetricsMiddleware, metrics=engine.metrics, paths=_PATHS)
     return app
 
 
 async def _models(request: Request) -> dict[str, Any]:
-    """List the model, as OpenAI does, and tell whether hot words are of use to it."""
+    """List the model in OpenAI's format, and whether its decoder uses hot words."""
     engine: Engine = request.app.state.engine
     model = {"id": engine.name, "object": "model", "created": 0, "owned_by": "plainspeech"}
     return {"object": "list", "data": [model | {"hot_words": engine.takes_hot_words}]}
 
 
 async def _health(request: Request) -> JSONResponse:
-    """Tell whether the server takes requests."""
+    """Return whether the server accepts requests."""
     engine: Engine = request.app.state.engine
-    if engine.admission.draining.is_set():
+    if engine.capacity.draining.is_set():
         return JSONResponse({"status": "draining", "model": engine.name}, 503)
     return JSONResponse({"status": "ready", "model": engine.name})
 
 
 async def _metrics(request: Request) -> Response:
-    """Tell Prometheus how the server does."""
+    """Return the metrics for Prometheus."""
     engine: Engine = request.app.state.engine
     return Response(engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the static files of the web page, which may load nothing from other hosts."""
+    files = StaticFiles(directory=PAGE)
+
+    async def page(request: Request) -> Response:
+        name = request.path_params.get("name", "index.html")
+        response = await files.get_response(name, request.scope)
+        response.headers.update(_PAGE_HEADERS)
+        return response
+
+    app.add_route("/", page)
+    app.add_route("/{name}", page)

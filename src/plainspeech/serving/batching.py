@@ -1,10 +1,10 @@
-"""Pieces of many requests through one recogniser.
+"""Recognises the chunks of many requests in one recogniser.
 
-Pieces wait in a fair queue and are recognised several at a time in one worker thread. The queue
+Chunks wait in a fair queue and are recognised several at a time in one worker thread. The queue
 is start-time fair queueing (P. Goyal, H. M. Vin, H. Cheng, SIGCOMM 1996): each request has a lane,
-and a piece starts, in virtual time, when the one before it in its lane has ended, but not before
-now. So a long recording cannot keep a short one waiting for more than what is being computed, and
-nothing waits for ever.
+and a chunk starts, in virtual time, when the one before it in its lane has ended, but not before
+now. So a short recording waits for no more of a long one than is being computed already, and no
+chunk waits for ever.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from plainspeech.transcript import Transcript
 HotWords = Mapping[str, float]
 
 LARGEST_BATCH = 16
-"""Pieces."""
+"""Chunks."""
 
-_PADDED_SECONDS = 80.0  # of a batch: it bounds what a piece that comes next waits for
-_COLLECT_SECONDS = 0.004  # that a batch is held for requests that are about to bring a piece
+_PADDED_SECONDS = 80.0  # of a batch: it bounds how long the next chunk waits
+_COLLECT_SECONDS = 0.004  # a batch is held for so long for requests whose next chunk is imminent
 
 
-class Recognises(Protocol):
+class BatchRecognizer(Protocol):
     """What a `Batcher` needs of a recogniser."""
 
     def transcribe_waveforms(
@@ -41,11 +41,11 @@ class Recognises(Protocol):
 
 
 @dataclass(order=True)
-class _Piece:
-    """A waveform that waits.
+class _Chunk:
+    """A waveform in the queue.
 
     Attributes:
-        start: virtual seconds; the order in which pieces are served.
+        start: virtual seconds; the order in which chunks are recognised.
         number: of arrival, where starts are equal.
     """
 
@@ -60,10 +60,10 @@ class Lane:
     """The place of one request in the queue.
 
     Attributes:
-        hot_words: of its pieces.
-        imminent: whether its next piece is about to come.
-        end: virtual seconds when its last piece ends.
-        waiting: pieces of it in the queue or under way.
+        hot_words: of its chunks.
+        imminent: whether its next chunk is about to come.
+        end: virtual seconds when its last chunk ends.
+        waiting: chunks of it that are waiting or being recognised.
     """
 
     def __init__(self, batcher: Batcher, hot_words: HotWords | None, imminent: bool) -> None:
@@ -74,31 +74,31 @@ class Lane:
         self.waiting = 0
 
     async def transcribe(self, waveform: Array) -> Transcript:
-        """Return the transcript of ``waveform`` when its turn has come.
+        """Return the transcript of ``waveform``, after those before it in the queue.
 
-        A piece whose caller is cancelled leaves the queue.
+        A chunk whose caller is cancelled leaves the queue.
         """
         return await self._batcher.submit(self, waveform)
 
 
 class Batcher:
-    """The queue and the worker thread; all but the recogniser runs in the event loop.
+    """The queue and the worker thread; everything but the recogniser runs in the event loop.
 
     Args:
         recognizer: used by one thread.
         sample_rate: Hz, of waveforms.
         metrics: of the server.
-        together: most pieces recognised together.
+        together: most chunks recognised together.
     """
 
     def __init__(
-        self, recognizer: Recognises, sample_rate: int, metrics: Metrics, together: int
+        self, recognizer: BatchRecognizer, sample_rate: int, metrics: Metrics, together: int
     ) -> None:
         self._recognizer = recognizer
         self._sample_rate = sample_rate
         self._metrics = metrics
         self._together = together
-        self._pieces: list[_Piece] = []
+        self._chunks: list[_Chunk] = []
         self._lanes: set[Lane] = set()
         self._numbers = itertools.count()
         self._now = 0.0
@@ -107,16 +107,17 @@ class Batcher:
 
     @property
     def length(self) -> int:
-        """Pieces that wait."""
-        return len(self._pieces)
+        """Chunks that are waiting."""
+        return len(self._chunks)
 
     @contextmanager
     def lane(self, hot_words: HotWords | None = None, imminent: bool = True) -> Iterator[Lane]:
-        """Yield a place in the queue for a request that will bring pieces until the block ends.
+        """Yield the lane of a request, which brings chunks until the block ends.
 
         Args:
-            hot_words: of its pieces.
-            imminent: whether they come one after the other, so that others wait a little for them.
+            hot_words: of its chunks.
+            imminent: whether they follow each other at once, so that a batch waits a little for
+                them.
         """
         lane = Lane(self, hot_words, imminent)
         self._lanes.add(lane)
@@ -126,13 +127,13 @@ class Batcher:
             self._lanes.remove(lane)
 
     async def submit(self, lane: Lane, waveform: Array) -> Transcript:
-        """Return the transcript of ``waveform``, a piece of ``lane``."""
+        """Return the transcript of ``waveform``, a chunk of ``lane``."""
         start = max(self._now, lane.end)
         lane.end = start + len(waveform) / self._sample_rate
         result: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._pieces, _Piece(start, next(self._numbers), waveform, lane, result))
+        heapq.heappush(self._chunks, _Chunk(start, next(self._numbers), waveform, lane, result))
         lane.waiting += 1
-        self._metrics.queue.set(len(self._pieces))
+        self._metrics.queue.set(len(self._chunks))
         self._arrived.set()
         try:
             return await result
@@ -152,12 +153,12 @@ class Batcher:
             self._worker.shutdown(wait=False)
 
     async def _collect(self) -> None:
-        """Wait a little for more, if the queue is not full and there are requests without a piece.
+        """Wait a little for more, if the queue is not full and there are requests without a chunk.
 
         A lone request waits for nothing.
         """
         end = asyncio.get_running_loop().time() + _COLLECT_SECONDS
-        while len(self._pieces) < self._together and any(
+        while len(self._chunks) < self._together and any(
             lane.imminent and not lane.waiting for lane in self._lanes
         ):
             self._arrived.clear()
@@ -167,32 +168,32 @@ class Batcher:
             except asyncio.TimeoutError:
                 return
 
-    def _take(self) -> list[_Piece]:
-        """Take the next pieces off the queue: with equal hot words, and not too much padding."""
-        batch: list[_Piece] = []
+    def _take(self) -> list[_Chunk]:
+        """Take the next chunks off the queue: with equal hot words, and not too much padding."""
+        batch: list[_Chunk] = []
         longest = 0
-        while self._pieces and len(batch) < self._together:
-            piece = heapq.heappop(self._pieces)
-            if piece.result.done():  # cancelled
+        while self._chunks and len(batch) < self._together:
+            chunk = heapq.heappop(self._chunks)
+            if chunk.result.done():  # cancelled
                 continue
-            longest = max(longest, len(piece.waveform))
+            longest = max(longest, len(chunk.waveform))
             padded = longest * (len(batch) + 1) / self._sample_rate
             if batch and (
-                padded > _PADDED_SECONDS or piece.lane.hot_words != batch[0].lane.hot_words
+                padded > _PADDED_SECONDS or chunk.lane.hot_words != batch[0].lane.hot_words
             ):
-                heapq.heappush(self._pieces, piece)
+                heapq.heappush(self._chunks, chunk)
                 break
-            batch.append(piece)
-        if not self._pieces:
+            batch.append(chunk)
+        if not self._chunks:
             self._arrived.clear()
         else:
             self._arrived.set()
-        self._metrics.queue.set(len(self._pieces))
+        self._metrics.queue.set(len(self._chunks))
         return batch
 
-    async def _recognise(self, batch: list[_Piece]) -> None:
-        self._now = max(piece.start for piece in batch)
-        waveforms = [piece.waveform for piece in batch]
+    async def _recognise(self, batch: list[_Chunk]) -> None:
+        self._now = max(chunk.start for chunk in batch)
+        waveforms = [chunk.waveform for chunk in batch]
         self._metrics.batch.observe(len(batch))
         self._metrics.audio.inc(sum(map(len, waveforms)) / self._sample_rate)
         task = asyncio.get_running_loop().run_in_executor(
@@ -203,12 +204,12 @@ class Batcher:
         )
         try:
             outcome: list[Transcript] | Exception = await task
-        except Exception as error:  # for those who wait; the queue goes on
+        except Exception as error:  # for those who wait; the queue continues
             outcome = error
-        for index, piece in enumerate(batch):
-            if piece.result.done():  # its caller has left
+        for index, chunk in enumerate(batch):
+            if chunk.result.done():  # its caller was cancelled
                 continue
             if isinstance(outcome, Exception):
-                piece.result.set_exception(outcome)
+                chunk.result.set_exception(outcome)
             else:
-                piece.result.set_result(outcome[index])
+                chunk.result.set_result(outcome[index])

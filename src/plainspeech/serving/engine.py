@@ -1,4 +1,4 @@
-"""What all requests of a server share."""
+"""What the requests of a server share: the model, its queue and its threads."""
 
 from __future__ import annotations
 
@@ -15,53 +15,56 @@ from plainspeech.cores import available_cores
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
-from plainspeech.runtime.voice import Detector
+from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.serving import hot_words
-from plainspeech.serving.admission import Admission
 from plainspeech.serving.batching import LARGEST_BATCH, Batcher, HotWords
+from plainspeech.serving.capacity import Capacity
 from plainspeech.serving.metrics import Metrics
 from plainspeech.serving.settings import ServerSettings
 
-_SHORTEST_HOT_WORD = 4  # letters, of a prompt's; short words would do harm: they are in everything
+_SHORTEST_HOT_WORD = 4  # letters, in a prompt; shorter words are in everything and would do harm
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A model that serves.
+    """The model of a server, and everything that uses it.
 
     Attributes:
         recognizer: the model.
         settings: of the server.
         metrics: of the server.
-        admission: of the server.
-        batcher: the one way to the recogniser.
-        detector: makes a detector of voice activity for one stream.
+        capacity: of the server.
+        batcher: the queue of the recogniser.
+        detector: makes a detector of speech for one stream.
         live: the model, for live sessions.
-        hearers: the threads in which a streaming model hears live sessions, one a core.
-        readers: the threads that read recordings and wait in the queue with them; of their own,
-            for everything else must go on meanwhile.
+        streaming_threads: that run the streaming model for live sessions, one per core.
+        reader_threads: that read recordings and wait in the queue with them; a limit of their own,
+            since everything else must continue meanwhile.
     """
 
     recognizer: Recognizer
     settings: ServerSettings
     metrics: Metrics
-    admission: Admission
+    capacity: Capacity
     batcher: Batcher
-    detector: Callable[[], Detector]
+    detector: Callable[[], SpeechDetector]
     live: LiveModel
-    hearers: CapacityLimiter
-    readers: CapacityLimiter
+    streaming_threads: CapacityLimiter
+    reader_threads: CapacityLimiter
 
     @classmethod
     def build(
-        cls, recognizer: Recognizer, settings: ServerSettings, detector: Callable[[], Detector]
+        cls,
+        recognizer: Recognizer,
+        settings: ServerSettings,
+        detector: Callable[[], SpeechDetector],
     ) -> Engine:
-        """Put one together.
+        """Return the engine of a server.
 
         Args:
             recognizer: the model.
             settings: of the server.
-            detector: makes a detector of voice activity for one stream.
+            detector: makes a detector of speech for one stream.
         """
         metrics = Metrics()
         together = LARGEST_BATCH if settings.batching else 1
@@ -71,7 +74,7 @@ class Engine:
             recognizer,
             settings,
             metrics,
-            Admission(settings, metrics),
+            Capacity(settings, metrics),
             batcher,
             detector,
             LiveModel(recognizer, detector),
@@ -81,28 +84,28 @@ class Engine:
 
     @property
     def name(self) -> str:
-        """The model's."""
+        """Of the model."""
         return str(self.recognizer.bundle.card.get("name", "plainspeech"))
 
     @property
     def sample_rate(self) -> int:
-        """Hz, that the model takes."""
+        """Hz, of the model's input."""
         return self.recognizer.bundle.features.sample_rate
 
     @property
     def takes_hot_words(self) -> bool:
-        """Whether they make a difference: to greedy decoding they make none."""
+        """Whether the decoder uses them; greedy decoding does not."""
         return not isinstance(self.recognizer.decoder, GreedyDecoder)
 
     def hot_words(self, prompt: str = "", lines: str = "") -> HotWords | None:
-        """Return the hot words of a request; None if there are none, or no use for any.
+        """Return the hot words of a request; None if there are none, or the decoder uses none.
 
         Args:
-            prompt: of which the longer words are taken; it is a hint, so that nothing is wrong.
+            prompt: whose longer words are taken; it is a hint, so that no prompt is an error.
             lines: as `plainspeech.serving.hot_words.parse` takes them.
 
         Raises:
-            ApiError: ``lines`` are no hot words.
+            ApiError: ``lines`` are not hot words.
         """
         alphabet = self.recognizer.bundle.alphabet
         weighted = hot_words.parse(lines, alphabet)
@@ -112,7 +115,7 @@ class Engine:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Recognise what requests bring until the block ends; begins when the model is warm."""
+        """Recognise the audio of requests until the block ends; begins when the model is warm."""
         task = asyncio.create_task(self.batcher.run())
         try:
             with self.batcher.lane() as lane:

@@ -1,7 +1,6 @@
-"""Errors as clients of OpenAI's interface expect them.
+"""Errors in the format of OpenAI's interface, without paths or stack traces.
 
-``{"error": {"message": ..., "type": ..., "param": ..., "code": ...}}``; neither paths nor stack
-traces.
+``{"error": {"message": ..., "type": ..., "param": ..., "code": ...}}``
 """
 
 from __future__ import annotations
@@ -14,18 +13,41 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from plainspeech.errors import (
+    AudioError,
+    ConfigurationError,
+    DataError,
+    DecodingError,
+    LanguageModelError,
+    ModelError,
+    PlainspeechError,
+)
+
 INVALID, SERVER, RATE = "invalid_request_error", "server_error", "rate_limit_error"
+
+_CAUSES: dict[type[PlainspeechError], tuple[HTTPStatus, str, str | None]] = {
+    AudioError: (HTTPStatus.BAD_REQUEST, "invalid_audio", "file"),
+    DecodingError: (HTTPStatus.BAD_REQUEST, "invalid_hot_words", "hot_words"),
+    # What is wrong with the server is not its clients' business, and may name its files.
+    DataError: (HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", None),
+    ModelError: (HTTPStatus.INTERNAL_SERVER_ERROR, "model_error", None),
+    LanguageModelError: (HTTPStatus.INTERNAL_SERVER_ERROR, "model_error", None),
+    ConfigurationError: (HTTPStatus.INTERNAL_SERVER_ERROR, "configuration_error", None),
+}
+"""Status, code and request field of each kind of error."""
+
+_SERVER_FAILED = "The server could not process the request; its log has the cause."
 
 
 class ApiError(HTTPException):
-    """What a request is refused with.
+    """The reason why a request is refused.
 
     Args:
         status: of HTTP.
-        message: one sentence, and what to do.
+        message: one sentence, with the remedy.
         code: a word for programs.
         param: the field of the request that is at fault.
-        retry_after: seconds after which it may go better.
+        retry_after: seconds after which the client may try again.
     """
 
     def __init__(
@@ -45,28 +67,41 @@ class ApiError(HTTPException):
 
     @property
     def error(self) -> dict[str, Any]:
-        """The object that says it in JSON."""
+        """The error as a JSON object."""
         return error_object(self.status_code, self.detail, self.code, self.param)
 
     def response(self) -> JSONResponse:
-        """Return the answer that says it."""
+        """Return the response."""
         return JSONResponse({"error": self.error}, self.status_code, self.headers)
 
 
 def error_object(
     status: int, message: str, code: str | None, param: str | None = None
 ) -> dict[str, Any]:
-    """Return what stands in ``error``."""
+    """Return the value of ``error``."""
     kind = INVALID if status < 500 else SERVER
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         kind = RATE
     return {"message": message, "type": kind, "param": param, "code": code}
 
 
+def api_error(error: PlainspeechError) -> ApiError:
+    """Return the response to an error of this package.
+
+    Only errors that the client caused are explained to it.
+    """
+    status, code, param = _CAUSES.get(
+        type(error), (HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", None)
+    )
+    message = f"{str(error).rstrip('.')}." if status < 500 else _SERVER_FAILED
+    return ApiError(status, message, code, param)
+
+
 def install_handlers(app: FastAPI) -> None:
-    """Let every error of ``app`` have the one shape."""
+    """Give every error of ``app`` the one format."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(PlainspeechError, _package)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -76,11 +111,11 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         return error.response()
     status, path = error.status_code, request.url.path
     if status == HTTPStatus.NOT_FOUND:
-        message = f"There is no {request.method} {path} here."
+        message = f"{request.method} {path} does not exist."
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-        message = f"{path} does not take {request.method}."
+        message = f"{path} does not accept {request.method}."
     else:
-        message = f"The request cannot be read: {error.detail}"
+        message = f"The request cannot be read: {error.detail}."
     code = HTTPStatus(status).name.lower()
     return JSONResponse({"error": error_object(status, message, code)}, status, error.headers)
 
@@ -96,11 +131,15 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
     return ApiError(HTTPStatus.BAD_REQUEST, message, "invalid_field", param).response()
 
 
+async def _package(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PlainspeechError)
+    return api_error(error).response()
+
+
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    message = "The server failed at this request; its log tells why."
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    response = ApiError(status, message, "internal_error").response()
-    # uvicorn closes the connection after it; a client that does not know would send its next
-    # request into that.
+    response = ApiError(status, _SERVER_FAILED, "internal_error").response()
+    # uvicorn closes the connection afterwards; a client that is not told would lose its next
+    # request.
     response.headers["Connection"] = "close"
     return response

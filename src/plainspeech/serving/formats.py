@@ -1,4 +1,4 @@
-"""Transcripts as OpenAI's interface gives them."""
+"""Transcripts in the formats of OpenAI's interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ResponseFormat = Literal["json", "text", "srt", "vtt", "verbose_json"]
 Granularity = Literal["word", "segment"]
 
 _SEEK = 100  # of OpenAI's frames a second
-_LEAST = 1e-10  # confidence; none has a finite logarithm
+_LEAST = 1e-10  # confidence, since the logarithm of 0 is not finite
 
 
 def plain(transcript: Transcript, form: ResponseFormat) -> Response:
@@ -37,9 +37,9 @@ def verbose(
 
     Args:
         transcript: with times in seconds.
-        language: that it is in.
-        temperature: that the client asked for, which its segments repeat.
-        granularities: what has times.
+        language: of the text.
+        temperature: of the request, which the segments repeat.
+        granularities: of the times.
     """
     values: dict[str, Any] = {
         "task": "transcribe",
@@ -58,15 +58,15 @@ def verbose(
 
 
 def _word(word: Word) -> dict[str, Any]:
-    values = word_values(word)  # the confidence is ours: OpenAI's words have none
+    values = word_values(word)  # with a confidence, which OpenAI's words do not have
     return {"word": values.pop("text"), **values}
 
 
 def _segment(number: int, segment: Segment, temperature: float) -> dict[str, Any]:
-    """Return all the fields that whisper's segments have; clients read them.
+    """Return all the fields of whisper's segments, which clients read.
 
-    There are no tokens but letters, and a segment is where voice activity is: its tokens are none
-    and the probability that it is no speech is 0.
+    The model has no tokens but letters, so that the list is empty, and segments are where speech
+    was detected, so that ``no_speech_prob`` is 0.
     """
     logs = [math.log(max(word.confidence, _LEAST)) for word in segment.words]
     text = segment.text.encode()

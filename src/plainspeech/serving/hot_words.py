@@ -1,4 +1,4 @@
-"""Hot words as clients write them: a word or phrase a line, perhaps with its weight."""
+"""Hot words of a request: a word or phrase per line, with or without a weight."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from plainspeech.decoding.hot_words import LARGEST_WEIGHT
 from plainspeech.serving.errors import ApiError
 
 USUAL_WEIGHT = 5.0
-"""Nats, of what has no weight of its own: what is said is found more often, and long words that are
-not said do no harm."""
+"""Nats, of a line without a weight: enough to help words that are said, and too little for long
+words that are not said to do harm."""
 
 MOST = 500
 """Words or phrases of one request."""
 
 
 def parse(text: str, alphabet: Alphabet) -> dict[str, float]:
-    """Return the phrases of ``text``, as the alphabet writes them, with their weights in nats.
+    """Return the phrases of ``text``, folded to the alphabet, with their weights in nats.
 
     Args:
-        text: lines ``phrase`` or ``phrase:weight``; empty ones are none.
+        text: lines ``phrase`` or ``phrase:weight``; empty lines are skipped.
         alphabet: of the model.
 
     Raises:
-        ApiError: naming the line that is neither, or there are too many.
+        ApiError: a line is neither, which the message names, or there are too many.
     """
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if len(lines) > MOST:
-        raise _invalid(f"there are {len(lines)} lines; at most {MOST} are taken")
+        raise _invalid(f"there are {len(lines)} lines; at most {MOST} are accepted")
     return dict(_entry(number, line, alphabet) for number, line in lines)
 
 
@@ -44,7 +44,7 @@ def _entry(number: int, line: str, alphabet: Alphabet) -> tuple[str, float]:
         nats = math.nan
     if not abs(nats) <= LARGEST_WEIGHT:
         raise _invalid(
-            f"line {number}: {weight.strip()!r} is no weight; after a colon comes a number from "
+            f"line {number}: {weight.strip()[:40]!r} is not a weight; write a number from "
             f"-{LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
         )
     return phrase, nats

@@ -12,17 +12,18 @@ from urllib.parse import urlsplit
 import anyio
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from plainspeech.runtime.events import Event, message
-from plainspeech.serving.batching import HotWords, Lane
+from plainspeech.runtime.events import LiveEvent, json_values
+from plainspeech.serving.access import check_token
+from plainspeech.serving.batching import HotWords
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
+from plainspeech.serving.live_driver import LiveDriver
 from plainspeech.serving.pcm import PcmReader
-from plainspeech.serving.transcribers import QueuedSession, SessionTranscriber, StreamedSession
 
 PATH = "/v1/stream"
 
 _RATES = (8_000, 192_000)  # Hz
-_PORTION = 512  # samples that are looked at together
+_LEAST_SAMPLES = 512  # that are processed at a time, unless the audio ends
 _CLOSE_CODES = {  # RFC 6455, section 7.4.1, and the IANA's registry
     HTTPStatus.TOO_MANY_REQUESTS: 1013,
     HTTPStatus.SERVICE_UNAVAILABLE: 1012,
@@ -37,33 +38,33 @@ router = APIRouter()
 async def stream(socket: WebSocket) -> None:
     """Transcribe live audio."""
     engine: Engine = socket.app.state.engine
-    await socket.accept()  # also where it is refused: browsers hide the status of a handshake
+    await socket.accept()  # also where it is refused: browsers hide the status of handshakes
     try:
         _check_origin(socket)
-        engine.admission.check_token(_authorization(socket))
+        check_token(engine.settings.token, _authorization(socket))
         rate = _sample_rate(socket)
         hot_words = engine.hot_words(lines=socket.query_params.get("hot_words", ""))
-        with engine.admission.session():
-            await Session(socket, engine, rate, hot_words).run()
+        with engine.capacity.session_slot():
+            await LiveSession(socket, engine, rate, hot_words).run()
         await socket.close()
     except ApiError as error:
         await _refuse(socket, error)
     except WebSocketDisconnect:
         pass
     except Exception:
-        text = "The server failed at this session; its log tells why."
+        text = "The session failed in the server; its log has the cause."
         await _refuse(socket, ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, text, "internal_error"))
         raise
 
 
-class Session:
-    """One client that speaks.
+class LiveSession:
+    """One client that sends live audio.
 
     Args:
         socket: accepted.
         engine: of the server.
         rate: Hz, of the client's audio.
-        hot_words: for what it says.
+        hot_words: for this session.
     """
 
     def __init__(
@@ -73,98 +74,92 @@ class Session:
         self._hot_words = hot_words
         self._engine = engine
         self._rate = engine.live.sample_rate
-        self._pcm = PcmReader(rate, self._rate, _PORTION)
+        self._pcm = PcmReader(rate, self._rate, _LEAST_SAMPLES)
         self._samples = 0
-        self._patience = engine.settings.silence_seconds
+        self._timeout = engine.settings.silence_seconds
 
     async def run(self) -> None:
-        """Serve it to its end.
+        """Serve the session until its end.
 
         Raises:
-            ApiError: the client fell silent or sent what is no message, or the server stops.
-            WebSocketDisconnect: the client left.
+            ApiError: the client sent nothing for too long or an unknown message, or the server is
+                stopping.
+            WebSocketDisconnect: the client disconnected.
         """
-        draining = asyncio.create_task(self._engine.admission.draining.wait())
+        draining = asyncio.create_task(self._engine.capacity.draining.wait())
         try:
+            transcription = self._engine.live.transcription(self._hot_words)
             with self._engine.batcher.lane(self._hot_words, imminent=False) as lane:
-                transcriber = self._transcriber(lane)
+                driver = LiveDriver(transcription, self._engine, lane, self._emit)
                 try:
                     await self._send({"type": "ready"})
-                    while (portion := await self._next(draining)) is not None:
-                        if self._pcm.feed(portion):
-                            await self._take(transcriber)
-                    await self._take(transcriber, last=True)
-                    await transcriber.finish()
+                    while (data := await self._next(draining)) is not None:
+                        if self._pcm.feed(data):
+                            await self._take(driver)
+                    await self._take(driver, last=True)
+                    await driver.finish()
                 finally:
-                    transcriber.close()
+                    driver.close()
             if draining.done():
-                self._engine.admission.check_draining()
+                self._engine.capacity.check_draining()
             duration = round(self._samples / self._rate, 3)
             await self._send({"type": "done", "duration": duration})
         finally:
             draining.cancel()
 
-    def _transcriber(self, lane: Lane) -> SessionTranscriber:
-        """Return what makes text of this session."""
-        engine = self._engine
-        if engine.live.streaming is None:
-            return QueuedSession(lane, engine.live.cutter(), self._rate, self._emit)
-        live = engine.live.begin(self._hot_words)
-        return StreamedSession(live, self._rate, engine.hearers, engine.metrics, self._emit)
-
-    async def _take(self, transcriber: SessionTranscriber, last: bool = False) -> None:
+    async def _take(self, driver: LiveDriver, last: bool = False) -> None:
         waveform = await anyio.to_thread.run_sync(self._pcm.take, last)
         self._samples += len(waveform)
-        await transcriber.feed(waveform)
+        await driver.feed(waveform)
 
     async def _next(self, draining: asyncio.Task[Any]) -> bytes | None:
-        """Return the next portion of audio, None at its end."""
+        """Return the next audio data, None at the end."""
         receiving = asyncio.create_task(self._socket.receive())
         try:
             await asyncio.wait(
-                {receiving, draining}, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED
+                {receiving, draining}, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED
             )
             if draining.done():
                 return None
             if receiving.done():
-                return _portion(receiving.result())
+                return _audio_data(receiving.result())
         finally:
             receiving.cancel()
         raise ApiError(
             HTTPStatus.REQUEST_TIMEOUT,
-            f"Nothing came for {self._patience:g} s; send silence as samples of zero.",
+            f"No data arrived for {self._timeout:g} s; send silence as samples of zero.",
             "silence_timeout",
         )
 
-    async def _emit(self, event: Event) -> None:
-        await self._send(message(event))
+    async def _emit(self, event: LiveEvent) -> None:
+        await self._send(json_values(event))
 
     async def _send(self, values: dict[str, Any]) -> None:
-        """Send JSON; a client that does not read for long has left."""
+        """Send JSON; a client that reads nothing for too long counts as disconnected."""
         try:
-            with anyio.fail_after(self._patience):
+            with anyio.fail_after(self._timeout):
                 await self._socket.send_text(json.dumps(values, ensure_ascii=False))
         except TimeoutError:
             raise WebSocketDisconnect from None
 
 
-def _portion(received: Any) -> bytes | None:
+def _audio_data(received: Any) -> bytes | None:
     """Return the audio of a message, None if it is the end.
 
     Raises:
-        ApiError: it is no message of ours.
-        WebSocketDisconnect: it tells that the client has left.
+        ApiError: it is not a message of this interface.
+        WebSocketDisconnect: the client disconnected.
     """
     if received["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(received.get("code", 1005))
-    portion: bytes | None = received.get("bytes")
-    if portion is None and not _is_end(received["text"]):
+    data: bytes | None = received.get("bytes")
+    if data is None and not _is_end(received["text"]):
         raise ApiError(
             HTTPStatus.BAD_REQUEST,
-            'This text message is unknown; there is {"type": "end"}, and audio is binary.',
+            'Unknown text message; the only one is {"type": "end"}, and audio is binary.',
             "invalid_message",
         )
-    return portion
+    return data
 
 
 def _is_end(text: str) -> bool:
@@ -204,6 +199,6 @@ def _sample_rate(socket: WebSocket) -> int:
 
 async def _refuse(socket: WebSocket, error: ApiError) -> None:
     code = _CLOSE_CODES.get(HTTPStatus(error.status_code), _POLICY_VIOLATION)
-    with suppress(WebSocketDisconnect, RuntimeError):  # it may have left, or be told so already
+    with suppress(WebSocketDisconnect, RuntimeError):  # it may have disconnected
         await socket.send_json({"type": "error", "error": error.error})
         await socket.close(code)

@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
-_PIECES = (1, 2, 4, 8, 16, 32)
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
@@ -25,40 +25,42 @@ class Metrics:
         )
         self.latency = Histogram(
             "plainspeech_request_seconds",
-            "From a request's first byte to the last of its answer.",
+            "From the first byte of a request to the last of its response.",
             ["path"],
             buckets=_SECONDS,
             registry=registry,
         )
         self.audio = Counter(
-            "plainspeech_audio_seconds", "Audio recognised, partial results too.", registry=registry
+            "plainspeech_audio_seconds",
+            "Audio recognised, partial results included.",
+            registry=registry,
         )
         self.in_flight = Gauge(
-            "plainspeech_requests_in_flight", "Transcriptions under way.", registry=registry
+            "plainspeech_requests_in_flight", "Transcriptions in progress.", registry=registry
         )
         self.live = Gauge("plainspeech_live_sessions", "Live sessions open.", registry=registry)
         self.queue = Gauge(
-            "plainspeech_queue_length", "Pieces of audio that wait.", registry=registry
+            "plainspeech_queue_length", "Chunks of audio that are waiting.", registry=registry
         )
         self.batch = Histogram(
             "plainspeech_batch_size",
-            "Pieces of audio recognised together.",
-            buckets=_PIECES,
+            "Chunks of audio recognised together.",
+            buckets=_BATCH_SIZES,
             registry=registry,
         )
 
     def exposition(self) -> bytes:
-        """Return all of them in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
 
-class Measured:
-    """An application whose HTTP requests are counted and timed.
+class MetricsMiddleware:
+    """Counts and times HTTP requests.
 
     Args:
         app: the application.
-        metrics: where they are counted.
-        paths: that are told apart; all others count as one, for clients may think them up.
+        metrics: of the server.
+        paths: that have a label each; all others share one, since clients can invent any number.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Iterable[str]) -> None:
@@ -71,7 +73,7 @@ class Measured:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         path = scope["path"] if scope["path"] in self._paths else "other"
-        status, started = 499, time.perf_counter()  # nginx's number for a client that left
+        status, started = 499, time.perf_counter()  # nginx's number for a client that disconnected
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -82,7 +84,7 @@ class Measured:
         try:
             await self._app(scope, receive, watch)
         except Exception:
-            status = 500  # which is answered outside of this
+            status = 500  # the response comes from outside of this
             raise
         finally:
             self._metrics.requests.labels(path, str(status)).inc()

@@ -1,4 +1,4 @@
-"""16-bit samples from bytes that arrive in any portions."""
+"""Decodes 16-bit PCM that arrives in messages of any length."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from plainspeech.arrays import Array
 
 
 class PcmReader:
-    """Makes a waveform of 16-bit little-endian mono PCM, bit by bit.
+    """Decodes and resamples 16-bit little-endian mono PCM.
 
     Args:
-        rate: Hz, of what comes in.
+        rate: Hz, of the data.
         wanted: Hz, of the waveform.
-        portion: samples at ``wanted`` Hz that are worth going on with; fewer are kept back.
+        least: samples at ``wanted`` Hz that are worth processing; fewer are held back.
     """
 
-    def __init__(self, rate: int, wanted: int, portion: int) -> None:
+    def __init__(self, rate: int, wanted: int, least: int) -> None:
         self._bytes = bytearray()
-        self._least = 2 * max(1, portion * rate // wanted)
+        self._least = 2 * max(1, least * rate // wanted)
         self._stream = (
             None if rate == wanted else soxr.ResampleStream(rate, wanted, 1, dtype="float32")
         )
 
-    def feed(self, portion: bytes) -> bool:
-        """Take ``portion``; return whether there is enough to `take`."""
-        self._bytes += portion
+    def feed(self, data: bytes) -> bool:
+        """Take ``data``; return whether there is enough to `take`."""
+        self._bytes += data
         return len(self._bytes) >= self._least
 
     def take(self, last: bool = False) -> Array:
-        """Return what has come in since the last time; half a sample waits, or is no more.
+        """Return the waveform since the last call; half a sample is held back, or lost at the end.
 
         Args:
-            last: whether nothing more comes.
+            last: whether no more data will follow.
         """
         whole = len(self._bytes) & ~1
         samples = np.frombuffer(bytes(self._bytes[:whole]), "<i2")

@@ -1,8 +1,9 @@
-"""Recordings of any length through the queue."""
+"""Transcribes uploaded recordings of any length through the request queue."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from http import HTTPStatus
 from typing import BinaryIO, cast
@@ -12,16 +13,15 @@ import anyio
 from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.long_audio import Heard, listen, whole
+from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_blocks
 from plainspeech.serving.batching import HotWords, Lane
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.errors import ApiError
-from plainspeech.serving.uploads import NamedUpload
+from plainspeech.serving.errors import ApiError, api_error
 from plainspeech.transcript import Transcript
 
 
-class Recording:
-    """One upload.
+class UploadedRecording:
+    """One uploaded recording.
 
     Args:
         engine: of the server.
@@ -31,57 +31,56 @@ class Recording:
 
     def __init__(self, engine: Engine, file: BinaryIO, hot_words: HotWords | None) -> None:
         self._engine = engine
-        self._file = NamedUpload(file)
+        self._file = NamedFile(file)
         self._hot_words = hot_words
 
     async def transcript(self) -> Transcript:
-        """Return all that is said in it.
+        """Return the whole transcript.
 
         Raises:
-            ApiError: it cannot be read, or is too long.
+            ApiError: the recording cannot be read, or is too long.
         """
-        return whole([heard async for heard in self.listen()])
+        return join_parts([part async for part in self.parts()])
 
-    async def listen(self) -> AsyncGenerator[Heard, None]:
-        """Yield what is said in it, in order, as soon as it is known.
+    async def parts(self) -> AsyncGenerator[TranscriptPart, None]:
+        """Yield the transcript part by part, in order, as soon as each is known.
 
-        It is read and cut in a thread, which waits in the queue with its pieces.
+        The file is read and cut in a thread, which waits in the queue with its chunks.
 
         Raises:
             ApiError: as `transcript`.
         """
         with self._engine.batcher.lane(self._hot_words) as lane:
-            stretches = self._stretches(lane)
+            parts = self._parts(lane)
             try:
                 while True:
-                    heard = await anyio.to_thread.run_sync(
-                        next, stretches, None, limiter=self._engine.readers
+                    part = await anyio.to_thread.run_sync(
+                        next, parts, None, limiter=self._engine.reader_threads
                     )
-                    if heard is None:
+                    if part is None:
                         return
-                    yield heard
+                    yield part
             except PlainspeechError as error:
-                message = f"{str(error).rstrip('.')}."
-                raise ApiError(HTTPStatus.BAD_REQUEST, message, "invalid_audio", "file") from error
+                raise api_error(error) from error
             finally:
-                stretches.close()
+                parts.close()
                 self._file.close()
 
-    def _stretches(self, lane: Lane) -> Generator[Heard, None, None]:
-        def hear(waveforms: Sequence[Array]) -> list[Transcript]:
-            return anyio.from_thread.run(self._hear, lane, waveforms)
+    def _parts(self, lane: Lane) -> Generator[TranscriptPart, None, None]:
+        def transcribe(waveforms: Sequence[Array]) -> list[Transcript]:
+            return anyio.from_thread.run(self._transcribe, lane, waveforms)
 
         rate = self._engine.sample_rate
         with audio.opened(cast(BinaryIO, self._file), rate) as recording:
             self._check_length(recording.duration or 0.0)
             blocks = self._bounded(recording.blocks)
-            yield from listen(blocks, rate, hear, self._engine.detector)
+            yield from transcribe_blocks(blocks, rate, transcribe, self._engine.detector)
 
-    async def _hear(self, lane: Lane, waveforms: Sequence[Array]) -> list[Transcript]:
+    async def _transcribe(self, lane: Lane, waveforms: Sequence[Array]) -> list[Transcript]:
         return await asyncio.gather(*map(lane.transcribe, waveforms))
 
     def _bounded(self, blocks: Iterator[Array]) -> Iterator[Array]:
-        """Yield ``blocks`` as long as they may be, and somebody waits for what they say."""
+        """Yield ``blocks`` up to the longest duration, and only while the request lasts."""
         samples = 0
         for block in blocks:
             anyio.from_thread.check_cancelled()
@@ -98,3 +97,42 @@ class Recording:
                 "audio_too_long",
                 "file",
             )
+
+
+class NamedFile(io.BufferedIOBase):
+    """A file with a name for messages; temporary files have a number or none.
+
+    Args:
+        file: that can seek.
+    """
+
+    name = "file"
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to ``size`` bytes."""
+        return self._file.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move; return the position."""
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file, which removes it."""
+        self._file.close()
+        super().close()
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can seek."""
+        return True

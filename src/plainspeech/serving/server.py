@@ -1,4 +1,4 @@
-"""The process: listens, and stops without losing what it has accepted."""
+"""The server process: it accepts connections, and stops without losing what it has accepted."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 from plainspeech.serving.engine import Engine
 
-_LARGEST_MESSAGE = 2**20  # bytes, of a live session: half a minute of audio
+_LARGEST_MESSAGE = 2**20  # bytes, in a live session: half a minute of audio
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
 
     Args:
         host: name or address of an interface of this machine.
-        port: 0 takes a free one.
+        port: 0 takes any free one.
 
     Raises:
-        PlainspeechError: it cannot.
+        ConfigurationError: the address cannot be used.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -35,34 +35,34 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         known = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if known else error.strerror
-        raise PlainspeechError(
+        raise ConfigurationError(
             f"cannot listen at {host}, port {port}: {reason}; choose another --host or --port"
         ) from error
-    # What is accepted has it from here; asyncio sets it for sockets of its own alone. Without, the
-    # body of an answer waits for the client to acknowledge its head, which it does after 40 ms.
+    # Accepted sockets inherit it; asyncio sets it only for sockets that it opens itself. Without it
+    # the body of a response waits until the client acknowledges its head, which takes 40 ms.
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return server
 
 
-class _Impatient(H11Protocol):
-    """HTTP, where a connection without a request is closed; uvicorn waits for ever for the first.
+class _HttpProtocol(H11Protocol):
+    """HTTP that closes a connection without a request; uvicorn waits for ever for the first.
 
-    It is closed between once and twice the time of `uvicorn.Config.timeout_keep_alive`.
+    It is closed after once to twice the time of `uvicorn.Config.timeout_keep_alive`.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, and look at the clock."""
+        """Begin, and start the timer."""
         super().connection_made(transport)
         self._seen = self.cycle
         self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """End, and stop the timer."""
         self._timer.cancel()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand over to the protocol of live sessions, which has its own clock."""
+        """Hand over to the WebSocket protocol; live sessions have a timer of their own."""
         self._timer.cancel()
         super().handle_websocket_upgrade(event)
 
@@ -90,11 +90,11 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_Impatient,
+                http=_HttpProtocol,
                 timeout_keep_alive=math.ceil(self._engine.settings.silence_seconds),
                 ws="websockets-sansio",
                 ws_max_size=_LARGEST_MESSAGE,
-                log_level="warning",  # access logs would hold the tokens of live sessions
+                log_level="warning",  # access logs would contain the tokens of live sessions
                 server_header=False,
             )
         )
@@ -107,19 +107,19 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; at the second signal, end."""
-        if self._engine.admission.draining.is_set():
+        if self._engine.capacity.draining.is_set():
             self.should_exit = self.force_exit = True
         else:
-            self._engine.admission.draining.set()
+            self._engine.capacity.draining.set()
             self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
         self._drain = self._loop.create_task(self._stop())
 
     async def _stop(self) -> None:
-        patience = self._engine.settings.drain_seconds
+        timeout = self._engine.settings.drain_seconds
         try:
-            await asyncio.wait_for(self._engine.admission.drained(), patience)
+            await asyncio.wait_for(self._engine.capacity.drained(), timeout)
         except asyncio.TimeoutError:
             self.force_exit = True
         self.should_exit = True

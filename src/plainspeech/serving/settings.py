@@ -1,10 +1,10 @@
-"""What the operator of a server decides."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -12,14 +12,14 @@ class ServerSettings:
     """Limits and secrets of a server.
 
     Attributes:
-        token: that clients must send as ``Authorization: Bearer``; None lets everyone in.
-        queue: most uploads taken in at a time, and most live sessions; more are told to come back.
+        token: that clients must send as ``Authorization: Bearer``; None accepts everyone.
+        queue: most uploads at a time, and most live sessions; more are refused with 429.
         upload_bytes: largest request.
         audio_seconds: longest recording.
-        request_seconds: from a request's first byte to its answer.
-        silence_seconds: that a client may keep a request or a live session without a byte.
-        drain_seconds: that accepted requests have to finish when the server is told to stop.
-        batching: whether pieces of several requests are recognised together.
+        request_seconds: from the first byte of a request to its response.
+        silence_seconds: longest time without a byte in a request or a live session.
+        drain_seconds: for accepted requests to finish when the server is told to stop.
+        batching: whether chunks of several requests are recognised together.
     """
 
     token: str | None = None
@@ -32,12 +32,12 @@ class ServerSettings:
     batching: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what would let nobody in."""
+        """Refuse values with which the server would accept nobody."""
         for setting in fields(self):
             value = getattr(self, setting.name)
             if not isinstance(value, (str, bool, type(None))) and not value > 0:
-                raise PlainspeechError(f"{setting.name} must be greater than zero, not {value}")
+                raise ConfigurationError(f"{setting.name} must be greater than zero, not {value}")
         if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
-            raise PlainspeechError("token: only printable ASCII characters can be sent in a header")
+            raise ConfigurationError("token: must be printable ASCII, as it is sent in a header")
         if self.token == "":
-            raise PlainspeechError("token: is empty; leave it out to let everyone in")
+            raise ConfigurationError("token: is empty; leave the option out to accept everyone")

@@ -1,4 +1,4 @@
-"""``POST /v1/audio/transcriptions``, as OpenAI has it."""
+"""``POST /v1/audio/transcriptions``, compatible with OpenAI's."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
-from plainspeech.runtime.long_audio import Heard
+from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.serving import formats
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
 from plainspeech.serving.formats import Granularity, ResponseFormat
-from plainspeech.serving.recordings import Recording
+from plainspeech.serving.recordings import UploadedRecording
 
 PATH = "/v1/audio/transcriptions"
 ALIAS = "whisper-1"
-"""A model that programs written for OpenAI ask for."""
+"""The model name that programs written for OpenAI send."""
 
 router = APIRouter()
 
@@ -48,7 +48,7 @@ async def transcribe(
             "timestamp_granularities[] needs the response_format verbose_json.",
             "timestamp_granularities[]",
         )
-    recording = Recording(engine, file.file, engine.hot_words(prompt, hot_words))
+    recording = UploadedRecording(engine, file.file, engine.hot_words(prompt, hot_words))
     if stream and response_format in ("json", "text"):
         return await _stream(recording)
     transcript = await recording.transcript()
@@ -58,45 +58,48 @@ async def transcribe(
     return formats.plain(transcript, response_format)
 
 
-async def _stream(recording: Recording) -> Response:
-    """Answer with an event a segment; what fails before the first has a status of its own."""
-    stretches = recording.listen()
-    first = await anext(stretches)
-    return StreamingResponse(_events(first, stretches), media_type="text/event-stream")
+async def _stream(recording: UploadedRecording) -> Response:
+    """Respond with an event per segment; an error before the first has a status of its own."""
+    parts = recording.parts()
+    first = await anext(parts)
+    return StreamingResponse(_events(first, parts), media_type="text/event-stream")
 
 
-async def _events(first: Heard, others: AsyncGenerator[Heard, None]) -> AsyncIterator[str]:
-    said: list[str] = []
+async def _events(
+    first: TranscriptPart, others: AsyncGenerator[TranscriptPart, None]
+) -> AsyncIterator[str]:
+    texts: list[str] = []
     async with aclosing(others):
         try:
-            heard: Heard | None = first
-            while heard is not None:
-                for segment in heard.segments:
-                    delta = f" {segment.text}" if said else segment.text
+            part: TranscriptPart | None = first
+            while part is not None:
+                for segment in part.segments:
+                    delta = f" {segment.text}" if texts else segment.text
                     yield formats.event({"type": "transcript.text.delta", "delta": delta})
-                    said.append(segment.text)
-                heard = await anext(others, None)
+                    texts.append(segment.text)
+                part = await anext(others, None)
         except ApiError as error:
             yield "event: error\n" + formats.event({"error": error.error})
             return
-    yield formats.event({"type": "transcript.text.done", "text": " ".join(said)})
+    yield formats.event({"type": "transcript.text.done", "text": " ".join(texts)})
 
 
 def _check_model(name: str, engine: Engine) -> None:
     if name not in (engine.name, ALIAS):
         raise ApiError(
             HTTPStatus.NOT_FOUND,
-            f"There is no such model; ask for {engine.name!r} or {ALIAS!r}.",
+            f"There is no such model; the name must be {engine.name!r} or {ALIAS!r}.",
             "model_not_found",
             "model",
         )
 
 
 def _language(asked: str | None, engine: Engine) -> str:
-    """Return the language of the answer: the model's, if its card tells, else what is asked for."""
+    """Return the language of the response: the model's by its card, else the one asked for."""
     known = engine.recognizer.bundle.card.get("language")
     if known is not None and asked not in (None, known):
-        raise _invalid(f"The model is of the language {known!r}, not that one.", "language")
+        message = f"The language of the model is {known!r}; send that or no language."
+        raise _invalid(message, "language")
     return str(known or asked or "unknown")
 
 

@@ -18,7 +18,7 @@ const talk = new TalkButton(
 
 /** The live session that takes speech in, from the press of the button to the last word. */
 let session = null;
-/** The AbortController of the upload that goes on. */
+/** The AbortController of the current upload. */
 let upload = null;
 
 // ---- Recordings
@@ -106,7 +106,7 @@ async function fallSilent() {
   tell("Finishing");
   try {
     await mine.stop();
-    await endSpeech("Done. Speak again to go on.");
+    await endSpeech("Done. Speak again to continue.");
   } catch (error) {
     if (mine === session) await fallOut(error);
   }

@@ -53,7 +53,7 @@ export class Player {
     this.#show(0, 0);
   }
 
-  /** Show that there are `duration` seconds of a recording that goes on. */
+  /** Show that a growing recording is `duration` seconds long. */
   grow(duration) {
     this.#show(duration, duration);
   }
@@ -77,7 +77,7 @@ export class Player {
     this.#audio.currentTime = seconds;
   }
 
-  /** Play one word; where it plays already, go on from there. */
+  /** Play one word; where it plays already, continue from there. */
   hear(word) {
     if (this.#elements.play.disabled) return;
     const isPlaying = !this.#audio.paused && this.#until === Infinity;

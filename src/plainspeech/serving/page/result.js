@@ -47,7 +47,7 @@ export class Result {
     $("result-title").textContent = name;
   }
 
-  /** Get ready for live speech, which goes on after what there is of it. */
+  /** Get ready for live speech, which continues after the speech so far. */
   listen() {
     if (!this.#recording?.portions) {
       const peaks = new Peaks(RATE);

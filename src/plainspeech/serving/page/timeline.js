@@ -74,7 +74,7 @@ export class Timeline {
     this.#layOut();
   }
 
-  /** Show more of a recording that goes on, and keep its end in view. */
+  /** Show more of a growing recording, and keep its end in view. */
   grow(duration) {
     this.#duration = duration;
     this.#inner.style.width = `${Math.max(this.#inner.offsetWidth, duration * this.#scale)}px`;

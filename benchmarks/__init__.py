@@ -1,1 +1,0 @@
-"""Measurements; README.md says what each measures, and how to make its data."""

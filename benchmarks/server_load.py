@@ -1,0 +1,186 @@
+"""How the server does under load, with dynamic batching and without, on this machine alone.
+
+Two servers run, one with batching and one without; clients measure them in turn, so that whatever
+else the machine does falls on both alike. A client sends its next request when the last has been
+answered. Clients and server share the cores. Answers are held against what the first answer to the
+same clip was; whatever else comes back is an error, and what never comes back is lost.
+
+    python benchmarks/server_load.py [--requests 200] [--rounds 3] [--memory-requests 2000]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import numpy as np
+import typer
+from rich.console import Console
+
+PATH = "/v1/audio/transcriptions"
+SAMPLES = Path(__file__).parents[1] / "samples"
+LONGEST_WAIT = 120.0  # seconds; a request without an answer by then is lost
+
+
+@dataclass
+class Outcome:
+    """What came of a number of requests.
+
+    Attributes:
+        seconds: of each answer.
+        wall: seconds that all took together.
+        errors: answers that were not the transcript.
+        lost: requests without an answer.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    wall: float = 0.0
+    errors: int = 0
+    lost: int = 0
+
+
+@dataclass
+class Target:
+    """A server that runs.
+
+    Attributes:
+        name: what is special about it.
+        url: where it is.
+        process: its number.
+        expected: the answer to each clip, when it is known.
+    """
+
+    name: str
+    url: str
+    process: int
+    expected: dict[int, str] = field(default_factory=dict)
+
+    def resident(self) -> float:
+        """Return its resident memory in MiB."""
+        status = Path(f"/proc/{self.process}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) / 1024
+
+
+@contextmanager
+def serving(name: str, *options: str) -> Iterator[Target]:
+    """Run ``plainspeech serve`` on a free port until the block ends."""
+    command = [sys.executable, "-c", "from plainspeech.cli import main; main()", "serve"]
+    with subprocess.Popen(
+        [*command, "--port", "0", *options], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            url = process.stderr.readline().split(" at ")[1].split(";")[0]
+            httpx.get(f"{url}/health", timeout=60).raise_for_status()
+            yield Target(name, url, process.pid)
+        finally:
+            process.terminate()
+
+
+async def load(target: Target, clips: Sequence[bytes], clients: int, requests: int) -> Outcome:
+    """Send ``requests`` requests by ``clients`` clients at a time."""
+    outcome, numbers = Outcome(), iter(range(requests))
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    async with httpx.AsyncClient(
+        base_url=target.url, timeout=LONGEST_WAIT, limits=limits
+    ) as client:
+
+        async def one_client() -> None:
+            for number in numbers:
+                await request(client, target, clips, number % len(clips), outcome)
+
+        started = time.perf_counter()
+        await asyncio.gather(*(one_client() for _ in range(clients)))
+        outcome.wall = time.perf_counter() - started
+    return outcome
+
+
+async def request(
+    client: httpx.AsyncClient, target: Target, clips: Sequence[bytes], clip: int, outcome: Outcome
+) -> None:
+    """Send one request, and note what comes of it."""
+    started = time.perf_counter()
+    try:
+        response = await client.post(
+            PATH, files={"file": ("clip.flac", clips[clip])}, data={"model": "whisper-1"}
+        )
+    except httpx.TransportError:
+        outcome.lost += 1
+        return
+    outcome.seconds.append(time.perf_counter() - started)
+    text = response.text if response.status_code == 200 else None
+    if text is None or target.expected.setdefault(clip, text) != text:
+        outcome.errors += 1
+
+
+def row(name: str, clients: int, outcomes: Sequence[Outcome], audio: float) -> str:
+    """Return the line of the table for ``outcomes``, whose clips last ``audio`` seconds each."""
+    seconds = [s for outcome in outcomes for s in outcome.seconds]
+    p50, p95 = (1000 * p for p in np.percentile(seconds, (50, 95)))
+    rates = [len(outcome.seconds) / outcome.wall for outcome in outcomes]
+    rate = float(np.median(rates))
+    return (
+        f"| {clients} | {name} | {rate:.1f} ({min(rates):.1f} to {max(rates):.1f}) "
+        f"| {rate * audio:.0f} | {p50:.0f} | {p95:.0f} "
+        f"| {sum(o.errors for o in outcomes)} | {sum(o.lost for o in outcomes)} |"
+    )
+
+
+def main(
+    requests: Annotated[int, typer.Option(help="In each cell and round.")] = 200,
+    rounds: int = 3,
+    clients: Annotated[list[int], typer.Option(help="At a time.")] = [1, 8, 64],  # noqa: B006
+    memory_requests: Annotated[int, typer.Option(help="0 leaves memory out.")] = 2000,
+    clips: Annotated[list[Path] | None, typer.Option(help="The samples by default.")] = None,
+) -> None:
+    """Measure and print two tables."""
+    import soundfile
+
+    console = Console(stderr=True)
+    paths = clips or sorted(SAMPLES.glob("*.flac"))
+    audio = float(np.mean([soundfile.info(path).duration for path in paths]))
+    contents = [path.read_bytes() for path in paths]
+    print(f"{platform.machine()}, {os.cpu_count()} cores; clips of {audio:.1f} s on average\n")
+    print(
+        "| clients | batching | requests/s (least to most) | audio s/s | p50 ms | p95 ms "
+        "| errors | lost |\n|--:|---|--:|--:|--:|--:|--:|--:|"
+    )
+    with serving("on") as on, serving("off", "--no-batching") as off:
+        for number in clients:
+            found: dict[str, list[Outcome]] = {"on": [], "off": []}
+            for round_ in range(rounds):
+                for target in (on, off) if round_ % 2 else (off, on):
+                    console.print(f"{number} clients, round {round_ + 1}, {target.name}")
+                    outcome = asyncio.run(load(target, contents, number, requests))
+                    found[target.name].append(outcome)
+            for name, outcomes in found.items():
+                print(row(name, number, outcomes, audio))
+    if memory_requests:
+        measure_memory(contents, memory_requests)
+
+
+def measure_memory(contents: Sequence[bytes], requests: int) -> None:
+    """Print the resident memory of a fresh server while it answers."""
+    print("\n| requests answered | resident MiB |\n|--:|--:|")
+    with serving("on") as target:
+        print(f"| 0 | {target.resident():.0f} |")
+        for done in range(4):
+            asyncio.run(load(target, contents, 8, requests // 4))
+            print(f"| {(done + 1) * (requests // 4)} | {target.resident():.0f} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,1 +1,0 @@
-"""Training, beside the reference design as published."""

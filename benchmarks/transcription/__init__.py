@@ -1,1 +1,0 @@
-"""Transcription of recordings, beside others."""

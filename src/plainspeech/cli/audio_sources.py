@@ -1,0 +1,178 @@
+"""Sources of live audio: a microphone, or a recording played in real time."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from plainspeech.cli.extras import needs
+from plainspeech.errors import AudioError, ConfigurationError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_BLOCK_SECONDS = 0.032
+_LONGEST_QUEUE = round(10 / _BLOCK_SECONDS)  # blocks; a longer one would only delay the text
+
+
+@dataclass(frozen=True)
+class AudioBlock:
+    """The audio since the block before.
+
+    Attributes:
+        waveform: ``(samples,)``; empty where none has arrived for a while.
+        recorded: when the last sample was recorded, by `time.monotonic`.
+    """
+
+    waveform: npt.NDArray[np.float32]
+    recorded: float
+
+
+class AudioSource(Protocol):
+    """A source of live audio."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether audio was lost because it was not taken in time."""
+
+    def blocks(self, rate: int) -> Generator[AudioBlock, None, None]:
+        """Yield audio at ``rate`` Hz in real time: each block has all since the one before."""
+
+
+class Playback:
+    """A recording that is played in real time."""
+
+    lost = False
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.name = str(file)
+
+    def blocks(self, rate: int) -> Generator[AudioBlock, None, None]:
+        """Yield the recording.
+
+        Raises:
+            AudioError: it cannot be read; after some blocks, where it is damaged later.
+        """
+        from plainspeech.audio import opened
+
+        with opened(self._file, rate) as recording:
+            began, done, least = time.monotonic(), 0, round(_BLOCK_SECONDS * rate)
+            for block in recording.blocks:
+                end = done + len(block)
+                while done < end:
+                    due = round((time.monotonic() - began) * rate)
+                    until = min(max(done + least, due), end)
+                    recorded = began + until / rate
+                    time.sleep(max(0.0, recorded - time.monotonic()))
+                    yield AudioBlock(block[done - end : len(block) + until - end], recorded)
+                    done = until
+
+
+class Microphone:
+    """An audio input of this machine, by PortAudio.
+
+    Args:
+        device: its number, or a part of its name that no other has; None takes the default one.
+
+    Raises:
+        ConfigurationError: there is no such input, or PortAudio is not installed.
+    """
+
+    def __init__(self, device: str | None) -> None:
+        self._library = _sounddevice()
+        self._device = int(device) if device is not None and device.isdecimal() else device
+        found = self._found()
+        self.name = str(found["name"])
+        self._rate = round(found["default_samplerate"])
+        self.lost = False
+        self._waiting: queue.SimpleQueue[AudioBlock] = queue.SimpleQueue()
+
+    def blocks(self, rate: int) -> Generator[AudioBlock, None, None]:
+        """Yield its audio until the generator is closed.
+
+        Raises:
+            AudioError: it cannot be opened, or was disconnected.
+        """
+        import numpy as np
+
+        from plainspeech.audio import resampler
+
+        resample, nothing = resampler(self._rate, rate), np.empty(0, np.float32)
+        with self._stream() as stream:
+            while True:
+                taken = self._taken()
+                if not taken and not stream.active:
+                    raise AudioError(f"{self.name}: was disconnected")
+                samples = [nothing, *(block.waveform for block in taken)]
+                recorded = taken[-1].recorded if taken else time.monotonic()
+                yield AudioBlock(resample(np.concatenate(samples)), recorded)
+
+    def _found(self) -> dict[str, Any]:
+        try:
+            return dict(self._library.query_devices(self._device, "input"))
+        except (ValueError, self._library.PortAudioError):
+            inputs = [
+                f"{number} {device['name']!r}"
+                for number, device in enumerate(self._library.query_devices())
+                if device["max_input_channels"]
+            ]
+        if not inputs:
+            raise ConfigurationError("no microphone was found") from None
+        fault = (
+            "there is no default microphone; choose one"
+            if self._device is None
+            else f"{self._device!r} is not one"
+        )
+        raise ConfigurationError(f"--device: {fault} of the microphones {', '.join(inputs)}")
+
+    def _stream(self) -> Any:
+        try:
+            return self._library.InputStream(
+                samplerate=self._rate,
+                blocksize=round(_BLOCK_SECONDS * self._rate),
+                device=self._device,
+                channels=1,
+                dtype="float32",
+                callback=self._on_audio,
+            )
+        except self._library.PortAudioError as error:
+            raise AudioError(f"{self.name}: cannot be opened: {error}") from error
+
+    def _on_audio(self, samples: npt.NDArray[np.float32], _: int, __: Any, status: Any) -> None:
+        """Take a block, ``(samples, 1)``, in a thread of PortAudio."""
+        if self._waiting.qsize() < _LONGEST_QUEUE:
+            self._waiting.put(AudioBlock(samples[:, 0].copy(), time.monotonic()))
+            self.lost |= bool(status.input_overflow)
+        else:
+            self.lost = True
+
+    def _taken(self) -> list[AudioBlock]:
+        """Return all blocks that are waiting; if there is none, wait a moment."""
+        try:
+            taken = [self._waiting.get(timeout=0.1)]
+        except queue.Empty:
+            return []
+        while not self._waiting.empty():
+            taken.append(self._waiting.get())
+        return taken
+
+
+def _sounddevice() -> Any:
+    with needs("listen"):
+        try:
+            import sounddevice
+        except OSError as error:
+            raise ConfigurationError(
+                f"{error}; on Debian and Ubuntu: apt install libportaudio2"
+            ) from error
+    return sounddevice

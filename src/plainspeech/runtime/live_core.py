@@ -1,0 +1,158 @@
+"""Live transcription without input, output or computation: audio in, jobs and events out.
+
+A `LiveTranscription` finds the utterances, decides what has to be recognised when, and makes events
+of the results. It recognises nothing itself; that is up to its driver (sans-IO, see
+https://sans-io.readthedocs.io): `plainspeech.runtime.live` computes at once,
+`plainspeech.serving.live_driver` in threads and queues.
+
+With a streaming model, each part of an utterance is a job, and nothing is computed twice. Any other
+model needs whole utterances: until an utterance ends, all of it is recognised again each time that
+it has grown by half a second and by a quarter, so that partial results cost at most five times what
+the final one does (a geometric series of ratio 0.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+import numpy as np
+
+from plainspeech.arrays import Array
+from plainspeech.decoding.results import PartialText
+from plainspeech.runtime.endpointing import Endpointer, UtterancePart
+from plainspeech.runtime.events import FinalResult, LiveEvent, PartialResult
+from plainspeech.runtime.streaming import UtteranceStream
+from plainspeech.transcript import Transcript
+
+_STEP_SECONDS = 0.5
+_GROWTH = 0.25
+
+
+class LiveTranscription:
+    """The transcription of one speaker; utterances end at pauses.
+
+    The final results do not depend on how the audio is cut into blocks; with a streaming model
+    nor do the partial ones.
+
+    Args:
+        endpointer: finds the utterances, new.
+        rate: Hz, of the audio.
+        open_stream: begins an utterance of a streaming model; None where the model needs whole
+            utterances.
+    """
+
+    def __init__(
+        self, endpointer: Endpointer, rate: int, open_stream: Callable[[], UtteranceStream] | None
+    ) -> None:
+        self._endpointer = endpointer
+        self._rate = rate
+        self._open_stream = open_stream
+        self._utterance: _Utterance | None = None
+
+    def feed(self, waveform: Array) -> list[Job]:
+        """Take the next samples, ``(samples,)``, and return the jobs that they bring, in order.
+
+        There is one partial result of a whole utterance a call at most: a driver that is behind,
+        and feeds more at a time, gets fewer.
+        """
+        jobs = self._jobs(self._endpointer.feed(waveform))
+        if self._utterance is not None:
+            jobs += self._utterance.due()
+        return jobs
+
+    def finish(self) -> list[Job]:
+        """Return the job for the utterance that the end of the audio ends, if there is one."""
+        return self._jobs(self._endpointer.finish())
+
+    def _jobs(self, parts: Sequence[UtterancePart]) -> list[Job]:
+        jobs: list[Job] = []
+        for part in parts:
+            utterance = self._utterance = self._utterance or self._begin(part.start)
+            jobs += utterance.add(part)
+            if part.is_last:
+                self._utterance = None
+        return jobs
+
+    def _begin(self, start: int) -> _Utterance:
+        stream = None if self._open_stream is None else self._open_stream()
+        return _Utterance(start / self._rate, self._rate, stream)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Audio to recognise.
+
+    Attributes:
+        waveform: ``(samples,)``: of a streaming model those since the last job, of any other the
+            whole utterance so far.
+        is_final: whether the utterance ends with it.
+        stream: takes the waveform; None where the model needs whole utterances.
+    """
+
+    waveform: Array
+    is_final: bool
+    stream: UtteranceStream | None
+    _utterance: _Utterance = field(repr=False)
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a driver that is busy may leave it out; it loses a partial result."""
+        return self.stream is None and not self.is_final
+
+    def complete(self, result: PartialText | Transcript) -> list[LiveEvent]:
+        """Return the events of ``result``, that of the job."""
+        return self._utterance.complete(result, self.is_final)
+
+
+class _Utterance:
+    """One utterance: the audio so far and the last partial result."""
+
+    def __init__(self, start: float, rate: int, stream: UtteranceStream | None) -> None:
+        self._rate = rate
+        self._stream = stream
+        self._waveforms: list[Array] = []  # empty with a streaming model, which needs them once
+        self._samples = 0
+        self._recognised = 0  # samples, at the last partial result
+        self._shown = PartialResult("", "", start)
+
+    def add(self, part: UtterancePart) -> list[Job]:
+        """Take the next samples and return the job that they must bring."""
+        self._samples += len(part.waveform)
+        if self._stream is not None:
+            return [Job(part.waveform, part.is_last, self._stream, self)]
+        self._waveforms.append(part.waveform)
+        return [Job(self._whole(), True, None, self)] if part.is_last else []
+
+    def due(self) -> list[Job]:
+        """Return the job for a partial result, if the utterance has grown enough for one."""
+        step = max(_STEP_SECONDS * self._rate, _GROWTH * self._recognised)
+        if self._stream is not None or self._samples < self._recognised + step:
+            return []
+        self._recognised = self._samples
+        return [Job(self._whole(), False, None, self)]
+
+    def complete(self, result: PartialText | Transcript, is_final: bool) -> list[LiveEvent]:
+        """Return the events of a job's result: none that would tell nothing new."""
+        shown = self._shown
+        if is_final:
+            assert isinstance(result, Transcript)
+            final = result.clipped(self._samples / self._rate)
+            return [FinalResult.of(final, shown.start)] if final.text or shown.text else []
+        stable = (
+            result.stable if isinstance(result, PartialText) else _agreed(shown.text, result.text)
+        )
+        self._shown = PartialResult(result.text, stable, shown.start)
+        return [self._shown] if self._shown != shown else []
+
+    def _whole(self) -> Array:
+        return np.concatenate(self._waveforms)
+
+
+def _agreed(before: str, after: str) -> str:
+    """Return the words at the beginning that two texts share."""
+    pairs = takewhile(
+        lambda pair: pair[0] == pair[1], zip(after.split(), before.split(), strict=False)
+    )
+    return " ".join(word for word, _ in pairs)

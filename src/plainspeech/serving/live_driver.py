@@ -1,0 +1,90 @@
+"""Runs the jobs of a live session: in threads with a streaming model, else in the request queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import anyio
+
+from plainspeech.arrays import Array
+from plainspeech.decoding.results import PartialText
+from plainspeech.runtime.events import LiveEvent
+from plainspeech.runtime.live import advance
+from plainspeech.runtime.live_core import Job, LiveTranscription
+from plainspeech.serving.batching import Lane
+from plainspeech.serving.engine import Engine
+from plainspeech.transcript import Transcript
+
+Emit = Callable[[LiveEvent], Awaitable[None]]
+
+
+class LiveDriver:
+    """Drives the `LiveTranscription` of one session.
+
+    The partial result of a model that needs whole utterances is computed while more audio is taken
+    in, one at a time; where the server is busy there are fewer.
+
+    Args:
+        transcription: of the session.
+        engine: of the server.
+        lane: the session's place in the request queue.
+        emit: receives the events.
+    """
+
+    def __init__(
+        self, transcription: LiveTranscription, engine: Engine, lane: Lane, emit: Emit
+    ) -> None:
+        self._transcription = transcription
+        self._engine = engine
+        self._lane = lane
+        self._emit = emit
+        self._optional: asyncio.Task[None] | None = None
+
+    async def feed(self, waveform: Array) -> None:
+        """Take the next samples, ``(samples,)`` at the model's rate, and emit their events."""
+        await self._take(await anyio.to_thread.run_sync(self._transcription.feed, waveform))
+
+    async def finish(self) -> None:
+        """Emit the last events; nothing may follow."""
+        await self._take(self._transcription.finish())
+
+    def close(self) -> None:
+        """Cancel what is running; nothing is emitted from now on."""
+        if self._optional is not None and not self._optional.cancel():
+            with suppress(asyncio.CancelledError):
+                self._optional.exception()  # asyncio logs those that nobody has looked at
+
+    async def _take(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if not job.is_optional:
+                await self._cancel_optional()
+                await self._run(job)
+            elif self._is_idle():
+                self._optional = asyncio.create_task(self._run(job))
+
+    async def _run(self, job: Job) -> None:
+        for event in job.complete(await self._recognise(job)):
+            await self._emit(event)
+
+    async def _recognise(self, job: Job) -> PartialText | Transcript:
+        if job.stream is None:
+            return await self._lane.transcribe(job.waveform)
+        engine = self._engine
+        engine.metrics.audio.inc(len(job.waveform) / engine.live.sample_rate)
+        return await anyio.to_thread.run_sync(advance, job, limiter=engine.streaming_threads)
+
+    def _is_idle(self) -> bool:
+        """Return whether no optional job is running; raise what the last one raised."""
+        if self._optional is not None and self._optional.done():
+            self._optional.result()
+            self._optional = None
+        return self._optional is None
+
+    async def _cancel_optional(self) -> None:
+        if self._optional is not None:
+            self._optional.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._optional
+            self._optional = None

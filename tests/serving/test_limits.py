@@ -1,0 +1,223 @@
+"""Queue, limits, time-outs and token; what uploads do to a real server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from servers import PATH, Blocked, Running, Speak, eventually, running, wav
+from websockets.sync.client import connect
+
+FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+
+
+@pytest.fixture(scope="module")
+def clip(spoken: Speak) -> bytes:
+    return wav(spoken("good deed"))
+
+
+def error_of(response: httpx.Response) -> dict[str, object]:
+    """Return the error, which has OpenAI's shape."""
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"].endswith(".")
+    assert isinstance(error, dict)
+    return error
+
+
+def raw(server: Running, head: str, body: bytes = b"") -> socket.socket:
+    """Begin a request by hand."""
+    host, port = server.netloc.split(":")
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    kind = "Content-Type: multipart/form-data; boundary=x"
+    connection.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{kind}\r\n{head}\r\n\r\n".encode())
+    connection.sendall(body)
+    return connection
+
+
+def answer(connection: socket.socket) -> httpx.Response:
+    """Read until the server closes."""
+    content = b""
+    while part := connection.recv(65_536):
+        content += part
+    head, _, body = content.partition(b"\r\n\r\n")
+    return httpx.Response(int(head.split()[1]), content=body)
+
+
+def test_a_full_queue_is_429_with_retry_after(tone_bundle: Path, clip: bytes) -> None:
+    model = Blocked(tone_bundle)
+    with running(model, queue=2) as server, ThreadPoolExecutor(2) as pool:
+        model.gate.clear()
+        accepted = [pool.submit(server.transcribe, clip) for _ in range(2)]
+        assert eventually(lambda: server.engine.capacity.uploads == 2)
+        refused = server.transcribe(clip)
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 0
+        assert error_of(refused)["code"] == "queue_full"
+        assert server.client.get("/health").status_code == 200
+        model.gate.set()
+        assert [r.result().json() for r in accepted] == [{"text": "good deed"}] * 2
+        assert server.transcribe(clip).status_code == 200
+        assert server.is_at_rest()
+
+
+def test_waiting_uploads_leave_threads_for_everything_else(tone_bundle: Path, clip: bytes) -> None:
+    model = Blocked(tone_bundle)
+    with running(model) as server, ThreadPoolExecutor(50) as pool:
+        model.gate.clear()
+        waiting = [pool.submit(httpx.post, **upload(server, clip)) for _ in range(50)]
+        try:
+            assert eventually(lambda: server.engine.capacity.uploads == 50)
+            with connect(f"ws://{server.netloc}/v1/stream") as client:
+                client.send(bytes(32_000))
+                client.send('{"type": "end"}')
+                assert [json.loads(message)["type"] for message in client] == ["ready", "done"]
+        finally:
+            model.gate.set()
+        assert {future.result().status_code for future in waiting} == {200}
+
+
+def upload(server: Running, clip: bytes) -> dict[str, Any]:
+    """Return the arguments of a request of its own connection."""
+    files, data = {"file": clip}, {"model": "tones"}
+    return {"url": f"http://{server.netloc}{PATH}", "files": files, "data": data, "timeout": 30}
+
+
+def test_a_request_that_takes_too_long_is_504(tone_bundle: Path, clip: bytes) -> None:
+    model = Blocked(tone_bundle)
+    with running(model, request_seconds=0.5) as server:
+        model.gate.clear()
+        response = server.transcribe(clip)
+        assert response.status_code == 504
+        assert error_of(response)["code"] == "timeout"
+        model.gate.set()
+        assert server.is_at_rest()
+        assert server.transcribe(clip).json() == {"text": "good deed"}
+
+
+def test_a_client_that_leaves_frees_its_place(tone_bundle: Path, clip: bytes) -> None:
+    model = Blocked(tone_bundle)
+    with running(model) as server:
+        model.gate.clear()
+        with pytest.raises(httpx.ReadTimeout):
+            server.client.post(PATH, files={"file": clip}, data={"model": "whisper-1"}, timeout=0.3)
+        assert server.is_at_rest()
+        model.gate.set()
+        assert server.transcribe(clip).json() == {"text": "good deed"}
+
+
+@pytest.fixture(scope="module")
+def lasting(tone_bundle: Path) -> Iterator[Running]:
+    with running(tone_bundle, upload_bytes=2_000_000, silence_seconds=0.3) as server:
+        yield server
+
+
+@pytest.fixture
+def limited(lasting: Running, clip: bytes) -> Iterator[Running]:
+    """Holds nothing after a test, and still answers."""
+    yield lasting
+    assert lasting.is_at_rest()
+    assert lasting.transcribe(clip).json() == {"text": "good deed"}
+
+
+def test_an_upload_that_is_too_large(limited: Running) -> None:
+    response = limited.transcribe(bytes(3_000_000))
+    assert response.status_code == 413
+    assert error_of(response)["code"] == "upload_too_large"
+
+
+def test_ten_gigabytes_declared(limited: Running) -> None:
+    with raw(limited, "Content-Length: 10000000000", FORM) as connection:
+        started = time.monotonic()
+        assert b"413" in connection.recv(1_000)  # before anything more is sent
+        assert time.monotonic() - started < 1
+
+
+def test_chunks_without_end(limited: Running) -> None:
+    chunk = b"10000\r\n" + bytes(65_536) + b"\r\n"
+    with raw(limited, "Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (len(FORM), FORM)) as c:
+        for _ in range(60):  # 4 MB; what is refused is read on for a moment
+            c.sendall(chunk)
+        assert answer(c).status_code == 413
+
+
+def test_less_than_was_declared_and_silence(limited: Running) -> None:
+    with raw(limited, "Content-Length: 1000000", FORM + bytes(1_500_000 - 1_000_000)) as c:
+        response = answer(c)
+    assert response.status_code == 408
+    assert error_of(response)["code"] == "upload_timeout"
+
+
+def test_a_client_that_leaves_in_the_middle(limited: Running) -> None:
+    with raw(limited, "Content-Length: 1900000", FORM + bytes(1_500_000)):
+        assert eventually(lambda: limited.engine.capacity.uploads == 1)
+
+
+def test_a_client_that_sends_nothing_or_half_a_header(limited: Running) -> None:
+    host, port = limited.netloc.split(":")
+    for begun in (b"", b"POST /v1/audio"):
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(begun)
+            assert connection.recv(1_000) == b""
+    head = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(head + b"\r\n" + head)  # of the second, nothing more comes
+        assert answer(connection).json()["status"] == "ready"
+
+
+def test_a_client_that_sends_a_byte_now_and_then(tone_bundle: Path) -> None:
+    with running(tone_bundle, request_seconds=0.5) as server:
+        with raw(server, "Content-Length: 1000000", FORM) as connection:
+            threading.Thread(target=trickle, args=(connection,), daemon=True).start()
+            assert b"504" in connection.recv(1_000)
+        assert server.is_at_rest()
+
+
+def trickle(connection: socket.socket) -> None:
+    try:
+        while True:
+            connection.sendall(b"\x00")
+            time.sleep(0.05)
+    except OSError:
+        return
+
+
+@pytest.fixture(scope="module")
+def guarded(tone_bundle: Path) -> Iterator[Running]:
+    with running(tone_bundle, token="sesame") as server:
+        yield server
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer", "Basic sesame", "sesame"])
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/v1/nothing"])
+def test_it_is_needed(guarded: Running, path: str, header: str | None) -> None:
+    response = guarded.client.get(path, headers={"Authorization": header} if header else None)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert error_of(response)["code"] == "invalid_api_key"
+
+
+def test_nothing_is_read_without_it(guarded: Running) -> None:
+    with raw(guarded, "Content-Length: 1000000", FORM) as connection:
+        assert b"401" in connection.recv(1_000)
+
+
+def test_it_opens(guarded: Running, clip: bytes) -> None:
+    headers = {"Authorization": "Bearer sesame"}
+    assert guarded.client.get("/v1/models", headers=headers).status_code == 200
+    assert guarded.client.get("/metrics", headers=headers).status_code == 200
+    files, data = {"file": clip}, {"model": "whisper-1"}
+    response = guarded.client.post(PATH, files=files, data=data, headers=headers)
+    assert response.json() == {"text": "good deed"}
+
+
+def test_health_needs_none(guarded: Running) -> None:
+    assert guarded.client.get("/health").json() == {"status": "ready", "model": "tones"}
