@@ -187,8 +187,8 @@ def test_a_recording_keeps_pace_and_catches_up(file: str, talk: Array, clock: Cl
     [
         (["-f", "jsn"], "unknown format 'jsn'; did you mean 'json'?"),
         (["--device", "1"], "--device: cannot be used with a recording"),
-        (["--hot-word", "deed:8"], "greedy decoding cannot heed them"),
-        (["--hot-word", "deed"], "is not a phrase and its weight"),
+        (["--hot-word", "deed:8"], "greedy decoding cannot use them"),
+        (["--hot-word", "deed:x"], "is not a phrase with a weight"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is(

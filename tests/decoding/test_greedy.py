@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.arrays import Array
 from plainspeech.decoding.greedy import GreedyDecoder, greedy_text
-from plainspeech.errors import PlainspeechError
 
 SMALL = Alphabet((" ", "a", "b"))
 BLANK = SMALL.blank_id
@@ -82,7 +81,7 @@ def test_times_and_confidence_by_hand() -> None:
 
 
 def test_confidence_is_at_most_one() -> None:
-    rows = frames([1, 1])
+    rows = frames([1, 1], 1 - 1e-7)
     rows[:, 1] = 1e-6  # a log-softmax may round to just above zero
     assert GreedyDecoder(SMALL, 0.03).decode(rows).words[0].confidence == 1.0
 
@@ -92,18 +91,10 @@ def test_no_frame_is_no_word() -> None:
     assert (transcript.text, transcript.words, transcript.duration) == ("", (), 0)
 
 
-@pytest.mark.parametrize("shape", [(5, 28), (5, 30), (29,), (1, 5, 29)])
-def test_another_alphabet_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(PlainspeechError, match=r"the alphabet needs \(frames, 29\)"):
-        GreedyDecoder(ENGLISH, 0.03).decode(np.zeros(shape, np.float32))
-
-
-def test_a_batch_is_each_of_it_and_hot_words_are_refused() -> None:
+def test_a_batch_is_each_of_it() -> None:
     decoder = GreedyDecoder(SMALL, 0.03)
     utterances = [frames([1, 3, 2]), frames([0, 1])]
     assert decoder.decode_batch(utterances) == [decoder.decode(rows) for rows in utterances]
-    with pytest.raises(PlainspeechError, match="hot words: greedy decoding cannot"):
-        decoder.decode_batch(utterances, 1, {"ab": 1.0})
 
 
 @given(ids_of_frames, st.lists(st.integers(0, 15), max_size=6))
@@ -126,19 +117,3 @@ def test_a_word_is_certain_when_a_space_follows() -> None:
     stream = GreedyDecoder(SMALL, 0.03).stream()
     stream.feed(frames([1, 2, BLANK, 0, 2]))
     assert (stream.partial().text, stream.partial().stable) == ("ab b", "ab")
-
-
-def test_a_finished_stream_takes_nothing_more() -> None:
-    stream = GreedyDecoder(SMALL, 0.03).stream()
-    assert stream.finish().text == ""
-    with pytest.raises(PlainspeechError, match="finished"):
-        stream.feed(frames([1]))
-    with pytest.raises(PlainspeechError, match="finished"):
-        stream.finish()
-
-
-def test_a_stream_takes_no_other_alphabet_and_no_hot_words() -> None:
-    with pytest.raises(PlainspeechError, match="shape"):
-        GreedyDecoder(SMALL, 0.03).stream().feed(frames([1], size=5))
-    with pytest.raises(PlainspeechError, match="hot words"):
-        GreedyDecoder(SMALL, 0.03).stream({"a": 1.0})

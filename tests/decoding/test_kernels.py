@@ -71,17 +71,21 @@ def test_candidates_are_the_most_probable(seed: int, mass: float, top: int, floo
     state = initial_state(context.parameters, alphabet, context.tables, context.hot_words)
     row = random_rows(seed, 1, alphabet.size)[0]
     count = candidates_of(row, context.parameters, state)
-    expected, total = [], 0.0
-    for symbol in np.argsort(-row, kind="stable")[:top].tolist():
-        if total >= mass or row[symbol] < floor:
-            break
-        total += float(np.exp(np.float64(row[symbol])))
-        expected.append(symbol)
-    expected = [symbol for symbol in expected if symbol != alphabet.blank_id]
-    assert sorted(state.candidates["symbol"][:count].tolist()) == sorted(expected)
-    assert np.flatnonzero(state.probabilities).tolist() == sorted(expected)
-    # A frame that passes as blank has no candidates.
-    assert row[alphabet.blank_id] < context.parameters.blank_threshold or not expected
+    found = state.candidates["symbol"][:count].tolist()
+    for symbol, log_probability in enumerate(row[: alphabet.blank_id]):
+        better = row[row > log_probability]  # the blank included
+        considered = (
+            log_probability >= floor
+            and len(better) < top
+            and np.exp(better, dtype=np.float64).sum() < mass
+        )
+        assert (symbol in found) == considered
+        expected = np.exp(np.float64(log_probability)) if considered else 0.0
+        assert state.probabilities[symbol] == pytest.approx(expected)
+    assert len(found) == len(set(found))
+    assert alphabet.blank_id not in found
+    # A frame that is skipped as blank has no candidates.
+    assert row[alphabet.blank_id] < context.parameters.blank_threshold or not found
 
 
 @settings(deadline=None)

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.pyctcdecode import BeamSearchDecoderCTC, build_ctcdecoder
+from plainspeech.pyctcdecode import Alphabet, BeamSearchDecoderCTC, build_ctcdecoder
+from plainspeech.pyctcdecode.adapter import Pruning, SearchAdapter
 
 ARPA = """
 \\data\\
@@ -321,7 +322,7 @@ def test_no_frames_say_nothing(decoder: BeamSearchDecoderCTC) -> None:
         ({"beam_prune_logp": math.nan}, "beam_prune_logp is nan"),
         ({"beam_width": 0}, "beam_width is 0"),
         ({"hotwords": "bug"}, "hotwords is the string 'bug'"),
-        ({"hotwords": ["Bug"]}, "'Bug ' has 'B'"),
+        ({"hotwords": ["B7"]}, "'B7' has '7'"),
         ({"hotwords": ["bug"], "hotword_weight": 1000.0}, "1000"),
         ({"logits": np.zeros((3, 4))}, r"shape \(3, 4\).*\(frames, 13\)"),
         ({"logits": np.full((3, 13), np.nan)}, "frame 0 has NaN"),
@@ -338,3 +339,34 @@ def test_an_offset_that_rewards_unknown_words_is_refused(decoder: BeamSearchDeco
     decoder.reset_params(unk_score_offset=1.0)
     with pytest.raises(PlainspeechError, match=r"unk_score_offset is 1\.0; it must be 0 or below"):
         decoder.decode(spelled("a bug"))
+
+
+@pytest.mark.parametrize("read", range(1, 6))
+def test_calls_of_other_threads_do_not_change_the_settings(read: int) -> None:
+    """Another call comes between any two looks at what the calls share."""
+
+    class Racing(SearchAdapter):
+        reads = 0
+        shared: Any = None
+
+        @property
+        def _decoder(self) -> Any:
+            self.reads += 1
+            if self.reads == read:
+                self.call(7)
+            return self.shared
+
+        @_decoder.setter
+        def _decoder(self, decoder: Any) -> None:
+            self.shared = decoder
+            self.reads += 1
+            if self.reads == read:
+                self.call(7)
+
+        def call(self, width: int) -> Any:
+            return self.tuned(rows, Pruning(width, -10.0, -5.0, False), None, None).settings
+
+    rows = np.log(np.full((2, 3), 1 / 3, np.float32))
+    racing = Racing(Alphabet(["a", " ", ""]), None)
+    racing.reads = 0
+    assert racing.call(30).beam_width == 30

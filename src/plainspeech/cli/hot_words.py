@@ -1,44 +1,43 @@
-"""Hot words as users write them: ``phrase:weight``."""
+"""Hot words as options of commands: ``--hot-word PHRASE:WEIGHT`` and ``--hot-words FILE``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError, DecodingError
 
 
 def read_hot_words(given: Sequence[str], file: Path | None) -> dict[str, float]:
     """Return the weight of each phrase; one that is ``given`` has precedence over the file's.
 
     Args:
-        given: ``phrase:weight`` each.
-        file: one a line; empty lines and those that start with ``#`` are passed over.
+        given: ``phrase`` or ``phrase:weight`` each.
+        file: one a line, see `plainspeech.decoding.hot_words.parse_hot_words`.
 
     Raises:
-        PlainspeechError: the file cannot be read, or something is not ``phrase:weight``.
+        DataError: the file cannot be read.
+        DecodingError: something is neither a phrase nor ``phrase:weight``.
     """
-    listed = [] if file is None else _lines(file)
-    return dict([*listed, *(_parse(text, "--hot-word") for text in given)])
+    from plainspeech.decoding.hot_words import parse_hot_word
+
+    found = {} if file is None else _read(file)
+    for text in given:
+        try:
+            phrase, weight = parse_hot_word(text)
+        except DecodingError as error:
+            raise DecodingError(f"--hot-word: {error}") from error
+        found[phrase] = weight
+    return found
 
 
-def _lines(file: Path) -> list[tuple[str, float]]:
+def _read(file: Path) -> dict[str, float]:
+    from plainspeech.decoding.hot_words import parse_hot_words
+
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        return parse_hot_words(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PlainspeechError(f"{file}: cannot be read: {error}") from error
-    return [
-        _parse(line, f"{file}, line {number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip() and not line.startswith("#")
-    ]
-
-
-def _parse(text: str, where: str) -> tuple[str, float]:
-    phrase, _, weight = text.rpartition(":")
-    try:
-        return phrase.strip(), float(weight)
-    except ValueError:
-        raise PlainspeechError(
-            f"{where}: {text.strip()!r} is not a phrase and its weight, such as 'plain speech:8'"
-        ) from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{file}: cannot be read: {reason}") from error
+    except DecodingError as error:
+        raise DecodingError(f"{file}, {error}") from error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,11 +14,10 @@ import numpy.typing as npt
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.decoding.calibration import Calibration, Evidence
-from plainspeech.decoding.hot_words import HotWords, build_hot_words
+from plainspeech.decoding.hot_words import HotWords, build_hot_words, validated_hot_words
 from plainspeech.decoding.results import Hypothesis
 from plainspeech.decoding.settings import BeamSettings, Merge
-from plainspeech.decoding.validation import require_frames, validated
-from plainspeech.errors import PlainspeechError
+from plainspeech.decoding.validation import require_count, require_frame_seconds, validated
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -83,15 +81,14 @@ class BeamSearchDecoder:
             calibration: makes the confidences; by default one fitted to the bundled model.
 
         Raises:
-            PlainspeechError: a setting is out of range, or alphabet and scorer do not fit.
+            ConfigurationError: a setting is out of range.
+            LanguageModelError: alphabet and scorer do not fit.
         """
         from plainspeech.decoding.context import prepare_context
 
-        if not 0 < frame_seconds < math.inf:
-            raise PlainspeechError(f"frame_seconds is {frame_seconds!r}; it must be above 0")
         self.alphabet = alphabet
         self.scorer = scorer
-        self.frame_seconds = frame_seconds
+        self.frame_seconds = require_frame_seconds(frame_seconds)
         self.settings = BeamSettings(
             alpha=alpha if alpha is not None else scorer.alpha if scorer else 0.0,
             beta=beta if beta is not None else scorer.beta if scorer else 0.0,
@@ -105,7 +102,7 @@ class BeamSearchDecoder:
             calibration=calibration,
         )
         self._context = prepare_context(alphabet, scorer, frame_seconds, self.settings)
-        self._latest: tuple[dict[str, float], SearchContext] = ({}, self._context)
+        self._latest: tuple[HotWords, SearchContext] = ({}, self._context)
 
     @property
     def description(self) -> str:
@@ -117,7 +114,7 @@ class BeamSearchDecoder:
         """Return a decoder with other `BeamSettings`, which shares lexicon and scorer.
 
         Raises:
-            PlainspeechError: a setting is out of range.
+            ConfigurationError: a setting is out of range.
         """
         other = copy.copy(self)
         other.settings = replace(self.settings, **changes)
@@ -148,7 +145,7 @@ class BeamSearchDecoder:
         """Return the best text, with words, times and confidences.
 
         Raises:
-            PlainspeechError: these are no log-probabilities over the alphabet, or no hot words.
+            DecodingError: these are no log-probabilities over the alphabet, or no hot words.
         """
         return self._fed(self._validated(log_probabilities), hot_words).finish()
 
@@ -161,7 +158,7 @@ class BeamSearchDecoder:
         it.
 
         Raises:
-            PlainspeechError: as `decode`.
+            DecodingError: as `decode`.
         """
         return self._fed(self._validated(log_probabilities), hot_words).finish_with_evidence()
 
@@ -171,9 +168,10 @@ class BeamSearchDecoder:
         """Return the best texts, at most ``count``, the best first, with scores and characters.
 
         Raises:
-            PlainspeechError: as `decode`, or ``count`` is below 1.
+            DecodingError: as `decode`.
+            ConfigurationError: ``count`` is below 1.
         """
-        _require_positive("count", count)
+        require_count("count", count)
         return self._fed(self._validated(log_probabilities), hot_words).finish_n_best(count)
 
     def decode_batch(
@@ -182,10 +180,11 @@ class BeamSearchDecoder:
         threads: int = 1,
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
-        """Return what `decode` does for each of ``utterances``, in order, from several threads.
+        """Return what `decode` returns for each of ``utterances``, in order, from several threads.
 
         Raises:
-            PlainspeechError: as `decode`, or ``threads`` is below 1.
+            DecodingError: as `decode`.
+            ConfigurationError: ``threads`` is below 1.
         """
         return self._each(utterances, threads, hot_words, lambda stream: stream.finish())
 
@@ -199,9 +198,10 @@ class BeamSearchDecoder:
         """Return what `decode_n_best` does for each of ``utterances``, as `decode_batch` does.
 
         Raises:
-            PlainspeechError: as `decode_n_best`, or ``threads`` is below 1.
+            DecodingError: as `decode`.
+            ConfigurationError: ``count`` or ``threads`` is below 1.
         """
-        _require_positive("count", count)
+        require_count("count", count)
         return self._each(
             utterances, threads, hot_words, lambda stream: stream.finish_n_best(count)
         )
@@ -213,8 +213,8 @@ class BeamSearchDecoder:
         hot_words: HotWords | None,
         finish: Callable[[BeamStream], _T],
     ) -> list[_T]:
-        _require_positive("threads", threads)
-        self.stream(hot_words)  # refuses what are none, also where there is no utterance
+        require_count("threads", threads)
+        self.stream(hot_words)  # raises what it has to, also where there is no utterance
         rows = [self._validated(utterance) for utterance in utterances]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(lambda one: finish(self._fed(one, hot_words)), rows))
@@ -223,33 +223,29 @@ class BeamSearchDecoder:
         """Begin an utterance that arrives piece by piece.
 
         Raises:
-            PlainspeechError: these are no hot words.
+            DecodingError: these are no hot words.
         """
         from plainspeech.decoding.stream import BeamStream
 
-        if not isinstance(hot_words, Mapping | None):
-            raise PlainspeechError("hot_words must map each word or phrase to its weight")
-        return BeamStream(self._with_hot_words(dict(hot_words or {})))
+        return BeamStream(self._with_hot_words(hot_words))
 
     def _validated(self, log_probabilities: npt.ArrayLike) -> Array:
-        return require_frames(validated(log_probabilities, self.alphabet.size))
+        return validated(log_probabilities, self.alphabet.size)
 
     def _fed(self, rows: Array, hot_words: HotWords | None) -> BeamStream:
         stream = self.stream(hot_words)
         stream.feed_validated(rows, ends=True)
         return stream
 
-    def _with_hot_words(self, hot_words: dict[str, float]) -> SearchContext:
+    def _with_hot_words(self, hot_words: HotWords | None) -> SearchContext:
         """Return the context with ``hot_words``; that of the latest call is kept."""
-        if not hot_words:
+        if hot_words is None:
             return self._context
         latest, context = self._latest
         if latest != hot_words:
-            context = replace(self._context, hot_words=build_hot_words(hot_words, self.alphabet))
-            self._latest = (hot_words, context)
+            weights = validated_hot_words(hot_words, self.alphabet)
+            context = self._context
+            if weights:
+                context = replace(context, hot_words=build_hot_words(weights, self.alphabet))
+            self._latest = (dict(hot_words), context)
         return context
-
-
-def _require_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise PlainspeechError(f"{name} is {value}; it must be 1 or above")

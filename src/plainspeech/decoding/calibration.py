@@ -1,8 +1,7 @@
-"""How probable it is that a word is right.
+"""Calibration of word confidences: how probable it is that a word is right.
 
-What the search knows of a word is put together by a logistic regression, whose few weights are
-fitted to words that are known to be right or wrong. Its answers are probabilities as far as the
-words to come are like those.
+A logistic regression combines what the search knows of a word. Its few weights are fitted to words
+that are known to be right or wrong, and its confidences are probabilities for words like those.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError
 
 Evidence = npt.NDArray[np.float64]
 """``(words, 4)``, what the search knows of each word:
@@ -57,9 +56,9 @@ class Calibration:
         for part in fields(self):
             value = getattr(self, part.name)
             if not math.isfinite(value):
-                raise PlainspeechError(f"calibration: {part.name} is {value}; it must be finite")
+                raise ConfigurationError(f"calibration: {part.name} is {value}; it must be finite")
             if value < 0 and part.name in ("acoustic", "share", "language"):
-                raise PlainspeechError(
+                raise ConfigurationError(
                     f"calibration: {part.name} is {value}; it must not be below 0"
                 )
 
@@ -86,15 +85,15 @@ def fit_calibration(evidence: Evidence, correct: npt.ArrayLike) -> Calibration:
         correct: ``(words,)``, whether each is right.
 
     Raises:
-        PlainspeechError: there are no right words, or no wrong ones.
+        DataError: there are no right words, or no wrong ones.
     """
     right = np.asarray(correct, bool)
     if right.shape != (len(evidence),):
-        raise PlainspeechError(
-            f"correct has the shape {right.shape}; there are {len(evidence)} words"
+        raise DataError(
+            f"calibration: correct has the shape {right.shape}; there are {len(evidence)} words"
         )
     if right.all() or not right.any():
-        raise PlainspeechError("calibration: needs words that are right and words that are wrong")
+        raise DataError("calibration: needs words that are right and words that are wrong")
     terms, free = _terms(evidence), np.ones(_PARTS + 1, bool)
     while True:
         weights = np.zeros(_PARTS + 1)

@@ -27,7 +27,7 @@ from plainspeech.decoding.kernels.records import (
 )
 from plainspeech.decoding.lexicon import build_lexicon
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.lm.interface import LanguageModel, Tables
 from plainspeech.lm.tables import SPECIAL_WORDS, UNKNOWN_ID, Level, NGramTables, build_tables, score
 
@@ -77,7 +77,8 @@ def prepare_context(
     """Return the context of a search without hot words; compile the kernels if need be.
 
     Raises:
-        PlainspeechError: alphabet, scorer and settings do not fit.
+        ConfigurationError: the settings need a scorer.
+        LanguageModelError: alphabet and scorer do not fit.
     """
     parameters = _parameters(settings, alphabet, scorer)
     tables = scorer.tables if scorer else _no_model()
@@ -96,7 +97,7 @@ def _parameters(
 ) -> SearchParameters:
     mode = _mode(alphabet, scorer)
     if mode == NO_MODEL and settings.merge == "state":
-        raise PlainspeechError("merge is 'state', which needs a scorer; use 'prefix'")
+        raise ConfigurationError("merge is 'state', which needs a scorer; use 'prefix'")
     # Above this probability of the blank, all others are below `token_floor`, or beyond
     # `cutoff_prob`.
     certain = min(-math.expm1(settings.token_floor), max(settings.cutoff_prob, 0.5))
@@ -131,7 +132,7 @@ def _mode(alphabet: Alphabet, scorer: LanguageModel | None) -> int:
     if all(len(word) == 1 for word in _words(scorer)):
         return CHARACTER_MODEL
     if " " not in alphabet.symbols:
-        raise PlainspeechError(
+        raise LanguageModelError(
             "scorer: its vocabulary is words, but the alphabet has no space to separate them"
         )
     return WORD_MODEL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -11,9 +11,19 @@ import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
+from plainspeech.decoding.hot_words import HotWords, validated_hot_words
 from plainspeech.decoding.results import PartialText
-from plainspeech.errors import PlainspeechError
+from plainspeech.decoding.validation import (
+    OneUtterance,
+    impossible_frame_error,
+    require_count,
+    require_frame_seconds,
+    validated,
+)
+from plainspeech.errors import DecodingError
 from plainspeech.transcript import Transcript, Word
+
+Symbols = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -33,11 +43,14 @@ class _Run:
 
 @dataclass(frozen=True)
 class GreedyDecoder:
-    """What the best symbols of the frames write.
+    """Decodes the best symbol of each frame, without a search.
 
-    Repeated symbols are one, blanks write nothing, and any number of spaces parts two words. A
+    Repeated symbols are one, blanks write nothing, and any number of spaces separates two words. A
     word lasts from the first frame that wrote it to the end of the last. Its confidence is the mean
-    probability of its characters in the frames that wrote them, which is surer than it may be.
+    probability of its characters in the frames that wrote them, which is too high on average.
+
+    It accepts and refuses the same arguments as `BeamSearchDecoder`, except that there must be no
+    hot words, which need a search.
 
     Attributes:
         alphabet: of the log-probabilities.
@@ -49,133 +62,141 @@ class GreedyDecoder:
 
     description = "greedy"
 
-    def decode(self, log_probabilities: Array) -> Transcript:
+    def __post_init__(self) -> None:
+        require_frame_seconds(self.frame_seconds)
+
+    def decode(
+        self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None = None
+    ) -> Transcript:
         """Return the text, with words, times and confidences.
 
         Args:
             log_probabilities: ``(frames, symbols)``, natural logarithms, the blank last.
+            hot_words: None, or none.
 
         Raises:
-            PlainspeechError: the alphabet has another number of symbols.
+            DecodingError: these are no log-probabilities over the alphabet, or there are hot words.
         """
-        words = _words(_runs(log_probabilities, self.alphabet))
-        best = log_probabilities.max(axis=1)
-        found = tuple(_word(runs, best, self.frame_seconds) for runs in words)
-        return Transcript.of_words(found, len(log_probabilities) * self.frame_seconds)
+        stream = self.stream(hot_words)
+        stream.feed(log_probabilities)
+        return stream.finish()
 
     def decode_batch(
         self,
         utterances: Sequence[npt.ArrayLike],
         threads: int = 1,
-        hot_words: Mapping[str, float] | None = None,
+        hot_words: HotWords | None = None,
     ) -> list[Transcript]:
-        """Return what `decode` does for each of ``utterances``, in order.
+        """Return what `decode` returns for each of ``utterances``, in order.
 
-        ``threads`` and ``hot_words`` are those of `BeamSearchDecoder`; the former make no
-        difference here.
+        ``threads`` is that of `BeamSearchDecoder.decode_batch`, and makes no difference here.
 
         Raises:
-            PlainspeechError: as `decode`, or there are hot words, which need a search.
+            DecodingError: as `decode`.
+            ConfigurationError: ``threads`` is below 1.
         """
-        del threads
-        _refuse(hot_words)
-        return [self.decode(np.asarray(utterance)) for utterance in utterances]
+        require_count("threads", threads)
+        self._refuse(hot_words)
+        return [self.decode(utterance) for utterance in utterances]
 
-    def stream(self, hot_words: Mapping[str, float] | None = None) -> GreedyStream:
+    def stream(self, hot_words: HotWords | None = None) -> GreedyStream:
         """Begin an utterance that arrives piece by piece.
 
         Raises:
-            PlainspeechError: there are hot words.
+            DecodingError: there are hot words.
         """
-        _refuse(hot_words)
-        return GreedyStream(self)
+        self._refuse(hot_words)
+        return GreedyStream(self.alphabet, self.frame_seconds)
+
+    def _refuse(self, hot_words: HotWords | None) -> None:
+        if validated_hot_words(hot_words, self.alphabet):
+            raise DecodingError(
+                "hot_words: greedy decoding cannot use them; choose the beam search (beam)"
+            )
 
 
 @dataclass
-class GreedyStream:
+class GreedyStream(OneUtterance):
     """One utterance that is given piece by piece; made by `GreedyDecoder.stream`.
 
-    What it finds does not depend on where the utterance was cut.
+    The result does not depend on where the utterance is cut. Of each frame the best symbol and its
+    log-probability are kept.
     """
 
-    _decoder: GreedyDecoder
-    _rows: Array = field(init=False, repr=False)
-    _finished: bool = field(init=False, default=False)
-
-    def __post_init__(self) -> None:
-        self._rows = np.empty((0, self._decoder.alphabet.size), np.float32)
+    _alphabet: Alphabet
+    _frame_seconds: float
+    _frames: int = field(init=False, default=0)
+    _symbols: list[Symbols] = field(init=False, default_factory=list, repr=False)
+    _best: list[Array] = field(init=False, default_factory=list, repr=False)
+    _last: int = field(init=False, default=-1)
+    _text: str = field(init=False, default="")
 
     def feed(self, log_probabilities: npt.ArrayLike) -> None:
-        """Take the next frames, ``(frames, symbols)``, any number of them.
+        """Decode the next frames, any number of them.
+
+        Args:
+            log_probabilities: ``(frames, symbols)``, natural logarithms, the blank last.
 
         Raises:
-            PlainspeechError: the alphabet has another number of symbols, or the utterance is
+            DecodingError: they are no log-probabilities over the alphabet, or the stream is
                 finished.
         """
         self._require_unfinished()
-        rows = _validated(np.asarray(log_probabilities, np.float32), self._decoder.alphabet)
-        self._rows = np.concatenate([self._rows, rows])
+        rows = validated(log_probabilities, self._alphabet.size)
+        if not len(rows):
+            return
+        symbols, best = rows.argmax(axis=1), rows.max(axis=1)
+        impossible = np.flatnonzero(best == -np.inf)
+        if len(impossible):
+            raise impossible_frame_error(self._frames + int(impossible[0]))
+        written = symbols[np.diff(symbols, prepend=self._last) != 0]
+        self._text += self._alphabet.decode(written.tolist())
+        self._last = int(symbols[-1])
+        self._frames += len(rows)
+        self._symbols.append(symbols)
+        self._best.append(best)
 
     def partial(self) -> PartialText:
-        """Return the text so far; frames do not change what is before them, so that it only grows.
-
-        Its last word may be incomplete; those before are certain.
-        """
-        written = "".join(run.character for run in _runs(self._rows, self._decoder.alphabet))
-        whole, _, last = written.rpartition(" ")
+        """Return the text so far, which only grows; its last word may be incomplete."""
+        whole, _, last = self._text.rpartition(" ")
         stable = " ".join(whole.split())
         return PartialText(f"{stable} {last}".strip(), stable)
 
     def finish(self) -> Transcript:
-        """End the utterance and return what `GreedyDecoder.decode` gives.
+        """End the utterance and return its text, with words, times and confidences.
 
         Raises:
-            PlainspeechError: it is finished.
+            DecodingError: the stream is finished already.
         """
-        self._require_unfinished()
-        self._finished = True
-        return self._decoder.decode(self._rows)
-
-    def _require_unfinished(self) -> None:
-        if self._finished:
-            raise PlainspeechError("the stream is finished; begin another for more audio")
+        self._finish()
+        symbols = np.concatenate([np.empty(0, np.intp), *self._symbols])
+        best = np.concatenate([np.empty(0, np.float32), *self._best])
+        words = (_word(runs, best, self._frame_seconds) for runs in _words(symbols, self._alphabet))
+        return Transcript.of_words(words, self._frames * self._frame_seconds)
 
 
-def _refuse(hot_words: Mapping[str, float] | None) -> None:
-    if hot_words:
-        raise PlainspeechError("hot words: greedy decoding cannot heed them; take beam")
+def greedy_text(log_probabilities: npt.ArrayLike, alphabet: Alphabet) -> str:
+    """Return the text of `GreedyDecoder`, without its times.
+
+    Raises:
+        DecodingError: these are no log-probabilities over the alphabet.
+    """
+    stream = GreedyDecoder(alphabet, 1.0).stream()
+    stream.feed(log_probabilities)
+    return stream.partial().text
 
 
-def greedy_text(log_probabilities: Array, alphabet: Alphabet) -> str:
-    """Return the text of `GreedyDecoder`, without its times."""
-    runs = _runs(log_probabilities, alphabet)
-    return " ".join("".join(run.character for run in word) for word in _words(runs))
-
-
-def _validated(log_probabilities: Array, alphabet: Alphabet) -> Array:
-    if log_probabilities.ndim != 2 or log_probabilities.shape[1] != alphabet.size:
-        raise PlainspeechError(
-            f"log-probabilities have the shape {log_probabilities.shape}; "
-            f"the alphabet needs (frames, {alphabet.size})"
-        )
-    return log_probabilities
-
-
-def _runs(log_probabilities: Array, alphabet: Alphabet) -> list[_Run]:
-    ids = _validated(log_probabilities, alphabet).argmax(axis=1)
-    starts = np.flatnonzero(np.diff(ids, prepend=-1))
-    ends = np.append(starts, len(ids))[1:]
-    return [
+def _words(symbols: Symbols, alphabet: Alphabet) -> list[list[_Run]]:
+    """Return the runs of frames that write the characters of each word."""
+    starts = np.flatnonzero(np.diff(symbols, prepend=-1))
+    ends = np.append(starts, len(symbols))[1:]
+    runs = [
         _Run(alphabet.symbols[symbol], start, end)
         for symbol, start, end in zip(
-            ids[starts].tolist(), starts.tolist(), ends.tolist(), strict=True
+            symbols[starts].tolist(), starts.tolist(), ends.tolist(), strict=True
         )
         if symbol != alphabet.blank_id
     ]
-
-
-def _words(runs: Sequence[_Run]) -> list[list[_Run]]:
-    """Part ``runs`` at their spaces."""
     parts = groupby(runs, key=lambda run: run.character == " ")
     return [list(word) for is_space, word in parts if not is_space]
 

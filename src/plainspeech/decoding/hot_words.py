@@ -1,25 +1,26 @@
-"""Words and phrases that are wanted, or not, in this utterance.
+"""Words and phrases that are expected, or unwanted, in this utterance.
 
-They are a trie over characters, each phrase with the space after it. A text stands at the node
-for its longest end, from a word's beginning on, with which a phrase begins; so every occurrence
+They are a trie over characters, each phrase with the space after it. A text stands at the node of
+its longest suffix, from the beginning of a word on, with which a phrase begins; so every occurrence
 of a phrase as whole words is found in one pass (A. V. Aho and M. J. Corasick, CACM 18 (6), 1975).
 A node has a reward, the weights of the phrases complete there, and a potential: a share of the
-weight of the best phrase under way, by characters. A step gives the difference of potentials and
-the reward, so what was lent is paid back as soon as a phrase does not go on, and a whole text
-has exactly the weights of the phrases in it.
+weight of the best phrase under way, by characters. A step adds the difference of potentials and
+the reward, so a potential is taken back as soon as a phrase does not continue, and a whole text has
+exactly the weights of the phrases in it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.lexicon import lay_out
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DecodingError
 
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
@@ -27,25 +28,125 @@ if TYPE_CHECKING:
 HotWords = Mapping[str, float]
 """Words and phrases, each with the nats that every occurrence adds; negative for unwanted ones."""
 
+DEFAULT_WEIGHT = 5.0
+"""Nats, where a user gives no weight: what is said is found more often, and long words that are not
+said do no harm."""
+
 LARGEST_WEIGHT = 100.0
 """Nats; more than any acoustic evidence is worth."""
 
 
-def build_hot_words(weights: Mapping[str, float], alphabet: Alphabet) -> Trie:
-    """Return the phrases of ``weights`` as a trie with links.
+def parse_hot_words(text: str) -> dict[str, float]:
+    """Return the hot words that a user has written, one a line.
 
     Args:
-        weights: nats added for each occurrence of a word or phrase, or taken away where negative.
-        alphabet: has all their characters.
+        text: lines ``phrase`` or ``phrase:weight``; a phrase without a weight has
+            `DEFAULT_WEIGHT`. Empty lines, and those that start with ``#``, are skipped.
 
     Raises:
-        PlainspeechError: a phrase is empty, or has a character outside the alphabet; a weight is
-            no number up to `LARGEST_WEIGHT`; the alphabet has no space to tell words by.
+        DecodingError: a line is neither; the message begins with its number.
     """
+    lines = text.removeprefix("\ufeff").splitlines()
+    return dict(
+        _parse(line, f"line {number}: ")
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    )
+
+
+def parse_hot_word(text: str) -> tuple[str, float]:
+    """Return the phrase and the weight of one hot word, ``phrase`` or ``phrase:weight``.
+
+    Raises:
+        DecodingError: it is neither.
+    """
+    return _parse(text, "")
+
+
+def _parse(text: str, where: str) -> tuple[str, float]:
+    phrase, colon, weight = text.rpartition(":")
+    if not colon:
+        return text.strip(), DEFAULT_WEIGHT
+    try:
+        nats = float(weight)
+    except ValueError:
+        nats = math.nan
+    if not abs(nats) <= LARGEST_WEIGHT or not phrase.strip():
+        raise DecodingError(
+            f"{where}{_shortened(text.strip())} is not a phrase with a weight from "
+            f"-{LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}, such as 'plain speech:8'"
+        )
+    return phrase.strip(), nats
+
+
+def validated_hot_words(hot_words: object, alphabet: Alphabet) -> dict[str, float]:
+    """Return hot words as the alphabet writes them.
+
+    Case, accents and apostrophes are folded by `Alphabet.normalise`, and punctuation separates
+    words, unless the alphabet has them.
+
+    Args:
+        hot_words: see `HotWords`; None for none.
+        alphabet: of the decoder.
+
+    Raises:
+        DecodingError: they are not a mapping from strings to numbers up to `LARGEST_WEIGHT`; a
+            phrase has a letter or digit that the alphabet lacks, or no character of it; the
+            alphabet has no space to separate words.
+    """
+    if hot_words is None:
+        return {}
+    if not isinstance(hot_words, Mapping):
+        raise DecodingError("hot_words must map each word or phrase to its weight")
+    if hot_words and " " not in alphabet.symbols:
+        raise DecodingError("hot_words: the alphabet has no space, so there are no words")
+    return dict(_validated(phrase, weight, alphabet) for phrase, weight in hot_words.items())
+
+
+def _validated(phrase: object, weight: object, alphabet: Alphabet) -> tuple[str, float]:
+    if not isinstance(phrase, str):
+        raise DecodingError(f"hot_words: {_shortened(phrase)} is not a string")
+    if isinstance(weight, bool) or not isinstance(weight, Real):
+        raise DecodingError(
+            f"hot_words: the weight of {_shortened(phrase)} is {_shortened(weight)}; "
+            f"it must be a number"
+        )
+    nats = float(weight)
+    if not abs(nats) <= LARGEST_WEIGHT:
+        raise DecodingError(
+            f"hot_words: {_shortened(phrase)} has the weight {nats:g}; "
+            f"it must be from -{LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
+        )
+    words = _folded(phrase, alphabet).split()
+    if not words:
+        raise DecodingError(f"hot_words: {_shortened(phrase)} has no character of the alphabet")
+    return " ".join(words), nats
+
+
+def _folded(phrase: str, alphabet: Alphabet) -> str:
+    foreign = alphabet.foreign(phrase)
+    if not foreign:
+        return phrase
+    # Punctuation separates words, but a letter or digit that is left out makes another phrase.
+    lost = "".join(c for c in foreign if c.isalnum() and not alphabet.normalise(c))
+    if lost:
+        raise DecodingError(
+            f"hot_words: {_shortened(phrase)} has {_shortened(lost)}, which the alphabet does not"
+        )
+    return alphabet.normalise(phrase)
+
+
+def _shortened(value: object) -> str:
+    """Return ``value`` for a message, of at most a line."""
+    text = repr(value if not isinstance(value, str) else value[:60])
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def build_hot_words(weights: Mapping[str, float], alphabet: Alphabet) -> Trie:
+    """Return the phrases of ``weights``, which are validated, as a trie with failure links."""
     from plainspeech.decoding.kernels.records import HOT_NODE, Trie
 
-    _check(weights, alphabet)
-    phrases = {" ".join(phrase.split()) + " ": weight for phrase, weight in weights.items()}
+    phrases = {f"{phrase} ": weight for phrase, weight in weights.items()}
     layout = lay_out(list(phrases), alphabet, "hot_words")
     nodes = np.zeros(len(layout.parents) + 1, HOT_NODE)
     layout.fill(nodes)
@@ -58,16 +159,3 @@ def build_hot_words(weights: Mapping[str, float], alphabet: Alphabet) -> Trie:
         space = alphabet.encode(" ")[0]
         link_hot_words(trie, layout.parents, layout.symbols, layout.depths, own, slopes, space)
     return trie
-
-
-def _check(weights: Mapping[str, float], alphabet: Alphabet) -> None:
-    if weights and " " not in alphabet.symbols:
-        raise PlainspeechError("hot_words: the alphabet has no space, so there are no words")
-    for phrase, weight in weights.items():
-        if not phrase.split():
-            raise PlainspeechError("hot_words: a phrase is empty")
-        if not (math.isfinite(weight) and abs(weight) <= LARGEST_WEIGHT):
-            raise PlainspeechError(
-                f"hot_words: {phrase!r} has the weight {weight!r}; "
-                f"it must be from -{LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
-            )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError
 
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
@@ -55,7 +55,7 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
     """Return the trie of ``words``; the id of a word is its index plus ``first_id``.
 
     Raises:
-        PlainspeechError: a word is empty, or has a character outside the alphabet or a space.
+        LanguageModelError: a word is empty, or has a character outside the alphabet or a space.
     """
     from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
     from plainspeech.decoding.kernels.scoring import compute_look_ahead
@@ -75,7 +75,7 @@ def lay_out(strings: Sequence[str], alphabet: Alphabet, name: str) -> TrieLayout
     """Return the trie of ``strings``.
 
     Raises:
-        PlainspeechError: a string is empty or has a character outside the alphabet; the message
+        LanguageModelError: a string is empty or has a character outside the alphabet; the message
             begins with ``name``.
     """
     matrix, lengths = _encode(strings, alphabet, name)
@@ -109,7 +109,7 @@ def _encode(
     """Return ids plus one as rows padded with zeros, in an order-preserving type, and lengths."""
     lengths = np.fromiter(map(len, strings), np.int64, len(strings))
     if len(strings) and not lengths.min():
-        raise PlainspeechError(f"{name}: the string at {int(lengths.argmin())} is empty")
+        raise LanguageModelError(f"{name}: the string at {int(lengths.argmin())} is empty")
     points = np.frombuffer("".join(strings).encode("utf-32-le", "surrogatepass"), np.uint32)
     known = np.array([ord(symbol) for symbol in alphabet.symbols])
     order = np.argsort(known)
@@ -117,7 +117,7 @@ def _encode(
     foreign = np.flatnonzero(known[order][places] != points)
     if len(foreign):
         index = int(np.searchsorted(np.cumsum(lengths), foreign[0], side="right"))
-        raise PlainspeechError(
+        raise LanguageModelError(
             f"{name}: {strings[index]!r} has {alphabet.foreign(strings[index])!r}, "
             f"which the alphabet does not"
         )

@@ -1,4 +1,4 @@
-"""What the beam search returns."""
+"""What decoders return beside transcripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Character:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One reading of an utterance.
+    """One entry of an n-best list: a candidate text of an utterance.
 
     Attributes:
         transcript: its text, with words, times and confidences: that each word is right, not that
@@ -52,11 +52,11 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class PartialText:
-    """What is known of an utterance that goes on.
+    """The text of an utterance that is not finished.
 
     Attributes:
         text: the best hypothesis so far; its last word may be incomplete.
-        stable: the whole words at its beginning that are certain: the final text has them too.
+        stable: the whole words at its beginning that will not change.
     """
 
     text: str
@@ -84,11 +84,11 @@ class Alignment:
     frame_seconds: float
 
     def transcript(self, frames: int, calibration: Calibration) -> Transcript:
-        """Return the text as that of an utterance of ``frames`` frames.
+        """Return the transcript of an utterance of ``frames`` frames.
 
         Args:
             frames: of the utterance.
-            calibration: makes confidences of `evidence`.
+            calibration: turns `evidence` into confidences.
         """
         confidences = calibration.confidences(self.evidence).tolist()
         starts = (self.starts[self.words[:, 0]] * self.frame_seconds).tolist()
@@ -108,5 +108,5 @@ class Alignment:
 
 
 def text_of(symbols: npt.NDArray[np.int32], alphabet: Alphabet) -> str:
-    """Return what ``symbols`` write, without spaces at the end."""
+    """Return the text of ``symbols``, without spaces at the end."""
     return "".join(map(alphabet.symbols.__getitem__, symbols.tolist())).rstrip(" ")

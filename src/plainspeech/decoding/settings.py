@@ -1,20 +1,27 @@
-"""How widely the beam search looks, and what it believes."""
+"""Settings of the beam search: weights, thresholds, and the definition of a text's score."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from plainspeech.decoding.calibration import Calibration
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 
 Merge = Literal["state", "prefix"]
+
+# Bounds far beyond what is of use, within which the scores of the search stay finite.
+_LARGEST = 100.0  # alpha, and beta in nats
+_LARGEST_PENALTY = 1000.0  # nats
+_WIDEST = 100_000  # hypotheses
+_MOST_SYMBOLS = 1 << 20
 
 
 @dataclass(frozen=True)
 class BeamSettings:
-    """What a beam search is told beside its alphabet and its scorer.
+    """Settings of the beam search.
 
     A text has the score: logarithm of the sum of the probabilities of its CTC alignments, plus
     ``alpha`` times the natural logarithm of its probability in the language model, the end of the
@@ -54,19 +61,28 @@ class BeamSettings:
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta"):
-            self._require(name, math.isfinite(getattr(self, name)), "a finite number")
-        self._require("beam_width", _is_count(self.beam_width), "a whole number above 0")
+            self._require_number(name, -_LARGEST, _LARGEST)
+        self._require_number("beam_threshold", 0, math.inf)
         self._require("beam_threshold", self.beam_threshold > 0, "above 0")
-        self._require("cutoff_prob", 0 < self.cutoff_prob <= 1, "above 0 and at most 1")
-        self._require("cutoff_top_n", _is_count(self.cutoff_top_n), "a whole number above 0")
+        self._require_number("cutoff_prob", 0, 1)
+        self._require("cutoff_prob", self.cutoff_prob > 0, "above 0 and at most 1")
+        self._require_number("token_floor", -math.inf, 0)
         self._require("token_floor", self.token_floor < 0, "a log-probability, below 0")
-        penalty = self.unknown_word_penalty
-        self._require("unknown_word_penalty", 0 <= penalty < math.inf, "0 or above, and finite")
+        self._require_number("unknown_word_penalty", 0, _LARGEST_PENALTY)
+        for name, most in (("beam_width", _WIDEST), ("cutoff_top_n", _MOST_SYMBOLS)):
+            holds = _is_count(getattr(self, name)) and getattr(self, name) <= most
+            self._require(name, holds, f"a whole number from 1 to {most:,}")
         self._require("merge", self.merge in ("state", "prefix"), "'state' or 'prefix'")
+
+    def _require_number(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        holds = is_number and low <= value <= high
+        self._require(name, holds, f"a number from {low:g} to {high:g}")
 
     def _require(self, name: str, holds: bool, meaning: str) -> None:
         if not holds:
-            raise PlainspeechError(f"{name} is {getattr(self, name)!r}; it must be {meaning}")
+            raise ConfigurationError(f"{name} is {getattr(self, name)!r}; it must be {meaning}")
 
 
 def _is_count(value: object) -> bool:

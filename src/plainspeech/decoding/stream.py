@@ -1,4 +1,4 @@
-"""One utterance on its way through the beam search."""
+"""The beam search of one utterance, which may arrive piece by piece."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.initial_state import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
 from plainspeech.decoding.results import Alignment, Hypothesis, PartialText, text_of
-from plainspeech.decoding.validation import impossible_frame_error, validated
-from plainspeech.errors import PlainspeechError
+from plainspeech.decoding.validation import (
+    OneUtterance,
+    impossible_frame_error,
+    require_count,
+    validated,
+)
 from plainspeech.transcript import Transcript
 
 Ints = npt.NDArray[np.int32]
@@ -26,11 +30,10 @@ _AT_ONCE = 1024  # frames: room for prefixes is made for so many
 
 
 @dataclass
-class BeamStream:
-    """The search of one utterance, which is given piece by piece.
+class BeamStream(OneUtterance):
+    """One utterance that is given piece by piece; made by `BeamSearchDecoder.stream`.
 
-    What it finds does not depend on where the utterance was cut. Made by
-    `BeamSearchDecoder.stream`.
+    The result does not depend on where the utterance is cut.
     """
 
     _context: SearchContext
@@ -38,7 +41,6 @@ class BeamStream:
     _prefixes: records.Records = field(init=False, repr=False)
     _rows: list[Array] = field(init=False, default_factory=list, repr=False)
     _ended: bool = field(init=False, default=False)
-    _finished: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         context = self._context
@@ -55,7 +57,8 @@ class BeamStream:
                 kept until the end, for the times of the words.
 
         Raises:
-            PlainspeechError: they are none, or the utterance is finished.
+            DecodingError: they are no log-probabilities over the alphabet, or the stream is
+                finished.
         """
         self.feed_validated(validated(log_probabilities, self._context.alphabet.size).copy())
 
@@ -66,15 +69,14 @@ class BeamStream:
             rows: the next frames.
             ends: no more will follow.
         """
-        if self._finished:
-            raise PlainspeechError("the stream is finished; begin another for more audio")
+        self._require_unfinished()
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
             self._make_room((len(part) + 1) * self._context.parameters.beam_width)
             self._advance(part, ends and start + len(part) == len(rows))
-        dead = int(self._state.head[0]["impossible_frame"])
-        if dead != records.NONE:
-            raise impossible_frame_error(dead)
+        impossible = int(self._state.head[0]["impossible_frame"])
+        if impossible != records.NONE:
+            raise impossible_frame_error(impossible)
         self._rows.append(rows)
 
     def partial(self) -> PartialText:
@@ -91,7 +93,11 @@ class BeamStream:
         return PartialText(text_of(best_symbols, alphabet), text_of(certain, alphabet))
 
     def finish(self) -> Transcript:
-        """End the utterance and return the best text, with words, times and confidences."""
+        """End the utterance and return the best text, with words, times and confidences.
+
+        Raises:
+            DecodingError: the stream is finished already.
+        """
         return self.finish_with_evidence()[0]
 
     def finish_with_evidence(self) -> tuple[Transcript, Evidence]:
@@ -101,6 +107,7 @@ class BeamStream:
 
     def finish_n_best(self, count: int) -> list[Hypothesis]:
         """End the utterance and return its ``count`` best texts, the best first."""
+        require_count("count", count)
         return [
             self._hypothesis(place, alignment)
             for _, (place, alignment) in zip(range(count), self._alignments(), strict=False)
@@ -152,9 +159,7 @@ class BeamStream:
         return Alignment(text, times.starts, times.ends, words, evidence, context.frame_seconds)
 
     def _close(self) -> None:
-        if self._finished:
-            raise PlainspeechError("the stream is finished; begin another for more audio")
-        self._finished = True
+        self._finish()
         if not self._ended:
             self._make_room(self._context.parameters.beam_width)
             self._advance(np.empty((0, self._context.alphabet.size), np.float32), ends=True)

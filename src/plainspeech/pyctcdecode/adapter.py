@@ -69,10 +69,11 @@ class SearchAdapter:
         Raises:
             PlainspeechError: a setting is out of range.
         """
-        settings = _settings(rows, pruning, model, self._decoder.settings)
-        if settings != self._decoder.settings:
-            self._decoder = self._decoder.with_settings(**vars(settings))
+        # Read and written once: threads that share the adapter may replace it at any time.
         decoder = self._decoder
+        settings = _settings(rows, pruning, model, decoder.settings)
+        if settings != decoder.settings:
+            self._decoder = decoder = decoder.with_settings(**vars(settings))
         if model and (start is not None or not model.score_boundary):
             return decoder.within_sentence(model.state_after(start or ()), model.score_boundary)
         return decoder

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from plainspeech.decoding.results import Hypothesis
-from plainspeech.errors import PlainspeechError
+from plainspeech.decoding.validation import matrix
+from plainspeech.errors import DecodingError
 from plainspeech.pyctcdecode.alphabet import Alphabet
 from plainspeech.pyctcdecode.language_model import LEAST, LanguageModel, Words
 
@@ -23,7 +24,7 @@ _ROUNDING = 1e-3  # in the sum of a frame's probabilities
 
 
 class OutputBeam(NamedTuple):
-    """One reading of an utterance.
+    """One candidate text of an utterance.
 
     Attributes:
         text: of it.
@@ -66,14 +67,9 @@ def log_probabilities(logits: npt.ArrayLike, alphabet: Alphabet) -> npt.NDArray[
         alphabet: the labels.
 
     Raises:
-        PlainspeechError: the shape is another.
+        DecodingError: the shape is another, or they are not floats.
     """
-    given: npt.NDArray[Any] = np.asarray(logits)
-    if given.ndim != 2 or given.shape[1] != len(alphabet.labels):
-        raise PlainspeechError(
-            f"logits have the shape {given.shape}; the labels, the blank included, need "
-            f"(frames, {len(alphabet.labels)})"
-        )
+    given = matrix(logits, "logits", len(alphabet.labels))
     rows = given[:, alphabet.order].astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         if np.all(rows >= 0) and np.allclose(rows.sum(axis=1), 1, atol=_ROUNDING):
@@ -98,10 +94,10 @@ def hot_word_weights(
         penalty: nats.
 
     Raises:
-        PlainspeechError: ``phrases`` is one string.
+        DecodingError: ``phrases`` is one string.
     """
     if isinstance(phrases, str):
-        raise PlainspeechError(f"hotwords is the string {phrases!r}; it must be a list of strings")
+        raise DecodingError(f"hotwords is the string {phrases!r}; it must be a list of strings")
     words = {word for phrase in phrases or () for word in phrase.split()} if weight else set()
     if not vocabulary or weight < 0:
         return dict.fromkeys(words, weight)

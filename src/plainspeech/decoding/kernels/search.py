@@ -68,8 +68,8 @@ def advance(
                 update_word_posteriors(False, parameters.space, state, prefixes)
             count = select_candidates(rows[frame], parameters, state)
             blank = math.exp(np.float64(rows[frame, parameters.blank]))
-            if blank == 0.0 and count == 0 and head.impossible_frame == NONE:
-                head.impossible_frame = head.frame
+            if count == 0 and blank == 0.0 and head.impossible_frame == NONE:
+                _find_impossible(rows[frame], head)
         new = expand(count, blank, parameters, lexicon, tables, hot_words, state)
         if not _prune_and_swap(new, parameters, state, prefixes):
             # No continuation has any probability: as if the frame were not there.
@@ -84,6 +84,16 @@ def advance(
     if ends:
         _finish(parameters, tables, hot_words, state)
         update_word_posteriors(True, parameters.space, state, prefixes)
+
+
+@subroutine
+def _find_impossible(row: Floats, head: Record) -> None:
+    """Note the present frame if the probability of every symbol is 0."""
+    highest = -math.inf
+    for symbol in range(len(row)):
+        highest = max(highest, row[symbol])
+    if highest == -math.inf:
+        head.impossible_frame = head.frame
 
 
 @inlined
