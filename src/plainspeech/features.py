@@ -12,7 +12,7 @@ import numpy.typing as npt
 from plainspeech.arrays import Array
 from plainspeech.errors import ConfigurationError
 
-NORMALISATIONS = ("utterance", "running", "none")
+NORMALISATIONS = ("speech", "utterance", "running", "none")
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,10 @@ class FeatureSettings:
         low_hz: lower edge of the first filter.
         high_hz: upper edge of the last filter.
         normalise: ``"utterance"`` brings every bin to zero mean and unit deviation over the
-            utterance, which removes the microphone and the loudness; ``"running"`` does so by
-            what was heard so far, for live audio; ``"none"`` leaves the logs.
+            utterance, which removes the microphone and the loudness; ``"speech"`` does so over
+            the frames that are loud enough to be speech, so that neither the level nor silence
+            around the speech changes its features (`normalise_speech`); ``"running"`` does so by
+            what was heard so far, for audio that goes on; ``"none"`` leaves the logs.
     """
 
     sample_rate: int = 16_000
@@ -73,8 +75,8 @@ class FeatureSettings:
         """Return the filters between whose edges no frequency of the spectrum falls."""
         window = round(self.sample_rate * self.window_ms / 1000)
         fft = 1 << (window - 1).bit_length()
-        spectrum = _mel(np.arange(fft // 2) * self.sample_rate / fft)
-        edges = np.linspace(_mel(self.low_hz), _mel(self.high_hz), self.bins + 2)
+        spectrum = mel(np.arange(fft // 2) * self.sample_rate / fft)
+        edges = np.linspace(mel(self.low_hz), mel(self.high_hz), self.bins + 2)
         inside = (spectrum > edges[:-2, None]) & (spectrum < edges[2:, None])
         return [int(index) for index in np.flatnonzero(~inside.any(axis=1))]
 
@@ -84,7 +86,7 @@ class FeatureSettings:
         return (samples + hop // 2) // hop
 
 
-def _mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return ``hz`` on the mel scale that Kaldi and HTK use."""
     return np.asarray(1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0))
 
@@ -105,17 +107,64 @@ class LogMel:
         Returns:
             ``(frames, bins)`` float32; no frame where the waveform is shorter than half a hop.
         """
+        if self.settings.normalise == "speech":
+            waveform = at_full_scale(waveform)
         bank = knf.OnlineFbank(self._options)
         _accept(bank, waveform, self.settings)
         bank.input_finished()
         features = _frames(bank, 0, self.settings.bins)
+        if self.settings.normalise == "speech":
+            return normalise_speech(features)
         if self.settings.normalise == "running":
             return RunningNormalisation(self.settings.bins)(features)
         if self.settings.normalise == "utterance" and len(features):
             features -= features.mean(axis=0)
             # A silent recording has no deviation; the floor keeps it at zero instead of NaN.
-            features /= np.maximum(features.std(axis=0), _LEAST_DEVIATION)
+            features /= np.maximum(features.std(axis=0), LEAST_DEVIATION)
         return features
+
+
+def at_full_scale(waveform: Array) -> Array:
+    """Return ``waveform`` scaled to a peak of 1, so that quiet speech stays above the log's floor.
+
+    Silence is returned as it is.
+    """
+    peak = np.abs(waveform).max(initial=0.0)
+    return waveform / peak if peak > 0 else waveform
+
+
+GATES_DB = (10.0, 10.0, 30.0)
+"""How far below the level found so far a frame may be and still count, pass by pass."""
+
+SILENCE = -3.0
+"""Deviations below the mean of speech to which everything quieter is raised."""
+
+
+def normalise_speech(energies: Array) -> Array:
+    """Bring every bin to zero mean and unit deviation over the frames of speech.
+
+    The level of speech is that of ITU-R BS.1770's gated loudness: the mean power of all frames,
+    then that of the frames no more than 10 dB below it, twice; so silence of any length hardly
+    moves it. Frames within 30 dB of the level are taken for speech. What is far below their mean
+    is raised to `SILENCE`: there, the background of a studio and digital zeros look alike.
+
+    Args:
+        energies: ``(frames, bins)``, natural logs of filter bank energies.
+
+    Returns:
+        ``(frames, bins)`` float32.
+    """
+    if not len(energies):
+        return energies
+    power = np.exp(energies).mean(axis=1)
+    speech = np.ones(len(power), bool)
+    for gate in GATES_DB:
+        speech = power >= power[speech].mean() * 10 ** (-gate / 10)
+    mean = energies[speech].mean(axis=0)
+    # Sound that never changes has no deviation; the floor keeps it at zero instead of NaN.
+    deviation = np.maximum(energies[speech].std(axis=0), LEAST_DEVIATION)
+    normalised: Array = np.maximum((energies - mean) / deviation, np.float32(SILENCE))
+    return normalised
 
 
 class LogMelStream:
@@ -129,7 +178,7 @@ class LogMelStream:
     """
 
     def __init__(self, settings: FeatureSettings) -> None:
-        if settings.normalise == "utterance":
+        if settings.normalise in ("speech", "utterance"):
             raise ConfigurationError(
                 "features that are normalised by utterance cannot be had before it is over"
             )
@@ -187,11 +236,15 @@ class RunningNormalisation:
             self._moments += (frame - self._moments) / self._weight
             frame[:] = self._moments
         mean, square = moments[:, 0], moments[:, 1]
-        deviation = np.sqrt(np.maximum(square - mean**2, _LEAST_DEVIATION**2))
+        deviation = np.sqrt(np.maximum(square - mean**2, LEAST_DEVIATION**2))
         return np.asarray((features - mean) / deviation, np.float32)
 
 
-_LEAST_DEVIATION = math.sqrt(np.finfo(np.float32).eps)
+LEAST_ENERGY = float(np.finfo(np.float32).eps)
+"""Kaldi's floor under the energy of a filter, before its log is taken."""
+
+LEAST_DEVIATION = math.sqrt(LEAST_ENERGY)
+"""Floor under the deviation that features are divided by."""
 
 
 def _options(settings: FeatureSettings) -> knf.FbankOptions:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from plainspeech.model.base import AcousticModel
+from plainspeech.model.crnn import Crnn
 from plainspeech.model.ctc import ctc_loss
+from plainspeech.model.recurrence import Bidirectional
 from plainspeech.model.reference import Reference
-from plainspeech.model.small import Small
 from plainspeech.model.streaming import Streaming
 from plainspeech.model.windows import Windows
 
@@ -33,7 +34,7 @@ def shaken(model: AcousticModel) -> AcousticModel:
 # Narrow, so that hundreds of batches take seconds; depth and kernels are mostly the presets' own.
 MODELS = {
     "reference": shaken(Reference(BINS, SYMBOLS, channels=3, hidden=8)),
-    "small": shaken(Small(BINS, SYMBOLS, channels=3, width=8, hidden=8)),
+    "small": shaken(Crnn(BINS, SYMBOLS, channels=3, width=8, hidden=8)),
     # 24 features are eight frames: windows as short as that, so that there are several.
     "streaming": shaken(
         Streaming(BINS, SYMBOLS, channels=3, width=8, hidden=8, kernel=5, windows=Windows(3, 2))
@@ -78,7 +79,7 @@ def test_output_depends_on_neither_neighbours_nor_padding(
     assert_invariant(MODELS[name], lengths, padding, extra)
 
 
-@pytest.mark.parametrize("preset", [Reference, Small, Streaming])
+@pytest.mark.parametrize("preset", [Reference, Crnn, Streaming])
 def test_output_at_full_size(preset: type[AcousticModel]) -> None:
     model = shaken(preset(BINS, SYMBOLS))
     assert_invariant(model, [7, 24, 13], "loud", extra=3)
@@ -132,3 +133,26 @@ def test_a_direction_that_starts_in_the_padding_is_caught() -> None:
     gru = nn.GRU(BINS, 4, batch_first=True, bidirectional=True)
     with pytest.raises(AssertionError, match="not close"):
         assert_invariant(lambda x, lengths: (gru(x)[0], lengths), [9, 4], "zeros", extra=0)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5), extra=st.integers(0, 3))
+@settings(max_examples=25, deadline=None)
+def test_packed_sequences_give_the_same_function_and_gradient(
+    kind: type[nn.LSTM] | type[nn.GRU], lengths: list[int], extra: int
+) -> None:
+    """What a GPU computes, computed here."""
+    torch.manual_seed(1)
+    layer = Bidirectional(kind, 6, 4)
+    x = torch.randn(len(lengths), max(lengths) + extra, 6)
+    found, gradients = [], []
+    for function in (layer.forward, layer.packed):
+        own = x.clone().requires_grad_()
+        out = function(own, torch.tensor(lengths))
+        torch.autograd.backward(out.square().sum())
+        assert own.grad is not None
+        found.append(out)
+        gradients.append([own.grad, *(weight.grad for weight in layer.parameters())])
+        layer.zero_grad()
+    torch.testing.assert_close(*found)
+    torch.testing.assert_close(*gradients)

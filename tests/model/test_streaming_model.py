@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from plainspeech.model.crnn import Crnn
 from plainspeech.model.presets import PRESETS
-from plainspeech.model.small import Small
-from plainspeech.model.streaming import Streaming
+from plainspeech.model.streaming import Streaming, WindowedBlock
 from plainspeech.model.windows import Windows
 
 BINS, SYMBOLS = 12, 5
@@ -78,7 +78,7 @@ def test_what_was_heard_before_is_remembered() -> None:
 
 
 def test_its_weights_are_smalls() -> None:
-    small, streaming = Small(BINS, SYMBOLS, **SIZES), model_of(Windows(4, 3))
+    small, streaming = Crnn(BINS, SYMBOLS, **SIZES), model_of(Windows(4, 3))
     streaming.load_state_dict(small.state_dict())
     small.load_state_dict(streaming.state_dict())
 
@@ -86,7 +86,7 @@ def test_its_weights_are_smalls() -> None:
 def test_with_one_window_for_all_it_is_small_but_for_the_first_frames() -> None:
     # Before an utterance, small knows of nothing; here, there are features of zero.
     torch.manual_seed(3)
-    small, windows = Small(BINS, SYMBOLS, **SIZES).eval(), Windows(40, 3)
+    small, windows = Crnn(BINS, SYMBOLS, **SIZES).eval(), Windows(40, 3)
     streaming = Streaming(BINS, SYMBOLS, windows=windows, **SIZES).eval()
     streaming.load_state_dict(small.state_dict())
     with torch.no_grad():
@@ -100,14 +100,16 @@ def test_with_one_window_for_all_it_is_small_but_for_the_first_frames() -> None:
 
 
 def test_dropout_takes_a_channel_from_all_windows() -> None:
-    model = model_of(Windows(4, 3)).train()
-    dropped = model._dropped(torch.ones(2, 5, 7, 64))
-    assert torch.equal(dropped, dropped[:, :1, :1].expand_as(dropped))
-    assert 0 < int((dropped[:, 0, 0] == 0).sum()) < 128
+    block = WindowedBlock(64, 4, dropout=0.5)
+    block.project.weight.data.zero_()
+    lengths = torch.full((2, 5), 7)
+    x, _ = block(torch.zeros(2, 5, 7, 64), lengths, 4, torch.zeros(2, 2, 4))
+    assert torch.equal(x, x[:, :1, :1].expand_as(x))
+    assert 0 < int((x[:, 0, 0] == 0).sum()) < 128
 
 
 def test_a_chunk_is_480_ms_and_a_window_840() -> None:
-    preset = PRESETS["streaming"]
+    preset = PRESETS["small-streaming"]
     model = preset.build(SYMBOLS)
     assert isinstance(model, Streaming)
     assert model.windows.chunk * preset.frame_seconds == pytest.approx(0.48)

@@ -151,5 +151,5 @@ def test_a_save_that_fails_leaves_the_old_one(
 
 def test_the_end_of_an_epoch() -> None:
     progress = Progress(epoch=1, batch=9, step=20, loss_sum=3.0, symbols=5)
-    progress.end_epoch({"epoch": 2})
-    assert progress == Progress(epoch=2, step=20, history=[{"epoch": 2}])
+    progress.end_epoch()
+    assert progress == Progress(epoch=2, step=20)

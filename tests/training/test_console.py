@@ -15,9 +15,9 @@ import pytest
 import tiny
 import torch
 from tiny import without_times, write_corpus, write_recipe
+from torch import Tensor
 
 from plainspeech import cli
-from plainspeech.data.loading import Batch
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.recognizer import load_model
@@ -78,11 +78,11 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
     assert plainspeech("train", recipe, "-o", recipe.parent / "whole", "--device", "cpu")[0] == 0
     step, run = Trainer.step, recipe.parent / "parts"
 
-    def interrupted(trainer: Trainer, batch: Batch, rate: float) -> float:
-        loss = step(trainer, batch, rate)
+    def interrupted(trainer: Trainer, *arguments: Any) -> tuple[Tensor, Tensor]:
+        outcome = step(trainer, *arguments)
         if trainer.state.progress.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return loss
+        return outcome
 
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
@@ -100,7 +100,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
 
 
 def test_a_second_ctrl_c_stops_at_once(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice(trainer: Trainer, batch: Batch, rate: float) -> float:
+    def twice(*_: object) -> None:
         # To this thread: of two that are on their way to the process, one would be lost.
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny
 import torch
@@ -18,15 +17,16 @@ from tiny import ignore, trainer_of, without_times, write_corpus, write_recipe
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
-from plainspeech.data.loading import FeatureSource
-from plainspeech.data.manifest import Utterance
+from plainspeech.data.loading import Batch
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import ErrorCounts, ErrorRates
 from plainspeech.model.presets import PRESETS
 from plainspeech.training import loop, validation
 from plainspeech.training.checkpoint import Checkpoint
+from plainspeech.training.features import FeatureMaker
 from plainspeech.training.loop import StepReport, Stopped, Trainer
+from plainspeech.training.step import TensorBatch
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -225,13 +225,16 @@ def test_a_run_can_start_from_the_average_of_another(
 def test_a_loss_that_is_no_number_names_its_utterances(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = FeatureSource._compute
+    compute = FeatureMaker.__call__
 
-    def spoiled(source: FeatureSource, utterance: Utterance, speed: float) -> Array:
-        features = compute(source, utterance, speed)
-        return np.full_like(features, np.nan) if utterance.id == "u3" else features
+    def spoiled(maker: FeatureMaker, batch: Batch, *options: float) -> TensorBatch:
+        tensors = compute(maker, batch, *options)  # type: ignore[arg-type]
+        for row, utterance in zip(tensors.features, batch.utterances, strict=True):
+            if utterance.id == "u3":
+                row[:] = torch.nan
+        return tensors
 
-    monkeypatch.setattr(FeatureSource, "_compute", spoiled)
+    monkeypatch.setattr(FeatureMaker, "__call__", spoiled)
     trainer = trainer_of(recipe, tmp_path)
     with pytest.raises(PlainspeechError) as caught:
         trainer.fit(ignore, ignore)

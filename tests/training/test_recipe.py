@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from plainspeech.data.augment import Augmentation
 from plainspeech.errors import PlainspeechError
+from plainspeech.training.augmentation import Augmentation
 from plainspeech.training.recipe import Optimisation, Recipe, read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"

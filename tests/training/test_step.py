@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,15 @@ from plainspeech.alphabet import ctc_frames_needed
 from plainspeech.data.loading import Batch
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
+from plainspeech.features import FeatureSettings
 from plainspeech.model.base import AcousticModel
+from plainspeech.training.augmentation import Augmentation
+from plainspeech.training.features import FeatureMaker
 from plainspeech.training.recipe import Optimisation
 from plainspeech.training.step import (
     TensorBatch,
     batch_loss,
+    consistency,
     make_optimiser,
     refuse_infinite_gradient,
     refuse_infinite_loss,
@@ -115,14 +120,43 @@ def test_the_losses_to_report_hold_no_graph() -> None:
     assert not losses.requires_grad
 
 
+def test_views_that_agree_cost_nothing_and_others_their_divergence() -> None:
+    first, second = random_head(1, 4, seed=0), random_head(1, 4, seed=1)
+    lengths = torch.tensor([3, 3])
+    assert float(consistency(torch.cat([first, first]), lengths)) == 0
+    p, q = first[0, :3], second[0, :3]  # the fourth frame is padding
+    expected = 0.5 * ((p.exp() * (p - q)).sum() + (q.exp() * (q - p)).sum())
+    found = consistency(torch.cat([first, second]), lengths)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_each_view_learns_from_the_other_as_it_is() -> None:
+    logits = torch.randn(2, 1, SYMBOLS).requires_grad_()
+    torch.autograd.backward(consistency(logits.log_softmax(-1), torch.tensor([1, 1])))
+    p = logits.detach().softmax(-1)
+    # The gradient of cross entropy with a fixed target, half of it for each direction.
+    torch.testing.assert_close(logits.grad, 0.5 * (p - p.flip(0)))
+
+
+def test_consistency_is_added_for_each_symbol() -> None:
+    views = torch.cat([random_head(1, 4, seed=0), random_head(1, 4, seed=1)])
+    batch = replace(batch_of([4, 4], [[0, 1], [0, 1]]), views=2)
+    without, _ = batch_loss(Given(views), batch, 0.0)
+    loss, _ = batch_loss(Given(views), batch, 0.0, consistency_weight=0.2)
+    expected = 0.2 * float(consistency(views, torch.tensor([4, 4]))) / 2
+    assert float(loss - without) == pytest.approx(expected, rel=1e-4)
+
+
 def numpy_batch(ids: Sequence[str]) -> Batch:
     utterances = tuple(Utterance(name, Path(name), "a", 1.0) for name in ids)
     ones = np.ones(len(ids), np.int64)
-    return Batch(utterances, np.ones((len(ids), 1, 2), np.float32), ones, ones[:, None], ones)
+    return Batch(utterances, np.ones((len(ids), 400), np.int16), 400 * ones, ones[:, None], ones)
 
 
 def test_a_batch_becomes_tensors_of_the_types_that_ctc_wants() -> None:
-    batch = TensorBatch.of(numpy_batch(["a", "b"]), torch.device("cpu"))
+    augmented = FeatureMaker(FeatureSettings(), torch.device("cpu"), Augmentation(), views=2)
+    batch = augmented(numpy_batch(["a", "b"]))
+    assert batch.features.shape[0] == len(batch.lengths) == len(batch.targets) == 4
     assert batch.features.dtype is torch.float32
     for tensor in (batch.lengths, batch.targets, batch.target_lengths):
         assert tensor.dtype is torch.int64

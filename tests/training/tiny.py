@@ -19,9 +19,9 @@ from plainspeech.alphabet import ENGLISH
 from plainspeech.data.manifest import Utterance, write_manifest
 from plainspeech.features import FeatureSettings
 from plainspeech.model.base import AcousticModel
+from plainspeech.model.crnn import Crnn
 from plainspeech.model.presets import PRESETS, Preset
 from plainspeech.model.reference import Reference
-from plainspeech.model.small import Small
 from plainspeech.model.streaming import Streaming
 from plainspeech.model.windows import Windows
 from plainspeech.training.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ precision = "fp32"
 """
 
 
-class Tiny(Small):
+class Tiny(Crnn):
     """The ``small`` preset, narrow and shallow."""
 
     def __init__(self, bins: int, symbols: int) -> None:

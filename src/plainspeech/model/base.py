@@ -27,7 +27,8 @@ class AcousticModel(nn.Module, ABC):
 
         Args:
             features: ``(batch, frames, bins)`` float32.
-            lengths: ``(batch,)`` int64, frames of each utterance.
+            lengths: ``(batch,)`` int64, frames of each utterance; on the CPU, so that nobody has
+                to wait for a GPU to know how many there are.
 
         Returns:
             ``(batch, output_frames, symbols)`` float32 each.

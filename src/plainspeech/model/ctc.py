@@ -19,7 +19,8 @@ def ctc_loss(
 
     Args:
         log_probabilities: ``(batch, frames, symbols)``.
-        lengths: ``(batch,)`` frames of each utterance.
+        lengths: ``(batch,)`` frames of each utterance; on the CPU, where torch wants them, as
+            ``target_lengths``: taken from a GPU, they would wait for all that it has to do.
         targets: ``(batch, longest)`` ids, padded with anything.
         target_lengths: ``(batch,)``.
     """

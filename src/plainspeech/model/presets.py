@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from plainspeech.errors import PlainspeechError, nearest
 from plainspeech.features import FeatureSettings
 from plainspeech.model.base import AcousticModel
+from plainspeech.model.crnn import Crnn
 from plainspeech.model.reference import Reference
-from plainspeech.model.small import Small
 from plainspeech.model.streaming import Streaming
 
 
@@ -18,12 +20,15 @@ class Preset:
 
     Attributes:
         model: its class.
+        sizes: of its layers, by the names of the class's arguments; those not named are its
+            defaults.
         features: how its waveforms become features.
         streams_as: the preset that takes the same weights and hears audio as it comes.
     """
 
     model: type[AcousticModel]
     features: FeatureSettings
+    sizes: Mapping[str, Any] = field(default_factory=dict)
     streams_as: str | None = None
 
     @property
@@ -33,13 +38,19 @@ class Preset:
 
     def build(self, symbols: int) -> AcousticModel:
         """Return a fresh model with ``symbols`` outputs, the blank included."""
-        return self.model(self.features.bins, symbols)
+        return self.model(self.features.bins, symbols, **self.sizes)
 
+
+# MP3 of few kbit/s ends near 6 kHz. Normalised, the empty bins above would be loud noise.
+_FEATURES = FeatureSettings(high_hz=5_800.0, normalise="speech")
+_STREAMED_FEATURES = FeatureSettings(high_hz=5_800.0, normalise="running")
+_BASE = {"width": 384, "blocks": 6, "kernel": 11, "layers": 3, "hidden": 384}
 
 PRESETS = {
-    # MP3 of few kbit/s ends near 6 kHz. Normalised, the empty bins above would be loud noise.
-    "small": Preset(Small, FeatureSettings(high_hz=5_800.0), streams_as="streaming"),
-    "streaming": Preset(Streaming, FeatureSettings(high_hz=5_800.0, normalise="running")),
+    "small": Preset(Crnn, _FEATURES, streams_as="small-streaming"),
+    "base": Preset(Crnn, _FEATURES, _BASE, streams_as="base-streaming"),
+    "small-streaming": Preset(Streaming, _STREAMED_FEATURES),
+    "base-streaming": Preset(Streaming, _STREAMED_FEATURES, _BASE),
     # 1344 frames are 16.8 s, as in the published system; its 128 filters need a longer window
     # than its 25 ms to have a frequency in each.
     "reference": Preset(Reference, FeatureSettings(bins=128, window_ms=40.0, hop_ms=12.5)),

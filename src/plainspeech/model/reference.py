@@ -125,7 +125,7 @@ class Reference(AcousticModel):
 
     def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """Return the log-probabilities of the one output."""
-        valid = mask(lengths, features.shape[1])
+        valid = mask(lengths, features.shape[1], features.device)
         output_lengths = self.output_lengths(lengths)
         output_valid = valid[:, :: self.subsampling]
         x = self.downsampling(features, valid)

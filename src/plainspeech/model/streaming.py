@@ -1,4 +1,4 @@
-"""The ``streaming`` preset: the layers of ``small`` over audio that goes on.
+"""`Crnn` over audio that is still being recorded: the presets that stream.
 
 Frames come in chunks, and each chunk with a bounded look-ahead: its window. To every layer the
 utterance seems to end with the window; what lies before it reaches the layer through a state. So
@@ -10,13 +10,13 @@ training all windows of an utterance are computed at once, in use one after anot
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from plainspeech.model.crnn import Crnn, RecurrentBlock
 from plainspeech.model.padding import mask
-from plainspeech.model.small import Small
 from plainspeech.model.windows import WindowedBidirectional, Windows
 
 WINDOWS = Windows(chunk=16, look_ahead=12)
@@ -44,28 +44,47 @@ class StreamState:
         return tuple(getattr(self, part.name) for part in fields(self))
 
 
-class Streaming(Small):
-    """`Small`, a window at a time: 480 ms of audio and 360 ms of look-ahead.
+class WindowedBlock(RecurrentBlock):
+    """`RecurrentBlock` over windows; a channel that is dropped is dropped in all of them."""
 
-    Its weights have the names and shapes of `Small`'s, so either can start from the other's.
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__(width, hidden, dropout)
+        self.recurrence = WindowedBidirectional(width, hidden)
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, lengths: Tensor, chunk: int, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(batch, windows, size, width)`` for the same, and the state after it.
+
+        The arguments are those of `WindowedBidirectional`.
+        """
+        y, state = self.recurrence(self.normalise(x), lengths, chunk, state)
+        y = self.dropout(self.project(y).flatten(1, 2))
+        return x + torch.unflatten(y, 1, x.shape[1:3]), state
+
+
+class Streaming(Crnn):
+    """`Crnn`, a window at a time: 480 ms of audio and 360 ms of look-ahead.
+
+    Its weights have the names and shapes of `Crnn`'s, so either can start from the other's.
 
     Args:
         bins: mel filters of the features.
         symbols: outputs, the blank included.
         windows: how utterances are cut; a chunk holds five frames or more.
-        sizes: as `Small` has them.
+        sizes: as `Crnn` has them.
     """
 
     def __init__(
-        self, bins: int, symbols: int, *, windows: Windows = WINDOWS, **sizes: int
+        self, bins: int, symbols: int, *, windows: Windows = WINDOWS, **sizes: Any
     ) -> None:
         super().__init__(bins, symbols, **sizes)
         self.windows = windows
 
     @staticmethod
-    def recurrence(inputs: int, hidden: int) -> nn.Module:
-        """Return a recurrent layer from ``inputs`` to ``2 * hidden`` channels."""
-        return WindowedBidirectional(inputs, hidden)
+    def recurrent_block(width: int, hidden: int, dropout: float) -> nn.Module:
+        """Return a block that recurs over windows."""
+        return WindowedBlock(width, hidden, dropout)
 
     def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """Return the log-probabilities after the convolutions and after the recurrences."""
@@ -94,11 +113,11 @@ class Streaming(Small):
 
     def start(self, batch: int) -> StreamState:
         """Return the state at the start of ``batch`` utterances."""
-        zeros = self.output.weight.new_zeros
+        zeros = self.output.linear.weight.new_zeros
         return StreamState(
             features=zeros(batch, self.subsampling * _BEFORE, self.bins),
             contexts=zeros(batch, len(self.blocks), self.kernel // 2, self.width),
-            cells=zeros(batch, 2, 2, self.hidden),
+            cells=zeros(batch, len(self.layers), 2, self.hidden),
         )
 
     def _run(
@@ -106,21 +125,19 @@ class Streaming(Small):
     ) -> tuple[list[Tensor], StreamState]:
         """Return the heads, ``(batch, count * chunk, symbols)`` each, and the state after them."""
         chunk = self.windows.chunk
+        lengths = lengths.to(features.device)
         inside = self.windows.lengths(self.output_lengths(lengths), count)
         features = features.masked_fill(~mask(lengths, features.shape[1])[:, :, None], 0.0)
         cut = self.windows.cut(features, state.features, self.subsampling, count)
         x, contexts = self._convolve(cut, inside, state.contexts)
-        lower, upper = state.cells.unbind(1)
-        y, lower = self.lower(self._dropped(x), inside, chunk, lower)
-        y, upper = self.upper(self._dropped(y), inside, chunk, upper)
-        y = self._dropped(y[:, :, :chunk])
-        # The soft-max is taken in float32: bfloat16 has eight bits, too few for CTC's long sums.
-        heads = [
-            functional.log_softmax(head(z).float(), dim=-1).flatten(1, 2)
-            for head, z in ((self.intermediate, x[:, :, :chunk]), (self.output, y))
-        ]
+        intermediate = self.intermediate(x[:, :, :chunk])
+        cells = []
+        for layer, cell in zip(self.layers, state.cells.unbind(1), strict=True):
+            x, cell = layer(x, inside, chunk, cell)
+            cells.append(cell)
+        heads = [head.flatten(1, 2) for head in (intermediate, self.output(x[:, :, :chunk]))]
         last = cut[:, -1, self.subsampling * chunk :][:, : state.features.shape[1]]
-        return heads, StreamState(last, contexts, torch.stack([lower, upper], 1))
+        return heads, StreamState(last, contexts, torch.stack(cells, 1))
 
     def _convolve(self, cut: Tensor, inside: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the convolutions make of windows of features, and their contexts after it."""
@@ -134,11 +151,7 @@ class Streaming(Small):
             x, end = self.windows.with_context(x, frames)
             x = torch.unflatten(block(x.flatten(0, 1), there)[:, context:], 0, inside.shape)
             after.append(end)
-        return self.between(x), torch.stack(after, 1)
-
-    def _dropped(self, x: Tensor) -> Tensor:
-        """Drop channels of ``(batch, windows, frames, channels)``, the same in all windows."""
-        return torch.unflatten(self.dropout(x.flatten(1, 2)), 1, x.shape[1:3])
+        return x, torch.stack(after, 1)
 
 
 def _known(inside: Tensor, context: int, size: int) -> Tensor:

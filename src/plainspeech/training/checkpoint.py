@@ -32,7 +32,7 @@ class Progress:
         seconds: of training and validation so far, over all sessions of the run.
         loss_sum: of the epoch's utterances so far, in nats.
         symbols: of the epoch's targets so far.
-        history: what each finished epoch gave.
+        history: what each validation found.
     """
 
     epoch: int = 0
@@ -43,9 +43,8 @@ class Progress:
     symbols: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def end_epoch(self, row: dict[str, float]) -> None:
-        """Note what the epoch under way gave and begin the next."""
-        self.history.append(row)
+    def end_epoch(self) -> None:
+        """Begin the next epoch."""
         self.epoch += 1
         self.batch, self.loss_sum, self.symbols = 0, 0.0, 0
 

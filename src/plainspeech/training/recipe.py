@@ -9,8 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from plainspeech.data.augment import Augmentation
 from plainspeech.errors import PlainspeechError
+from plainspeech.training.augmentation import Augmentation
 from plainspeech.training.sections import section
 
 if sys.version_info >= (3, 11):
@@ -28,8 +28,8 @@ class Data:
             an epoch.
         dev: the manifest that selects the best weights; never a test set.
         batch_seconds: seconds of audio in a batch, padding included.
-        cache_gb: memory for computed features, in GB.
-        threads: that read audio and compute features.
+        cache_gb: memory for waveforms, in GB; an hour takes 0.115.
+        threads: that read audio.
     """
 
     train: tuple[Path, ...]
@@ -52,6 +52,9 @@ class Optimisation:
         average_decay: of the exponential moving average of the weights, which is what is
             validated and exported.
         intermediate_weight: share of the intermediate CTC loss in the whole.
+        consistency_weight: of the consistency between two augmentations of each utterance
+            (CR-CTC; Yao et al., ICLR 2025); 0 takes one.
+        validate_every: epochs from one measurement on dev to the next.
         precision: ``"bf16"`` computes in mixed precision, ``"fp32"`` does not, ``"auto"`` takes
             bf16 where the processor has instructions for it.
     """
@@ -63,6 +66,8 @@ class Optimisation:
     clip_norm: float = 5.0
     average_decay: float = 0.998
     intermediate_weight: float = 0.3
+    consistency_weight: float = 0.0
+    validate_every: int = 1
     precision: str = "auto"
 
 
@@ -122,6 +127,7 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "data.batch_seconds",
             "data.threads",
             "optimisation.epochs",
+            "optimisation.validate_every",
             "optimisation.learning_rate",
             "optimisation.clip_norm",
         ),
@@ -138,13 +144,26 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "augmentation.frequency_mask_bins",
             "augmentation.time_masks_per_second",
             "augmentation.time_mask_seconds",
+            "augmentation.silence_seconds",
+            "optimisation.consistency_weight",
         ),
     ),
     "0 or more and below 1": (
         lambda value: 0 <= value < 1,
         ("optimisation.average_decay", "augmentation.frequency_warp"),
     ),
-    "from 0 to 1": (lambda value: 0 <= value <= 1, ("optimisation.intermediate_weight",)),
+    "from 0 to 1": (
+        lambda value: 0 <= value <= 1,
+        (
+            "optimisation.intermediate_weight",
+            "augmentation.silence_share",
+            "augmentation.room_share",
+            "augmentation.noise_share",
+            "augmentation.babble_share",
+            "augmentation.telephone_share",
+            "augmentation.band_share",
+        ),
+    ),
 }
 
 
@@ -161,6 +180,17 @@ def _check(recipe: Recipe, where: str) -> None:
     speeds = recipe.augmentation.speeds if recipe.augmentation else (1.0,)
     if not speeds or not all(0.5 <= speed <= 2 for speed in speeds):
         raise PlainspeechError(f"{where}: augmentation.speeds must be numbers from 0.5 to 2")
+    if recipe.augmentation:
+        snr = recipe.augmentation.snr_db
+        if len(snr) != 2 or not all(map(isfinite, snr)) or snr[0] > snr[1]:
+            raise PlainspeechError(
+                f"{where}: augmentation.snr_db must be two numbers, the lower first"
+            )
+    elif recipe.optimisation.consistency_weight:
+        raise PlainspeechError(
+            f"{where}: optimisation.consistency_weight needs an [augmentation], else both views of "
+            f"an utterance are the same"
+        )
 
 
 def _get(recipe: Recipe, key: str) -> Any:

@@ -66,7 +66,8 @@ class RunState:
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
-        if torch.isfinite(norm):
+        # To ask a GPU would be to wait for it; what it makes of such a gradient is never saved.
+        if norm.is_cuda or torch.isfinite(norm):
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.step()

@@ -1,4 +1,4 @@
-"""The parts of one training step."""
+"""The parts of one training step: a batch on the device, its loss, its optimiser."""
 
 from __future__ import annotations
 
@@ -13,43 +13,72 @@ from plainspeech.data.loading import Batch
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.ctc import ctc_loss
+from plainspeech.model.padding import mask
 from plainspeech.training.recipe import Optimisation
 
 
 @dataclass(frozen=True)
 class TensorBatch:
-    """A batch as tensors on the device that trains; shapes as in `Batch`."""
+    """Features and targets as the model and the loss take them.
+
+    Attributes:
+        features: ``(views * batch, frames, bins)``: every utterance, then every utterance again in
+            another augmentation, view by view.
+        lengths: ``(views * batch,)`` frames, on the CPU.
+        targets: ``(views * batch, symbols)`` ids.
+        target_lengths: ``(views * batch,)``, on the CPU.
+        views: augmentations of each utterance.
+    """
 
     features: Tensor
     lengths: Tensor
     targets: Tensor
     target_lengths: Tensor
-
-    @classmethod
-    def of(cls, batch: Batch, device: torch.device) -> TensorBatch:
-        """Move ``batch`` to ``device``."""
-        arrays = (batch.features, batch.lengths, batch.targets, batch.target_lengths)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+    views: int = 1
 
 
 def batch_loss(
-    model: AcousticModel, batch: TensorBatch, intermediate_weight: float
+    model: AcousticModel,
+    batch: TensorBatch,
+    intermediate_weight: float,
+    consistency_weight: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss to minimise and the CTC loss of each utterance at the model's output.
+    """Return the loss to minimise and the CTC loss of each row at the model's output.
 
-    The loss is in nats for each target symbol, so that long and short batches weigh alike; it is
-    (1 - w) CTC + w intermediate CTC for a model with an intermediate head.
+    The loss is in nats for each target symbol, so that long and short batches weigh alike. It is
+    (1 - w) CTC + w intermediate CTC for a model with an intermediate head, and with two views, the
+    consistency of their outputs besides (`consistency`).
     """
     *inner, output = model.heads(batch.features, batch.lengths)
     lengths = model.output_lengths(batch.lengths)
-    symbols = batch.target_lengths.sum()
-    utterance_losses = ctc_loss(output, lengths, batch.targets, batch.target_lengths)
-    loss = utterance_losses.sum() / symbols
+    symbols = float(batch.target_lengths.sum())
+    losses = ctc_loss(output, lengths, batch.targets, batch.target_lengths)
+    loss = losses.sum() / symbols
     if inner:
         inner_losses = [ctc_loss(h, lengths, batch.targets, batch.target_lengths) for h in inner]
         inner_loss = torch.stack(inner_losses).mean(0).sum() / symbols
         loss = torch.lerp(loss, inner_loss, intermediate_weight)
-    return loss, utterance_losses.detach()
+    if batch.views == 2 and consistency_weight:
+        loss = loss + consistency_weight * 2 * consistency(output, lengths) / symbols
+    return loss, losses.detach()
+
+
+def consistency(log_probabilities: Tensor, lengths: Tensor) -> Tensor:
+    """Return how far two views of every utterance differ in what is heard, in nats, summed.
+
+    The consistency regularisation of CR-CTC (Yao et al., ICLR 2025): the mean of the two
+    Kullback-Leibler divergences between the distributions of each frame, in which each view learns
+    from the other and not the other way round.
+
+    Args:
+        log_probabilities: ``(2 * batch, frames, symbols)``, the second view after the first.
+        lengths: ``(2 * batch,)``, frames of each row.
+    """
+    there = mask(lengths, log_probabilities.shape[1], log_probabilities.device)[:, :, None]
+    first, second = log_probabilities.chunk(2)
+    other = torch.cat([second, first]).detach()
+    divergence = other.exp() * (other - log_probabilities)
+    return 0.5 * (divergence * there).sum()
 
 
 def refuse_infinite_loss(losses: Tensor, batch: Batch) -> None:

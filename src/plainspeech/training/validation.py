@@ -12,8 +12,8 @@ from plainspeech.data.loading import Loader
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.evaluation.error_rates import ErrorRates, Pair, error_rates
 from plainspeech.model.base import AcousticModel
+from plainspeech.training.features import FeatureMaker
 from plainspeech.training.precision import autocast
-from plainspeech.training.step import TensorBatch
 
 _BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in training
 
@@ -22,27 +22,27 @@ _BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in train
 def validate(
     model: AcousticModel,
     loader: Loader,
+    features: FeatureMaker,
     alphabet: Alphabet,
     mixed: bool,
-    device: torch.device,
     on_batch: Callable[[], None],
 ) -> ErrorRates:
     """Return the greedy error rates of ``model`` on the loader's utterances, corpus-level.
 
     Args:
         model: which is left ready to evaluate, not to train.
-        loader: of the utterances, not augmented.
+        loader: of the utterances.
+        features: makes theirs, not augmented, where the model is.
         alphabet: of the model's outputs.
         mixed: whether to compute in mixed precision.
-        device: where the model is.
         on_batch: called after every batch; what it raises ends the validation.
     """
     model.eval()
     durations = [utterance.duration for utterance in loader.utterances]
     pairs = []
     for batch in loader.batches(plan_epoch(durations, _BATCH_SECONDS, seed=0, epoch=0)):
-        tensors = TensorBatch.of(batch, device)
-        with autocast(mixed, device):
+        tensors = features(batch)
+        with autocast(mixed, tensors.features.device):
             log_probabilities, lengths = model(tensors.features, tensors.lengths)
         for utterance, rows, length in zip(
             batch.utterances, log_probabilities.cpu().numpy(), lengths.tolist(), strict=True

@@ -1,4 +1,4 @@
-"""The ``small`` preset: convolutions over time, two bidirectional LSTMs; made for two CPU cores."""
+"""The CRNN of the presets ``small`` and ``base``: convolutions over time, then recurrences."""
 
 from __future__ import annotations
 
@@ -76,12 +76,41 @@ class LockedDropout(nn.Module):
         return functional.dropout1d(x.transpose(1, 2), self.rate, self.training).transpose(1, 2)
 
 
-class Small(AcousticModel):
-    """A CRNN of about four million parameters with a frame every 30 ms.
+class RecurrentBlock(nn.Module):
+    """A residual block: LayerNorm, a bidirectional LSTM, a projection back to the width, dropout.
+
+    Normalising before the recurrence and adding its output to its input lets several of them be
+    stacked (pre-norm residual; Xiong et al., ICML 2020, for Transformers).
+    """
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.normalise = nn.LayerNorm(width)
+        self.recurrence: nn.Module = Bidirectional(nn.LSTM, width, hidden)
+        self.project = nn.Linear(2 * hidden, width)
+        self.dropout = LockedDropout(dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return ``(batch, frames, width)`` for the same."""
+        y = self.recurrence(self.normalise(x), lengths)
+        out: Tensor = x + self.dropout(self.project(y))
+        return out
+
+
+class Crnn(AcousticModel):
+    """Convolutions over time, then bidirectional LSTMs; a frame every 30 ms.
 
     Args:
         bins: mel filters of the features.
         symbols: outputs, the blank included.
+        channels: of the two-dimensional convolutions.
+        width: channels of a frame between the blocks.
+        blocks: convolutional blocks over time.
+        kernel: output frames that a block's convolution sees; odd.
+        expansion: of the width within a convolutional block.
+        layers: recurrent blocks.
+        hidden: of an LSTM, in each direction.
+        dropout: of whole channels.
     """
 
     subsampling = 3
@@ -96,8 +125,9 @@ class Small(AcousticModel):
         blocks: int = 4,
         kernel: int = 11,
         expansion: int = 3,
+        layers: int = 2,
         hidden: int = 256,
-        dropout: float = 0.25,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
         self.bins, self.width, self.kernel, self.hidden = bins, width, kernel, hidden
@@ -105,44 +135,50 @@ class Small(AcousticModel):
         self.blocks = nn.ModuleList(
             TimeBlock(width, kernel, expansion, dropout) for _ in range(blocks)
         )
-        self.between = nn.LayerNorm(width)
-        self.intermediate = nn.Linear(width, symbols)
-        self.lower = self.recurrence(width, hidden)
-        self.upper = self.recurrence(2 * hidden, hidden)
-        self.dropout = LockedDropout(dropout)
-        self.output = nn.Linear(2 * hidden, symbols)
+        self.intermediate = Head(width, symbols)
+        self.layers = nn.ModuleList(
+            self.recurrent_block(width, hidden, dropout) for _ in range(layers)
+        )
+        self.output = Head(width, symbols)
 
     @staticmethod
-    def recurrence(inputs: int, hidden: int) -> nn.Module:
-        """Return a recurrent layer from ``inputs`` to ``2 * hidden`` channels."""
-        return Bidirectional(nn.LSTM, inputs, hidden)
+    def recurrent_block(width: int, hidden: int, dropout: float) -> nn.Module:
+        """Return a block that recurs over whole utterances."""
+        return RecurrentBlock(width, hidden, dropout)
 
     def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """Return the log-probabilities after the convolutions and after the recurrences."""
-        valid = mask(lengths, features.shape[1])
+        valid = mask(lengths, features.shape[1], features.device)
         lengths = self.output_lengths(lengths)
         output_valid = valid[:, :: self.subsampling]
         x = self.frontend(features, valid, output_valid)
         for block in self.blocks:
             x = block(x, output_valid)
-        x = self.between(x)
-        y = self.dropout(self.lower(self.dropout(x), lengths))
-        y = self.dropout(self.upper(y, lengths))
-        # The soft-max is taken in float32: bfloat16 has eight bits, too few for CTC's long sums.
-        return [
-            functional.log_softmax(head(z).float(), dim=-1)
-            for head, z in ((self.intermediate, x), (self.output, y))
-        ]
+        intermediate = self.intermediate(x)
+        for layer in self.layers:
+            x = layer(x, lengths)
+        return [intermediate, self.output(x)]
 
     def stages(self) -> list[tuple[str, nn.Module]]:
         """Return the parts in order."""
-        blocks = [(f"block {index}", block) for index, block in enumerate(self.blocks, start=1)]
         return [
             ("front end", self.frontend),
-            *blocks,
-            ("LayerNorm", self.between),
+            *((f"block {n}", block) for n, block in enumerate(self.blocks, start=1)),
             ("intermediate output", self.intermediate),
-            ("bidirectional LSTM 1", self.lower),
-            ("bidirectional LSTM 2", self.upper),
+            *((f"bidirectional LSTM {n}", layer) for n, layer in enumerate(self.layers, start=1)),
             ("output", self.output),
         ]
+
+
+class Head(nn.Module):
+    """LayerNorm and a linear layer: frames to log-probabilities of the symbols."""
+
+    def __init__(self, width: int, symbols: int) -> None:
+        super().__init__()
+        self.normalise = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, symbols)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(..., symbols)`` float32 for ``(..., width)``."""
+        # The soft-max is taken in float32: bfloat16 has eight bits, too few for CTC's long sums.
+        return functional.log_softmax(self.linear(self.normalise(x)).float(), dim=-1)

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH
+from plainspeech.model.crnn import Crnn, LockedDropout
 from plainspeech.model.presets import PRESETS, preset
-from plainspeech.model.small import LockedDropout, Small
 
-SMALL = Small(8, 5, channels=2, width=8, blocks=1, hidden=4).eval()
+SMALL = Crnn(8, 5, channels=2, width=8, blocks=1, hidden=4).eval()
 
 
 def test_it_has_two_to_six_million_parameters() -> None:
@@ -33,7 +33,7 @@ def test_lengths_are_thirds_rounded_up(lengths: list[int]) -> None:
 
 @pytest.mark.parametrize("bins", [1, 7, 8, 20, 81])
 def test_any_number_of_bins_will_do(bins: int) -> None:
-    model = Small(bins, 5, channels=2, width=8, blocks=1, hidden=4)
+    model = Crnn(bins, 5, channels=2, width=8, blocks=1, hidden=4)
     assert model(torch.zeros(1, 6, bins), torch.tensor([6]))[0].shape == (1, 2, 5)
 
 

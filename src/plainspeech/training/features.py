@@ -1,0 +1,67 @@
+"""From a batch of waveforms to what the model and the loss take, augmented, on the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from plainspeech.data.loading import FULL_SCALE, Batch
+from plainspeech.features import FeatureSettings
+from plainspeech.model.filter_bank import FilterBank
+from plainspeech.model.padding import to_device
+from plainspeech.training.augmentation import Augmentation, Augmenter
+from plainspeech.training.step import TensorBatch
+
+
+class FeatureMaker:
+    """Makes features of batches.
+
+    Args:
+        settings: of the features.
+        device: where to compute.
+        augmentation: None leaves utterances as they are.
+        views: augmentations of each utterance.
+    """
+
+    def __init__(
+        self,
+        settings: FeatureSettings,
+        device: torch.device,
+        augmentation: Augmentation | None = None,
+        views: int = 1,
+    ) -> None:
+        self._bank = FilterBank(settings).to(device)
+        self._device = device
+        self._augmentation = augmentation
+        self._views = views
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, seed: int = 0, strength: float = 1.0) -> TensorBatch:
+        """Return ``batch`` on the device.
+
+        Args:
+            batch: of waveforms.
+            seed: of what augmentation draws.
+            strength: of the augmentation, from 0 to 1.
+        """
+        samples, lengths = torch.from_numpy(batch.waveforms), torch.from_numpy(batch.lengths)
+        waveforms = to_device(samples, self._device).float() / FULL_SCALE
+        targets = to_device(torch.from_numpy(batch.targets), self._device)
+        target_lengths = torch.from_numpy(batch.target_lengths)
+        if self._augmentation is None:
+            features, frames = self._bank(waveforms, lengths)
+            return TensorBatch(features, frames, targets, target_lengths)
+        rate, hop = self._bank.settings.sample_rate, self._bank.settings.hop_ms / 1000
+        augmenter = Augmenter(self._augmentation, rate, seed, self._device, strength)
+        waveforms, lengths = augmenter.shape(waveforms, lengths)
+        views: list[Tensor] = []
+        for _ in range(self._views):
+            features, frames = self._bank(augmenter.corrupt(waveforms, lengths), lengths)
+            views.append(augmenter.mask(features, frames, hop))
+        return TensorBatch(
+            torch.cat(views),
+            frames.repeat(self._views),
+            targets.repeat(self._views, 1),
+            target_lengths.repeat(self._views),
+            self._views,
+        )
