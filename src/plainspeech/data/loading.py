@@ -20,8 +20,8 @@ from plainspeech.errors import AudioError, PlainspeechError
 Ids = npt.NDArray[np.int64]
 Samples = npt.NDArray[np.int16]
 
-FULL_SCALE = 32_767
-"""What a sample of 1 is in the 16 bits that waveforms are kept in."""
+FULL_SCALE = 32_768
+"""What a sample of 1 would be in the 16 bits that waveforms are kept in; the most is one less."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class WaveformSource:
             raise AudioError(f"{utterance.origin}: {utterance.id}: {error}") from error
         # What is beyond full scale, in files of floats, is brought down to it, not wrapped.
         loudest = max(1.0, float(np.abs(waveform).max()))
-        return np.round(waveform * (FULL_SCALE / loudest)).astype(np.int16)
+        scaled = np.round(waveform * (FULL_SCALE / loudest))
+        return scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 class Loader:
