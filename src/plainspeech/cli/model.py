@@ -44,7 +44,7 @@ def record(
 
 @app.command()
 def summary(
-    preset: Annotated[str, typer.Argument(help="small, base, small-streaming, base-streaming or reference.")],
+    preset: Annotated[str, typer.Argument(help="Such as small or base.")],
     frames: Annotated[int, typer.Option(min=1, help="Length of the input in frames.")] = 1344,
 ) -> None:
     """Show a model stage by stage: output shapes, parameters, multiply-adds."""
