@@ -217,7 +217,7 @@ def test_weights_that_do_not_stream_beside_others_are_refused(
 def test_what_cannot_stream_says_so(run: Path, tmp_path: Path) -> None:
     export_bundle(run / "best.safetensors", tmp_path / "bundle")
     assert Bundle.load(tmp_path / "bundle").streaming is None
-    with pytest.raises(PlainspeechError, match="has no network for audio that goes on"):
+    with pytest.raises(PlainspeechError, match="has no streaming network"):
         load_model(tmp_path / "bundle", streaming=True)
 
 
