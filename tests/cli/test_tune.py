@@ -199,7 +199,7 @@ def test_the_model_runs_once(
     monkeypatch.setattr(Recognizer, "__init__", refuse)
     assert run(bundle, manifest, "--language-model", scorer, "--dry-run") == 0
     again, errors = capsys.readouterr()
-    assert "computed before" in errors
+    assert "from the cache" in errors
     assert _weights(again) == _weights(first)
 
 
@@ -213,7 +213,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(
     run: Run, bundle: Path, manifest: Path, scorer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(bundle, manifest, "--language-model", scorer, "--cache", manifest) == 0
-    assert "not kept for the next time" in capsys.readouterr().err
+    assert "the outputs are not saved" in capsys.readouterr().err
     assert "tuning" in Bundle.load(bundle).card
 
 
@@ -252,7 +252,7 @@ def test_ctrl_c_keeps_the_best_so_far(
     monkeypatch.setattr(DevSet, "decode", interrupted)
     left[0] = 1
     assert run(bundle, manifest, "--language-model", scorer) == 1
-    assert "nothing is changed" in capsys.readouterr().err
+    assert "the model is unchanged" in capsys.readouterr().err
     assert files_of(bundle) == before
     left[0] = 4
     assert run(bundle, manifest, "--language-model", scorer) == 1
@@ -279,9 +279,9 @@ def test_what_cannot_be_read_is_named_and_left_out(
     [
         ({"manifest": "nowhere.jsonl"}, "nowhere.jsonl: cannot read the manifest"),
         ({"model": "nowhere"}, "nowhere: no such model bundle"),
-        ({"model": "bundled"}, "bundled: name a folder for the tuned model (--output"),
-        ({"model": "zip.zip"}, "zip.zip: is no folder; unpack it, or name a folder"),
-        ({"lm": "kenlm"}, "kenlm: asks KenLM, and a model bundle holds flattened scorers only"),
+        ({"model": "bundled"}, "bundled: give a folder for the tuned model (--output"),
+        ({"model": "zip.zip"}, "zip.zip: is not a folder; unpack it, or give a folder"),
+        ({"lm": "kenlm"}, "kenlm: queries KenLM, and a model bundle holds flattened scorers only"),
         ({"lm": "model.arpa"}, "model.arpa: is an ARPA file; package it first"),
         ({"lm": "none"}, "none: no such scorer"),
         ({"output": "dev.jsonl"}, "dev.jsonl: exists and is no model bundle"),
@@ -318,4 +318,4 @@ def test_without_a_scorer_there_is_nothing_to_tune(
     run: Run, bundle: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(bundle, manifest) == 1
-    assert "has no language model; name one (--language-model" in capsys.readouterr().err
+    assert "has no language model; give one (--language-model" in capsys.readouterr().err

@@ -85,7 +85,7 @@ def test_a_model_without_unknown_word_gives_it_what_kenlm_does(tmp_path: Path) -
 def test_a_cut_file_is_named_with_the_line(tmp_path: Path, lines: int) -> None:
     cut = "".join(ARPA.splitlines(keepends=True)[:lines])
     says = read(cut, tmp_path)
-    assert says == f", line {lines + 1}: the ARPA file ends here, before \\end\\; it is cut"
+    assert says == f", line {lines + 1}: the ARPA file ends here, without \\end\\; it is truncated"
 
 
 @settings(max_examples=60, deadline=None)
@@ -100,17 +100,21 @@ def test_no_cut_is_passed_over(tmp_path_factory: pytest.TempPathFactory, size: i
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("ngram 2=3", "ngram 3=3", ", line 5: 'ngram 2=COUNT' or an empty line should come here"),
-        ("ngram 1=5", "ngram 1=6", ", line 14: one of the 6 n-grams of 1 words should come here"),
-        ("ngram 1=5", "ngram 1=4", ", line 13: \\2-grams: should come here"),
-        ("ngram 3=1", "ngram 3=0", ", line 21: \\end\\ should come here; "),
-        ("-0.25\tthe", "x\tthe", ", line 17: a logarithm is no number"),
-        ("-0.25\tthe", "0.25\tthe", ", line 17: this is no logarithm of a probability"),
-        ("-0.25\tthe", "nan\tthe", ", line 17: this is no logarithm of a probability"),
-        ("\t-0.25", "\tinf", ", line 12: this is no logarithm of a probability"),
+        ("ngram 2=3", "ngram 3=3", ", line 5: 'ngram 2=COUNT' or an empty line was expected"),
+        ("ngram 1=5", "ngram 1=6", ", line 14: expected one of the 6 n-grams of 1 words"),
+        ("ngram 1=5", "ngram 1=4", ", line 13: expected \\2-grams:"),
+        ("ngram 3=1", "ngram 3=0", ", line 21: expected \\end\\; "),
+        ("-0.25\tthe", "x\tthe", ", line 17: a logarithm is not a number"),
+        ("-0.25\tthe", "0.25\tthe", ", line 17: this is not the logarithm of a probability"),
+        ("-0.25\tthe", "nan\tthe", ", line 17: this is not the logarithm of a probability"),
+        ("\t-0.25", "\tinf", ", line 12: this is not the logarithm of a probability"),
         ("the café\n-0.125", "the tea\n-0.125", ", line 17: 'tea' is not among the unigrams"),
         ("-1\t</s>", "-1\tend", ", line 13: the unigrams lack </s>"),
-        ("<s> the café", "the café </s> x y", ", line 21: one of the 1 n-grams of 3 words"),
+        (
+            "<s> the café",
+            "the café </s> x y",
+            ", line 21: expected one of the 1 n-grams of 3 words",
+        ),
         ("<s> the café", "the the café", ", line 21: the context 'the the' of this n-gram is not"),
         ("café </s>\t0", "the café", ", line 18: one of the n-grams of 2 words before this line"),
         ("-1.25\tcafé", "-1.25\tthe", ", line 12: this word is listed twice"),
@@ -124,7 +128,7 @@ def test_faults_are_named_with_the_line(tmp_path: Path, old: str, new: str, says
 
 def test_what_is_no_arpa_is_not_read_to_its_end(tmp_path: Path) -> None:
     says = read("no model\n" * 5000, tmp_path)
-    assert says == ", line 1000: this is no ARPA file: it has no \\data\\"
+    assert says == ", line 1000: this is not an ARPA file: it has no \\data\\"
 
 
 def test_a_broken_gzip_and_a_missing_file_are_named(tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ def test_the_vocabulary_and_the_alphabet_can_be_chosen(text: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--prune", "0,x"], "prune: '0,x' is no list of counts"),
-        (["--order", "9"], "order: 9 is not in 1 to 6"),
-        (["--estimator", "srilm"], "estimator: 'srilm' is none; there are: auto, builtin, lmplz"),
+        (["--prune", "0,x"], "prune is '0,x'; it must be a list of counts"),
+        (["--order", "9"], "order is 9; it must be from 1 to 6"),
+        (["--estimator", "srilm"], "unknown estimator 'srilm'; there are: auto, builtin, lmplz"),
         (["--held-out", "none"], "none: no such file"),
     ],
 )

@@ -127,7 +127,7 @@ def test_the_files_of_a_scorer_are_those_of_its_zip(folder: Path, asking: Path) 
     files = read_scorer_files(folder)
     assert files == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert read_scorer_files(Path(shutil.make_archive(str(folder), "zip", folder))) == files
-    with pytest.raises(PlainspeechError, match="asking: asks KenLM, and a model bundle"):
+    with pytest.raises(PlainspeechError, match="asking: queries KenLM, and a model bundle"):
         read_scorer_files(asking)
 
 

@@ -80,11 +80,11 @@ def test_labels_are_read_as_by_pyctcdecode(labels: list[str], expected: list[str
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["<unk>", "▁bug", "s", ""], "'▁bug' tells of pieces of words"),
-        (["##s", "bug", ""], "'##s' tells of pieces of words"),
+        (["<unk>", "▁bug", "s", ""], "'▁bug' is for pieces of words"),
+        (["##s", "bug", ""], "'##s' is for pieces of words"),
         (["a", "ch", ""], "'ch' has several characters"),
-        (["a", "b", "a"], "'a' is there twice"),
-        (["a", "", "<pad>"], "'' is there twice"),
+        (["a", "b", "a"], "'a' is listed twice"),
+        (["a", "", "<pad>"], "'' is listed twice"),
     ],
 )
 def test_labels_that_cannot_be_are_told(labels: list[str], message: str) -> None:
@@ -173,16 +173,16 @@ def test_a_decoder_without_a_model_is_saved(tmp_path: Path) -> None:
     build_ctcdecoder(TRANSFORMERS).save_to_dir(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["alphabet.json"]
     assert BeamSearchDecoderCTC.load_from_dir(tmp_path).model_container == {"language_model": None}
-    with pytest.raises(PlainspeechError, match="is no decoder"):
+    with pytest.raises(PlainspeechError, match="is not a decoder"):
         BeamSearchDecoderCTC.load_from_dir(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("alphabet.json", "{", "no JSON with labels"),
+        ("alphabet.json", "{", "not JSON with labels"),
         ("alphabet.json", '{"labels": ["▁", ""], "is_bpe": true}', "pieces of words"),
-        ("language_model/attrs.json", "{}", "is no language model"),
+        ("language_model/attrs.json", "{}", "is not a language model"),
         ("language_model/other.arpa", ARPA, "has 2 files that may be the model"),
     ],
 )

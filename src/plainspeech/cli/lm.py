@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from plainspeech.cli.terminal import stderr
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from plainspeech.lm.perplexity import Prediction
     from plainspeech.lm.scorer import Scorer
 
-app = typer.Typer(help="Make, inspect and use n-gram scorers.", no_args_is_help=True)
+app = typer.Typer(help="Build, inspect and use n-gram scorers.", no_args_is_help=True)
 
 _SCORER_HELP = "A scorer: its folder or zip, or an ARPA file."
 
@@ -26,43 +26,46 @@ def build(
     texts: Annotated[
         list[Path],
         typer.Argument(
-            metavar="TEXT...", help="One sentence a line, in UTF-8; .gz, .xz and .bz2 will do."
+            metavar="TEXT...",
+            help="One sentence a line, in UTF-8; .gz, .xz and .bz2 are decompressed.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the scorer.")],
-    order: Annotated[int, typer.Option(help="The most words to look at at a time.")] = 4,
+    order: Annotated[int, typer.Option(help="Length of the longest n-grams, in words.")] = 4,
     prune: Annotated[
         str | None,
         typer.Option(
             metavar="COUNT,...",
-            help="For each order, leave out n-grams seen no more often than this; the last count "
-            "is for the orders after it, too. 0,0,1, if not given.",
+            help="For each order, prune n-grams seen no more often than this; the last count is "
+            "also for the orders after it. Default: 0,0,1.",
         ),
     ] = None,
     entropy: Annotated[
         float,
         typer.Option(
-            help="Leave out n-grams without which the cross entropy rises by less (nats a word)."
+            help="Prune n-grams without which the cross entropy rises by less (nats a word)."
         ),
     ] = 0.0,
     words: Annotated[
-        int | None, typer.Option(help="The most words to know; all, if not given.")
+        int | None,
+        typer.Option(help="Size of the vocabulary: the most frequent words. Default: all."),
     ] = None,
     estimator: Annotated[
         str, typer.Option(help="auto (lmplz where it is on the PATH), lmplz or builtin.")
     ] = "auto",
     held_out: Annotated[
-        Path | None, typer.Option(help="Text that is not in TEXT, to measure the perplexity of.")
+        Path | None,
+        typer.Option(help="Text that is not in TEXT, on which the perplexity is measured."),
     ] = None,
     arpa: Annotated[
-        Path | None, typer.Option(help="Write the model as ARPA, too, for other programs.")
+        Path | None, typer.Option(help="Write the model in the ARPA format, too.")
     ] = None,
     alphabet: Annotated[
         str | None,
-        typer.Option(help="Characters of the words, such as abc'; English, if not given."),
+        typer.Option(help="Characters of the words, such as abc'. Default: English."),
     ] = None,
 ) -> None:
-    """Make a scorer of text: normalise, count, estimate (modified Kneser-Ney), prune, package."""
+    """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, package."""
     from plainspeech.alphabet import ENGLISH, Alphabet
     from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings
@@ -76,7 +79,7 @@ def build(
     settings = BuildSettings(order, _counts(prune, order), entropy, words, estimator, symbols)
     for text in [*texts, *([held_out] if held_out else [])]:
         if not text.is_file():
-            raise PlainspeechError(f"{text}: no such file")
+            raise DataError(f"{text}: no such file")
     console = stderr()
     with console.status("Estimating"):
         model, source = run(texts, settings)
@@ -87,19 +90,21 @@ def build(
     console.print(_summary(output, scorer))
     if held_out:
         prediction = predict(scorer, read_sentences([held_out], symbols))
-        console.print(f"{held_out}: {_told(prediction)}", markup=False)
+        console.print(f"{held_out}: {_perplexity_line(prediction)}", markup=False)
 
 
 @app.command()
 def package(
-    model: Annotated[Path, typer.Argument(help="An ARPA file, or a binary of KenLM's.")],
+    model: Annotated[Path, typer.Argument(help="An ARPA file or a KenLM binary.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the scorer.")],
     words: Annotated[
         Path | None,
-        typer.Option(help="Words that the decoder may write; the model stays KenLM's then."),
+        typer.Option(
+            help="List of words for the lexicon; the model is then queried through KenLM."
+        ),
     ] = None,
 ) -> None:
-    """Make a scorer of a model: flattened, or, given the words, as it is for KenLM to answer."""
+    """Make a scorer from an existing model: flattened, or, with --words, queried through KenLM."""
     from plainspeech.lm.arpa import read_arpa
     from plainspeech.lm.package import write_kenlm_scorer, write_scorer
     from plainspeech.lm.scorer import Scorer
@@ -112,7 +117,7 @@ def package(
         try:
             listed = words.read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise PlainspeechError(f"{words}: cannot be read: {error}") from error
+            raise DataError(f"{words}: cannot be read: {error}") from error
         asking = Scorer.from_kenlm(model, listed)
         write_kenlm_scorer(output, asking.vocabulary, model, asking.order, source)
     stderr().print(_summary(output, Scorer.load(output)))
@@ -120,7 +125,7 @@ def package(
 
 @app.command()
 def info(scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)]) -> None:
-    """Show what a scorer is and what it was made of."""
+    """Show order, vocabulary, weights and sources of a scorer."""
     from plainspeech.lm.scorer import Scorer
 
     _stdout().print(_summary(scorer, Scorer.load(scorer)))
@@ -130,9 +135,7 @@ def info(scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)]) -> None:
 def score(
     scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)],
     texts: Annotated[list[Path], typer.Argument(metavar="TEXT...", help="One sentence a line.")],
-    summary: Annotated[
-        bool, typer.Option("--summary", help="Print the perplexity alone, no sentences.")
-    ] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Print only the perplexity.")] = False,
 ) -> None:
     """Print ln p(sentence) before each sentence, and the perplexity of each text."""
     from plainspeech.alphabet import Alphabet
@@ -146,7 +149,7 @@ def score(
         for sentence in () if summary else read_sentences([text], alphabet):
             typer.echo(f"{loaded.score(sentence):.4f}\t{' '.join(sentence)}")
         prediction = predict(loaded, read_sentences([text], alphabet))
-        stderr().print(f"{text}: {_told(prediction)}", markup=False)
+        stderr().print(f"{text}: {_perplexity_line(prediction)}", markup=False)
 
 
 def _counts(prune: str | None, order: int) -> tuple[int, ...]:
@@ -155,10 +158,12 @@ def _counts(prune: str | None, order: int) -> tuple[int, ...]:
     try:
         return tuple(int(count) for count in prune.split(","))
     except ValueError:
-        raise PlainspeechError(f"prune: {prune!r} is no list of counts such as 0,0,1,1") from None
+        raise ConfigurationError(
+            f"prune is {prune!r}; it must be a list of counts such as 0,0,1,1"
+        ) from None
 
 
-def _told(prediction: Prediction) -> str:
+def _perplexity_line(prediction: Prediction) -> str:
     return (
         f"perplexity {prediction.perplexity:.2f} of {prediction.predicted} known words and ends "
         f"of sentences; {prediction.unknown} of {prediction.words} words "

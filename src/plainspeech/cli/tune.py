@@ -15,7 +15,7 @@ from rich.console import Console
 from plainspeech.cli.extras import needs
 from plainspeech.cli.options import BUNDLED
 from plainspeech.cli.terminal import progress, stderr
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:
     from plainspeech.data.manifest import Utterance
@@ -31,19 +31,19 @@ def tune(
     model: Annotated[
         str,
         typer.Argument(
-            help="Model bundle, a folder, which is changed; with --output or --dry-run a zip, too, "
+            help="Model bundle, a folder, which is changed. With --output or --dry-run also a zip, "
             f"or {BUNDLED!r} for the English model.",
             metavar="MODEL",
         ),
     ],
     manifest: Annotated[
         Path,
-        typer.Argument(help="Manifest of a dev set: never of a test set.", metavar="MANIFEST"),
+        typer.Argument(help="Manifest of a dev set (never of a test set).", metavar="MANIFEST"),
     ],
     language_model: Annotated[
         Path | None,
         typer.Option(
-            help="A scorer, folder or zip, for the model to have; its own, if not given.",
+            help="Scorer, folder or zip, for the model. Default: its own.",
             show_default=False,
         ),
     ] = None,
@@ -51,13 +51,11 @@ def tune(
         Path | None,
         typer.Option("--output", "-o", help="Write the tuned model here and leave MODEL as it is."),
     ] = None,
-    trials: Annotated[
-        int, typer.Option(min=1, help="How many weights of the language model to try.")
-    ] = 80,
-    seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials of the weights.")] = 80,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the trials.")] = 0,
     beam_width: Annotated[
         int | None,
-        typer.Option(min=1, help="Most hypotheses; the model's own, if not given."),
+        typer.Option(min=1, help="Most hypotheses. Default: the model's own."),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -65,13 +63,13 @@ def tune(
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder for the model's outputs; the user's cache, if not given."),
+        typer.Option(help="Folder for the model's outputs. Default: the user's cache."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Search and report, but change no model.")
     ] = False,
 ) -> None:
-    """Choose the settings of the beam search, and put them into the model with its scorer.
+    """Tune the settings of the beam search, and write them into the model with its scorer.
 
     Ctrl-C ends the search early with the best settings until then.
     """
@@ -110,10 +108,10 @@ def _target(model: str, output: Path | None) -> Path:
     from plainspeech.runtime.bundle import BUNDLE
 
     if output is None and model == BUNDLED:
-        raise PlainspeechError(f"{BUNDLED}: name a folder for the tuned model (--output FOLDER)")
+        raise ConfigurationError(f"{BUNDLED}: give a folder for the tuned model (--output FOLDER)")
     if output is None and Path(model).is_file():
-        raise PlainspeechError(
-            f"{model}: is no folder; unpack it, or name a folder for the tuned model "
+        raise ConfigurationError(
+            f"{model}: is not a folder; unpack it, or give a folder for the tuned model "
             f"(--output FOLDER)"
         )
     target = Path(model) if output is None else output
@@ -134,14 +132,14 @@ def _dev_set(
     )
     outputs = output_cache.load(file, utterances, bundle.alphabet.size)
     if outputs:
-        console.print(f"{file}: outputs of the model, computed before", markup=False)
+        console.print(f"{file}: outputs of the model, from the cache", markup=False)
     else:
         outputs = _computed(bundle, utterances)
         _keep(file, outputs, len(utterances), bundle.alphabet.size)
     for missing in outputs.missing.values():
         console.print(f"error: {missing.reason}", markup=False)
     if not any(map(len, outputs.log_probabilities.values())):
-        raise PlainspeechError(f"{manifest}: not one of its recordings can be read")
+        raise DataError(f"{manifest}: none of its recordings can be read")
     return DevSet(utterances, outputs, bundle.alphabet)
 
 
@@ -157,15 +155,15 @@ def _computed(bundle: Bundle, utterances: list[Utterance]) -> Outputs:
 
 
 def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
-    """Save ``outputs``; where that fails the tuning goes on without."""
+    """Save ``outputs``; where that fails, tuning continues without."""
     from plainspeech.tuning.output_cache import save
 
     try:
         save(file, outputs, count, symbols)
     except PlainspeechError as error:
-        stderr().print(f"not kept for the next time: {error}", style="yellow", markup=False)
+        stderr().print(f"the outputs are not saved: {error}", style="yellow", markup=False)
     else:
-        stderr().print(f"{file}: outputs of the model, for the next time", markup=False)
+        stderr().print(f"{file}: outputs of the model, saved for the next run", markup=False)
 
 
 def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHistory:
@@ -180,12 +178,12 @@ def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHist
 
         def on_trial(stage: Stage, trial: Trial) -> None:
             best[stage] = min(best[stage], trial.word_error_rate)
-            told = f"{stage}, best WER {best[stage]:.2%}"
-            bars.update(stages[stage], advance=1, description=told)
+            description = f"{stage}, best WER {best[stage]:.2%}"
+            bars.update(stages[stage], advance=1, description=description)
 
         history = tuner.search(dev_set, trials, seed, on_trial)
     if not history.weights:
-        raise PlainspeechError("interrupted before there was anything to keep; nothing is changed")
+        raise ConfigurationError("interrupted before the first trial ended; the model is unchanged")
     if not history.finished:
         stderr().print(
             f"interrupted: {len(history.weights)} of {trials} weights and "
@@ -202,7 +200,7 @@ def _entry(
     seed: int,
     rows: Sequence[ComparisonRow],
 ) -> dict[str, Any]:
-    """Return what the model's card tells of its tuning."""
+    """Return the entry on the model's card."""
     from plainspeech.tuning.result import card_figures
 
     return {
@@ -230,7 +228,9 @@ def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path |
     console.print(
         f"WER {100 * change:+.2f} points "
         f"({100 * interval.low:+.2f} to {100 * interval.high:+.2f})\n"
-        f"ms: of processor time, to decode a second of audio\n"
-        f"All figures are of the set that was tuned on, which flatters the tuned settings a little."
+        f"ms: processor time to decode a second of audio\n"
+        f"All figures are measured on the set that was tuned on, which favours the tuned settings."
     )
-    stderr().print(f"{target}: written" if target else "dry run: no model is changed", markup=False)
+    stderr().print(
+        f"{target}: written" if target else "dry run: the model is unchanged", markup=False
+    )

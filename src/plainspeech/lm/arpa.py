@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError
 from plainspeech.files import replacing
 from plainspeech.lm.levels import context_rows, keys, sorted_level, word_ids
 from plainspeech.lm.tables import BOS_ID, EOS_ID, SPECIAL_WORDS, Floats, Ints, Level
@@ -30,7 +30,7 @@ _COUNT = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
 
 
 class ArpaModel(NamedTuple):
-    """What an ARPA file holds.
+    """The content of an ARPA file.
 
     Attributes:
         vocabulary: ``<unk>``, ``<s>``, ``</s>``, and the other words.
@@ -42,7 +42,7 @@ class ArpaModel(NamedTuple):
 
 
 class _Lines:
-    """The lines of a file, and where it is at."""
+    """The lines of a file, and the number of the present one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,16 +57,16 @@ class _Lines:
                 yield from gzip.GzipFile(fileobj=file) if compressed else file
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise PlainspeechError(f"{self.path}: cannot be read: {reason}") from error
+            raise LanguageModelError(f"{self.path}: cannot be read: {reason}") from error
 
     def next(self) -> bytes:
         """Return the next line, without the space around it."""
         self.number += 1
         line = next(self._lines, None)
         if line is None:
-            raise PlainspeechError(
-                f"{self.path}, line {self.number}: the ARPA file ends here, before \\end\\; "
-                "it is cut"
+            raise LanguageModelError(
+                f"{self.path}, line {self.number}: the ARPA file ends here, without \\end\\; "
+                "it is truncated"
             )
         return line.strip()
 
@@ -77,7 +77,7 @@ class _Lines:
         return line
 
     def fail(self, says: str, line: int | None = None) -> NoReturn:
-        raise PlainspeechError(f"{self.path}, line {line or self.number}: {says}")
+        raise LanguageModelError(f"{self.path}, line {line or self.number}: {says}")
 
 
 class _Section(NamedTuple):
@@ -97,7 +97,8 @@ def read_arpa(path: Path, vocabulary: Sequence[str] = SPECIAL_WORDS) -> ArpaMode
         vocabulary: words whose ids are given, the special ones first; others come after them.
 
     Raises:
-        PlainspeechError: the file cannot be read, is cut or is no ARPA; the message names the line.
+        LanguageModelError: the file cannot be read, is truncated or not ARPA; the message
+            names the line.
     """
     lines = _Lines(path)
     counts = _read_counts(lines)
@@ -109,19 +110,19 @@ def read_arpa(path: Path, vocabulary: Sequence[str] = SPECIAL_WORDS) -> ArpaMode
         section = _read_section(lines, order, count, ids)
         levels.append(_level(lines, levels, section, vocabulary))
     if lines.next_filled() != b"\\end\\":
-        lines.fail("\\end\\ should come here; there are more n-grams than the counts say")
+        lines.fail("expected \\end\\; there are more n-grams than \\data\\ says")
     return ArpaModel(vocabulary, levels)
 
 
 def _read_counts(lines: _Lines) -> list[int]:
     while lines.next() != b"\\data\\":
         if lines.number == _LONGEST_PREFACE:
-            lines.fail("this is no ARPA file: it has no \\data\\")
+            lines.fail("this is not an ARPA file: it has no \\data\\")
     counts: list[int] = []
     while (line := lines.next()) or not counts:
         found = _COUNT.fullmatch(line)
         if not found or int(found[1]) != len(counts) + 1:
-            lines.fail(f"'ngram {len(counts) + 1}=COUNT' or an empty line should come here")
+            lines.fail(f"'ngram {len(counts) + 1}=COUNT' or an empty line was expected")
         counts.append(int(found[2]))
     return counts
 
@@ -129,13 +130,13 @@ def _read_counts(lines: _Lines) -> list[int]:
 def _read_section(lines: _Lines, order: int, count: int, ids: dict[bytes, int]) -> _Section:
     """Read the n-grams of ``order``; unigrams enter their words into ``ids``."""
     if lines.next_filled() != b"\\%d-grams:" % order:
-        lines.fail(f"\\{order}-grams: should come here")
+        lines.fail(f"expected \\{order}-grams:")
     first_line = lines.number + 1
     words, log10s, backoff_log10s = array("i"), array("d"), array("d")
     for _ in range(count):
         fields = lines.next().split()
         if not order < len(fields) <= order + 2:
-            lines.fail(f"one of the {count} n-grams of {order} words should come here")
+            lines.fail(f"expected one of the {count} n-grams of {order} words")
         if order == 1:
             ids.setdefault(fields[1], len(ids))
         try:
@@ -145,7 +146,7 @@ def _read_section(lines: _Lines, order: int, count: int, ids: dict[bytes, int]) 
         except KeyError as error:
             lines.fail(f"{error.args[0].decode(errors='replace')!r} is not among the unigrams")
         except ValueError:
-            lines.fail("a logarithm is no number")
+            lines.fail("a logarithm is not a number")
     section = _Section(
         first_line=first_line,
         words=np.array(words, np.int32).reshape(-1, order),
@@ -160,7 +161,7 @@ def _check_values(lines: _Lines, section: _Section) -> None:
     wrong = ~((section.probabilities <= 0) & np.isfinite(section.probabilities + section.backoffs))
     if wrong.any():
         row = int(wrong.argmax())
-        lines.fail("this is no logarithm of a probability", section.first_line + row)
+        lines.fail("this is not the logarithm of a probability", section.first_line + row)
 
 
 def _unigrams(lines: _Lines, vocabulary: int, section: _Section) -> Level:
@@ -198,7 +199,9 @@ def _level(
         )
     level = sorted_level(contexts, section.words[:, -1], section.probabilities, section.backoffs)
     if (np.diff(keys(level.contexts, level.words, len(vocabulary))) == 0).any():
-        lines.fail(f"one of the n-grams of {len(levels) + 1} words before this line comes twice")
+        lines.fail(
+            f"one of the n-grams of {len(levels) + 1} words before this line is listed twice"
+        )
     return level
 
 
@@ -213,13 +216,13 @@ def write_arpa(path: Path, vocabulary: Sequence[str], levels: Sequence[Level]) -
     """Write an ARPA file.
 
     Raises:
-        PlainspeechError: it cannot be written.
+        LanguageModelError: it cannot be written.
     """
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(_arpa_lines(vocabulary, levels))
     except OSError as error:
-        raise PlainspeechError(f"{path}: cannot be written: {error.strerror}") from error
+        raise LanguageModelError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _arpa_lines(vocabulary: Sequence[str], levels: Sequence[Level]) -> Iterator[str]:

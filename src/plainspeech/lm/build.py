@@ -1,4 +1,4 @@
-"""From text to a model."""
+"""Building an n-gram model from text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, nearest
 from plainspeech.lm.arpa import ArpaModel
 from plainspeech.lm.corpus import Corpus, encode
 from plainspeech.lm.counts import count_ngrams
@@ -28,15 +28,15 @@ _LARGEST_ORDER = 6  # of lmplz as it comes, and more than a scorer gains from
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """How to make a model of a text.
+    """How to build a model from text.
 
     Attributes:
-        order: the most words to look at at a time.
-        prune: for each order the count up to which n-grams are left out; the last one holds for
-            the orders after it, too.
-        entropy: leave out n-grams without which the cross entropy rises by less, nats a word.
-        words: the most words of the vocabulary, of which the most frequent are taken; None for all.
-        estimator: auto takes lmplz where it is on the PATH, builtin otherwise.
+        order: of the longest n-grams, in words.
+        prune: for each order, the count up to which n-grams are pruned; the last one is also for
+            the orders after it.
+        entropy: prune n-grams without which the cross entropy rises by less than this, nats a word.
+        words: size of the vocabulary, the most frequent words; None for all.
+        estimator: auto chooses lmplz where it is on the PATH, builtin otherwise.
         alphabet: to which the text is normalised.
     """
 
@@ -49,20 +49,26 @@ class BuildSettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.order <= _LARGEST_ORDER:
-            raise PlainspeechError(f"order: {self.order} is not in 1 to {_LARGEST_ORDER}")
+            raise ConfigurationError(
+                f"order is {self.order}; it must be from 1 to {_LARGEST_ORDER}"
+            )
         if not 1 <= len(self.prune) <= self.order:
-            raise PlainspeechError(f"prune: takes 1 to {self.order} counts, one for each order")
+            raise ConfigurationError(f"prune: takes 1 to {self.order} counts, one for each order")
         if self.prune[0] != 0:
-            raise PlainspeechError("prune: the first count must be 0; words limits the vocabulary")
+            raise ConfigurationError(
+                "prune: the first count must be 0; words limits the vocabulary"
+            )
         if list(self.prune) != sorted(self.prune):
-            raise PlainspeechError("prune: counts must not fall from one order to the next")
+            raise ConfigurationError("prune: counts must not fall from one order to the next")
         if not 0 <= self.entropy < math.inf:
-            raise PlainspeechError(f"entropy: {self.entropy} is negative or not finite")
+            raise ConfigurationError(
+                f"entropy is {self.entropy}; it must be 0 or above, and finite"
+            )
         if self.words is not None and self.words < 1:
-            raise PlainspeechError("words: the vocabulary needs at least one")
+            raise ConfigurationError(f"words is {self.words}; it must be 1 or above")
         if self.estimator not in ESTIMATORS:
-            raise PlainspeechError(
-                f"estimator: {self.estimator!r} is none; {nearest(self.estimator, ESTIMATORS)}"
+            raise ConfigurationError(
+                f"unknown estimator {self.estimator!r}; {nearest(self.estimator, ESTIMATORS)}"
             )
 
     @property
@@ -72,20 +78,20 @@ class BuildSettings:
 
 
 def build(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaModel, dict[str, Any]]:
-    """Make a model of text, and tell what it was made of.
+    """Build a model from text; return it and a record of its sources.
 
     The text may be larger than memory: four bytes a word of it are kept in temporary files.
 
     Args:
         texts: see `plainspeech.lm.text.read_sentences`.
-        settings: how.
+        settings: of the model.
 
     Raises:
         PlainspeechError: a text cannot be read, there are no words in it, or lmplz fails.
     """
     program = find_lmplz() if settings.estimator != "builtin" else None
     if settings.estimator == "lmplz" and program is None:
-        raise PlainspeechError(
+        raise ConfigurationError(
             "estimator: lmplz is not on the PATH; docs/language-models.md says how to get it"
         )
     with tempfile.TemporaryDirectory(prefix="plainspeech-lm-") as name:

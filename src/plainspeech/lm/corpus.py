@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 from plainspeech.lm.tables import BOS_ID, EOS_ID, SPECIAL_WORDS, Ints
 
 CHUNK = 1 << 22  # tokens that are worked on at a time
@@ -70,16 +70,16 @@ def encode(sentences: Iterable[Sequence[str]], folder: Path) -> Corpus:
         folder: for a file of four bytes a word, which the corpus needs as long as it lives.
 
     Raises:
-        PlainspeechError: there is no sentence, or no room for the file.
+        DataError: there is no sentence, or no room for the file.
     """
     ids = _Ids((word, index) for index, word in enumerate(SPECIAL_WORDS))
     path = folder / "tokens"
     try:
         _write_tokens(sentences, ids, path)
     except OSError as error:
-        raise PlainspeechError(f"{path}: cannot be written: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
     if len(ids) == len(SPECIAL_WORDS):
-        raise PlainspeechError("the text has no words")
+        raise DataError("the text has no words")
     tokens: Ints = np.memmap(path, np.int32, "r+")
     return _by_frequency(list(ids), tokens)
 

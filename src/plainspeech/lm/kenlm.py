@@ -1,7 +1,7 @@
 """Queries to KenLM itself, for models that are too large to flatten.
 
-Compiled code asks a cache first, which any number of threads may use at the same time, and calls
-KenLM for what is not there.
+Compiled code looks into a cache first, which any number of threads may use at the same time, and
+calls KenLM for what is not there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numba import types
 from numba.experimental import function_type  # noqa: F401  # makes a KenLMModel an argument
 from numba.extending import overload
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError
 from plainspeech.lm import tables as flat
 from plainspeech.lm.arpa import LN10
 
@@ -53,7 +53,7 @@ class KenLMModel(types.WrapperAddressProtocol):
         vocabulary: the special words, then words; an id is a place in it.
 
     Raises:
-        PlainspeechError: KenLM cannot read the file.
+        LanguageModelError: KenLM cannot read the file.
     """
 
     def __init__(self, path: Path, vocabulary: Sequence[str]) -> None:
@@ -130,4 +130,4 @@ def _load(path: Path) -> kenlm.Model:
     try:
         return kenlm.Model(str(path), config)
     except OSError as error:
-        raise PlainspeechError(f"{path}: KenLM cannot read it: {error}") from error
+        raise LanguageModelError(f"{path}: KenLM cannot read it: {error}") from error

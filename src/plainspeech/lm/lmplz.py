@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError
 from plainspeech.lm.arpa import ArpaModel, read_arpa
 from plainspeech.lm.corpus import Corpus
 from plainspeech.lm.tables import SPECIAL_WORDS
@@ -34,7 +34,7 @@ def estimate_with_lmplz(
         folder: for its files.
 
     Raises:
-        PlainspeechError: the program fails.
+        LanguageModelError: the program fails.
     """
     vocabulary, arpa, log = corpus.vocabulary[:words], folder / "model.arpa", folder / "log"
     (folder / "words").write_text("\n".join(vocabulary[len(SPECIAL_WORDS) :]), encoding="utf-8")
@@ -45,7 +45,7 @@ def estimate_with_lmplz(
     ]
     if _run(command, corpus, log):
         said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-        raise PlainspeechError(f"{program}: failed; its last words: {said[-1]}")
+        raise LanguageModelError(f"{program}: failed: {said[-1]}")
     return read_arpa(arpa, vocabulary)
 
 
@@ -54,7 +54,7 @@ def _run(command: Sequence[str], corpus: Corpus, log: Path) -> int:
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr)  # noqa: S603
         assert process.stdin is not None
-        # A program that has ended early tells its log why.
+        # If the program has ended early, its log says why.
         with suppress(BrokenPipeError), process.stdin as stdin:
             stdin.writelines(text.encode() for text in corpus.text())
         return process.wait()

@@ -94,7 +94,7 @@ def write_scorer(
 def write_kenlm_scorer(
     folder: Path, vocabulary: Sequence[str], model: Path, order: int, source: Mapping[str, Any]
 ) -> None:
-    """Write a scorer that asks KenLM as ``folder``; one that is there is replaced.
+    """Write a scorer that queries KenLM as ``folder``; one that is there is replaced.
 
     Args:
         folder: which the scorer becomes.
@@ -131,7 +131,7 @@ def read_scorer_files(path: Path) -> dict[str, bytes]:
     """Return the files of the scorer ``path``, a folder or a zip, for a bundle to hold.
 
     Raises:
-        LanguageModelError: it is no scorer, is damaged, or is one that asks KenLM.
+        LanguageModelError: it is no scorer, is damaged, or queries KenLM.
     """
     if path.name.endswith((".arpa", ".arpa.gz")):
         raise LanguageModelError(
@@ -141,8 +141,8 @@ def read_scorer_files(path: Path) -> dict[str, bytes]:
         record = read_record(read, path, SCORER)
         if "kenlm" in record.values:
             raise LanguageModelError(
-                f"{path}: asks KenLM, and a model bundle holds flattened scorers only; make one: "
-                f"plainspeech lm package MODEL.arpa -o SCORER, without --words"
+                f"{path}: queries KenLM, and a model bundle holds flattened scorers only; "
+                f"make one: plainspeech lm package MODEL.arpa -o SCORER, without --words"
             )
         return {**read_listed(read, record), SCORER.record: record.serialise()}
 
@@ -179,7 +179,7 @@ def read_levels(path: Path) -> tuple[list[str], list[Level]]:
     """Return vocabulary and n-grams of the scorer ``path``, a folder or a zip, to be written anew.
 
     Raises:
-        LanguageModelError: as `read_package`, or it asks KenLM.
+        LanguageModelError: as `read_package`, or it queries KenLM.
     """
     files = read_scorer_files(path)
     record = read_record(from_memory(path, SCORER, files), path, SCORER)

@@ -1,8 +1,8 @@
 """A model in few bytes: about two for an n-gram.
 
-The n-grams are sorted, so that a context is told once, by how many n-grams it has, and a word by
-how far it is from the one before it. Logarithms are rounded to `QUANTUM`. All numbers are cut into
-bytes, the first bytes of all of them, then the second, and deflated.
+The n-grams are sorted, so that a context is stored once, as the number of its n-grams, and a word
+as the difference from the one before it. Logarithms are rounded to `QUANTUM`. All numbers are cut
+into bytes, the first bytes of all of them, then the second, and deflated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError
 from plainspeech.lm.tables import Floats, Ints, Level
 
 QUANTUM = 1 / 16
@@ -58,7 +58,7 @@ def unpack(content: bytes, vocabulary: int, order: int) -> list[Level]:
         order: how many levels.
 
     Raises:
-        PlainspeechError: it is not what `pack` gave for such a model.
+        LanguageModelError: it is not what `pack` returned for such a model.
     """
     levels: list[Level] = []
     try:
@@ -66,7 +66,7 @@ def unpack(content: bytes, vocabulary: int, order: int) -> list[Level]:
         for number in range(1, order + 1):
             levels.append(_level(arrays, number, order, vocabulary, levels))
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise PlainspeechError(f"the n-grams are damaged: {error}") from error
+        raise LanguageModelError(f"the n-grams are damaged: {error}") from error
     return levels
 
 

@@ -1,4 +1,4 @@
-"""How well a model predicts a text."""
+"""Perplexity: how well a model predicts a text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plainspeech.lm.tables import UNKNOWN_ID
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model makes of a text.
+    """The prediction of a text by a model.
 
     Attributes:
         words: how many there are, without the ends of sentences.

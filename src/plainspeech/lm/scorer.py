@@ -1,4 +1,4 @@
-"""A language model that is ready for the decoder, and what it weighs there."""
+"""Scorers: a language model with its vocabulary and its weights in the search."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Scorer:
     Attributes:
         vocabulary: ``<unk>``, ``<s>``, ``</s>`` and the words; an id is a place in it.
         tables: the model, for `plainspeech.lm.tables.score`.
-        order: the most words that it looks at at a time.
+        order: of the longest n-grams, in words.
         alpha: what natural logarithms of the model's probabilities are multiplied by.
         beta: what is added for each word.
         source: what is known of where the model came from.
@@ -52,8 +52,8 @@ class Scorer:
         """Load the scorer that ``path`` is: a folder, a zip, or a file named .arpa or .arpa.gz.
 
         Raises:
-            PlainspeechError: ``path`` is no scorer, has another format version, or a file of it is
-                missing or not the one that was written.
+            LanguageModelError: ``path`` is no scorer or has another format version, or a file of it
+                is missing or damaged.
         """
         path = Path(path)
         if path.name.endswith((".arpa", ".arpa.gz")):
@@ -66,7 +66,7 @@ class Scorer:
         """Load the scorer that ``files`` are, by their names; ``origin`` is its name in messages.
 
         Raises:
-            PlainspeechError: as `load`.
+            LanguageModelError: as `load`.
         """
         return cls._read(origin, from_memory(origin, SCORER, files))
 
@@ -84,21 +84,21 @@ class Scorer:
         """Make a scorer of an ARPA file, which may be compressed by gzip.
 
         Raises:
-            PlainspeechError: the file cannot be read, is cut or is no ARPA.
+            LanguageModelError: the file cannot be read, is truncated or not ARPA.
         """
         model = read_arpa(Path(path))
         return cls(model.vocabulary, build_tables(model.levels), len(model.levels))
 
     @classmethod
     def from_kenlm(cls, path: str | Path, words: Sequence[str]) -> Scorer:
-        """Make a scorer that asks KenLM.
+        """Make a scorer that queries KenLM.
 
         Args:
             path: an ARPA file, or a binary of KenLM's.
             words: that the decoder may write.
 
         Raises:
-            PlainspeechError: KenLM cannot read the file.
+            LanguageModelError: KenLM cannot read the file.
         """
         vocabulary = list(dict.fromkeys((*SPECIAL_WORDS, *words)))
         model = KenLMModel(Path(path), vocabulary)

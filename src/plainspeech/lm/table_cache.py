@@ -33,7 +33,7 @@ _MOST = 3  # that are kept, those that were used last
 
 
 def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
-    """Return what ``flatten`` gives, from disk where it was kept before.
+    """Return the result of ``flatten``, from disk where an earlier process has saved it.
 
     Args:
         name: of the model; another one for every other model.

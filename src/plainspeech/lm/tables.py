@@ -1,11 +1,11 @@
 """N-gram models flattened into arrays, and their queries as compiled code.
 
-A *state* stands for the words that are left of the next one, as far as the model has use for
-them. State 0 is the empty context; every n-gram that says something of the word after it is one
-more state. The words that a state knows lie in a small hash table of its own (open addressing,
+A *state* stands for the words before the next one, as far as the model depends on them. State 0 is
+the empty context; every n-gram that is the context of a longer one, or has a back-off weight, is
+one more state. The words that follow a state lie in a small hash table of its own (open addressing,
 linear probing), so a query looks at two places in memory, and at two more for every word that it
-backs off by. Most n-grams are no states; which shorter one is the state after them is found when
-they are first asked for, and kept: to find it for all would take most of the time of loading.
+backs off by. Most n-grams are no states; the shorter n-gram that is the state after one of them is
+found at its first query, and kept: to find it for all would take most of the time of loading.
 
 All probabilities are natural logarithms.
 """
@@ -57,7 +57,7 @@ class NGramTables(NamedTuple):
     Attributes:
         unigrams: ``(vocabulary,)``, ln p(word).
         unigram_states: ``(vocabulary,)``, the state after the word alone.
-        states: ``(states, 4)`` int32: first slot, number of slots, the shorter state to go on with
+        states: ``(states, 4)`` int32: first slot, number of slots, the shorter state to back off to
             for a word that no slot has, and the bits of what is added to its probability then.
         backoffs: the same memory as float32.
         slots: ``(slots, 3)`` int32: word (-1 in an empty slot), bits of ln p(word | state), and the

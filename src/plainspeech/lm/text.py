@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 
 
 def read_sentences(paths: Sequence[Path], alphabet: Alphabet) -> Iterator[list[str]]:
@@ -22,7 +22,7 @@ def read_sentences(paths: Sequence[Path], alphabet: Alphabet) -> Iterator[list[s
         alphabet: to which `Alphabet.normalise` folds the text.
 
     Raises:
-        PlainspeechError: a file cannot be read, or is not UTF-8.
+        DataError: a file cannot be read, or is not UTF-8.
     """
     normal = frozenset(alphabet.symbols)
     for path in paths:
@@ -42,14 +42,14 @@ def _lines(path: Path) -> Iterator[str]:
                 yield _decoded(path, number, line)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise PlainspeechError(f"{path}: cannot be read: {reason}") from error
+        raise DataError(f"{path}: cannot be read: {reason}") from error
 
 
 def _decoded(path: Path, number: int, line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise PlainspeechError(f"{path}, line {number}: is not UTF-8: {error}") from error
+        raise DataError(f"{path}, line {number}: is not UTF-8: {error}") from error
 
 
 def _open(path: Path) -> BinaryIO | gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 from plainspeech.pyctcdecode import alphabet, constants, decoder, language_model
 from plainspeech.pyctcdecode.alphabet import Alphabet
 from plainspeech.pyctcdecode.beams import OutputBeam
@@ -39,11 +39,11 @@ def install_as_pyctcdecode() -> None:
     For libraries that import pyctcdecode themselves, as transformers does. Call it before they do.
 
     Raises:
-        PlainspeechError: another pyctcdecode has been imported already.
+        ConfigurationError: another pyctcdecode has been imported already.
     """
     this = sys.modules[__name__]
     if sys.modules.get("pyctcdecode", this) is not this:
-        raise PlainspeechError(
+        raise ConfigurationError(
             "another pyctcdecode has been imported; call install_as_pyctcdecode before that"
         )
     sys.modules["pyctcdecode"] = this

@@ -1,4 +1,4 @@
-"""This package's beam search, told what to do in pyctcdecode's terms."""
+"""This package's beam search, with its settings in pyctcdecode's terms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 from plainspeech.pyctcdecode.alphabet import Alphabet
 from plainspeech.pyctcdecode.beams import hot_word_weights
 from plainspeech.pyctcdecode.language_model import LanguageModel, Words
@@ -28,7 +28,7 @@ class Pruning:
     def __post_init__(self) -> None:
         for name in ("beam_prune_logp", "token_min_logp"):
             if not getattr(self, name) < 0:
-                raise PlainspeechError(f"{name} is {getattr(self, name)!r}; it must be below 0")
+                raise ConfigurationError(f"{name} is {getattr(self, name)!r}; it must be below 0")
 
 
 class SearchAdapter:
@@ -39,7 +39,7 @@ class SearchAdapter:
         model: None for none.
 
     Raises:
-        PlainspeechError: alphabet and language model do not fit.
+        LanguageModelError: alphabet and language model do not fit.
     """
 
     def __init__(self, alphabet: Alphabet, model: LanguageModel | None) -> None:
@@ -64,10 +64,10 @@ class SearchAdapter:
             rows: ``(frames, symbols)``, natural log-probabilities.
             pruning: how widely to look.
             model: None for none.
-            start: what the text goes on after, if it does not begin a sentence.
+            start: the words before the text, if it does not begin a sentence.
 
         Raises:
-            PlainspeechError: a setting is out of range.
+            ConfigurationError: a setting is out of range.
         """
         # Read and written once: threads that share the adapter may replace it at any time.
         decoder = self._decoder

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet as Symbols
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 
 UNK_TOKEN = "⁇"  # noqa: S105
 BLANK_TOKEN_PTN = re.compile(r"[<\[]pad[>\]]$", re.IGNORECASE)
@@ -32,23 +32,23 @@ class Alphabet:
         is_bpe: must be False: pieces of words are not for this decoder.
 
     Raises:
-        PlainspeechError: labels are pieces of words, or there twice, or of several characters.
+        ConfigurationError: labels are pieces of words, or there twice, or of several characters.
     """
 
     def __init__(self, labels: Sequence[str], is_bpe: bool = False) -> None:
         piece = next((label for label in labels if _PIECE.match(label)), None)
         if is_bpe or piece is not None:
-            raise PlainspeechError(
-                f"labels: {piece or 'is_bpe'!r} tells of pieces of words (BPE); this decoder takes "
+            raise ConfigurationError(
+                f"labels: {piece or 'is_bpe'!r} is for pieces of words (BPE); this decoder takes "
                 f"models that write characters"
             )
         for label in labels:
             if labels.count(label) > 1:
-                raise PlainspeechError(
-                    f"labels: {label!r} is there twice, as it is or as a synonym"
+                raise ConfigurationError(
+                    f"labels: {label!r} is listed twice, as it is or as a synonym"
                 )
             if len(label) > 1 and not _SPECIAL.match(label):
-                raise PlainspeechError(
+                raise ConfigurationError(
                     f"labels: {label!r} has several characters; this decoder takes single ones, "
                     f"and tokens in brackets such as '<s>'"
                 )
@@ -63,7 +63,7 @@ class Alphabet:
         and ``<unk>`` or ``[UNK]`` is written as ``UNK_TOKEN``.
 
         Raises:
-            PlainspeechError: as the constructor.
+            ConfigurationError: as the constructor.
         """
         found = ["" if BLANK_TOKEN_PTN.match(label) else label for label in labels]
         found = [UNK_TOKEN if UNK_TOKEN_PTN.match(label) else label for label in found]
@@ -75,7 +75,7 @@ class Alphabet:
 
     @property
     def labels(self) -> list[str]:
-        """What each of a model's outputs stands for; ``""`` is the blank."""
+        """The label of each of a model's outputs; ``""`` is the blank."""
         return self._labels
 
     @property
@@ -117,13 +117,13 @@ class Alphabet:
         """Return the alphabet that `dumps` made JSON of.
 
         Raises:
-            PlainspeechError: it is none, or as the constructor.
+            ConfigurationError: it is none, or as the constructor.
         """
         try:
             found = json.loads(text)
             labels, is_bpe = [str(label) for label in found["labels"]], bool(found["is_bpe"])
         except (ValueError, KeyError, TypeError) as error:
-            raise PlainspeechError(
-                f"the alphabet is no JSON with labels and is_bpe: {error}"
+            raise ConfigurationError(
+                f"the alphabet is not JSON with labels and is_bpe: {error}"
             ) from error
         return cls(labels, is_bpe)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from plainspeech.cores import available_cores
 from plainspeech.decoding.beam_search import BeamSearchDecoder
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.files import write_atomically
 from plainspeech.pyctcdecode.adapter import Pruning, SearchAdapter
 from plainspeech.pyctcdecode.alphabet import Alphabet
@@ -51,7 +51,7 @@ class BeamSearchDecoderCTC:
       of a frame; below 0.
     - ``hotwords``: words and phrases, of which every word counts.
     - ``hotword_weight``: nats for each occurrence of one.
-    - ``lm_start_state``: ``last_lm_state`` of a beam that the text goes on after.
+    - ``lm_start_state``: ``last_lm_state`` of the beam before the text.
     - ``prune_history``: of hypotheses that nothing to come can tell apart, keep the best alone.
 
     Args:
@@ -59,7 +59,7 @@ class BeamSearchDecoderCTC:
         language_model: None for none.
 
     Raises:
-        PlainspeechError: alphabet and language model do not fit.
+        LanguageModelError: alphabet and language model do not fit.
     """
 
     model_container: dict[str, LanguageModel | None]
@@ -111,7 +111,7 @@ class BeamSearchDecoderCTC:
         """Return the best text.
 
         Raises:
-            PlainspeechError: an argument is out of range, or ``logits`` do not fit the labels.
+            DecodingError: an argument is out of range, or ``logits`` do not fit the labels.
         """
         rows = log_probabilities(logits, self._alphabet)
         if not len(rows):
@@ -134,7 +134,7 @@ class BeamSearchDecoderCTC:
         """Return the hypotheses, the best first.
 
         Raises:
-            PlainspeechError: as `decode`.
+            DecodingError: as `decode`.
         """
         rows = log_probabilities(logits, self._alphabet)
         if not len(rows):
@@ -171,7 +171,7 @@ class BeamSearchDecoderCTC:
             options: as `decode`, except ``lm_start_state``.
 
         Raises:
-            PlainspeechError: as `decode`.
+            DecodingError: as `decode`.
         """
         return _mapped(pool, lambda logits: self.decode(logits, *args, **options), logits_list)
 
@@ -187,7 +187,7 @@ class BeamSearchDecoderCTC:
             options: as `decode_beams`, except ``lm_start_state``.
 
         Raises:
-            PlainspeechError: as `decode`.
+            DecodingError: as `decode`.
         """
 
         def decode(logits: npt.ArrayLike) -> list[BeamWithoutState]:
@@ -211,13 +211,15 @@ class BeamSearchDecoderCTC:
         """Load what pyctcdecode, or `save_to_dir`, wrote into ``filepath``.
 
         Raises:
-            PlainspeechError: something is missing, or not what it should be.
+            LanguageModelError: something is missing, or not what it should be.
         """
         folder = Path(filepath)
         try:
             alphabet = (folder / cls._ALPHABET_SERIALIZED_FILENAME).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise PlainspeechError(f"{folder}: is no decoder of pyctcdecode's: {error}") from error
+            raise LanguageModelError(
+                f"{folder}: is not a decoder that pyctcdecode saved: {error}"
+            ) from error
         models = folder / cls._LANGUAGE_MODEL_SERIALIZED_DIRECTORY
         model = LanguageModel.load_from_dir(models, unigram_encoding) if models.is_dir() else None
         return cls(Alphabet.loads(alphabet), model)
@@ -234,12 +236,14 @@ class BeamSearchDecoderCTC:
             options: of ``huggingface_hub.snapshot_download``.
 
         Raises:
-            PlainspeechError: huggingface_hub is not installed, or as `load_from_dir`.
+            ConfigurationError: huggingface_hub is not installed, or as `load_from_dir`.
         """
         try:
             hub = importlib.import_module("huggingface_hub")
         except ImportError as error:
-            raise PlainspeechError("load_from_hf_hub needs pip install huggingface_hub") from error
+            raise ConfigurationError(
+                "load_from_hf_hub needs pip install huggingface_hub"
+            ) from error
         return cls.load_from_dir(hub.snapshot_download(model_id, cache_dir=cache_dir, **options))
 
 
@@ -264,7 +268,7 @@ def build_ctcdecoder(
         lm_score_boundary: whether texts begin and end as sentences do.
 
     Raises:
-        PlainspeechError: labels and model do not fit this decoder, or one another.
+        LanguageModelError: labels and model do not fit this decoder, or one another.
     """
     alphabet = Alphabet.build_alphabet(labels)
     if kenlm_model_path is None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Set
 from dataclasses import replace
 from pathlib import Path
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.files import replacing, write_atomically
 from plainspeech.lm.arpa import LN10
 from plainspeech.lm.kenlm import KenLMTables
@@ -22,7 +22,7 @@ from plainspeech.pyctcdecode.constants import (
 )
 
 Words = tuple[str, ...]
-"""What a text goes on after, as far as the model remembers; ``<s>`` begins a sentence."""
+"""The words before a text that the model depends on; ``<s>`` begins a sentence."""
 
 LEAST = sys.float_info.min
 """Nats, in place of 0 where that would mean something else: a penalty of 0 forbids."""
@@ -49,7 +49,7 @@ class LanguageModel:
         alpha: see above, as what follows.
 
     Raises:
-        PlainspeechError: the file cannot be read, or is a binary and there are no unigrams.
+        LanguageModelError: the file cannot be read, or is a binary and there are no unigrams.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class LanguageModel:
         """Return what a word that is not known costs, nats, above 0.
 
         Raises:
-            PlainspeechError: ``unk_score_offset`` is above 0.
+            ConfigurationError: ``unk_score_offset`` is above 0.
         """
         if self.unk_score_offset > 0:
-            raise PlainspeechError(
+            raise ConfigurationError(
                 f"unk_score_offset is {self.unk_score_offset!r}; it must be 0 or below"
             )
         return max(-self.alpha * LN10 * self.unk_score_offset, LEAST)
@@ -94,21 +94,21 @@ class LanguageModel:
         """Return a scorer of the known words that are of ``characters`` only.
 
         Raises:
-            PlainspeechError: there are none.
+            LanguageModelError: there are none.
         """
         kept = {word for word in self._known if set(word) <= characters}
         if not kept:
-            raise PlainspeechError(
+            raise LanguageModelError(
                 f"{self.path}: no known word of the model can be written with the labels; "
                 f"do they agree in upper and lower case?"
             )
-        # A lexicon takes a word that is there twice by its first place: the others are left out.
+        # A word that is listed twice has its first id in the lexicon: the others are left out.
         first = next(word for word in self._scorer.words if word in kept)
         words = [word if word in kept else first for word in self._scorer.words]
         return replace(self._scorer, vocabulary=[*SPECIAL_WORDS, *words])
 
     def remembered(self, start: Words | None, text: str) -> Words:
-        """Return what a text is to go on after that follows ``text``, which followed ``start``."""
+        """Return the words before the next text, after ``text``, which followed ``start``."""
         if start is None:
             start = SPECIAL_WORDS[1:2] if self.score_boundary else ()
         words = (*start, *text.split())
@@ -143,7 +143,7 @@ class LanguageModel:
             unigram_encoding: of the unigrams; UTF-8 by default.
 
         Raises:
-            PlainspeechError: something is missing, or as the constructor.
+            LanguageModelError: something is missing, or as the constructor.
         """
         folder = Path(folder)
         try:
@@ -154,8 +154,8 @@ class LanguageModel:
                 words = unigrams.read_text(unigram_encoding or "utf-8").splitlines()
             weights = {name: attributes[name] for name in _ATTRIBUTES}
         except (OSError, ValueError, KeyError, TypeError, LookupError) as error:
-            raise PlainspeechError(
-                f"{folder}: is no language model of pyctcdecode's: {error}"
+            raise LanguageModelError(
+                f"{folder}: is not a language model that pyctcdecode saved: {error}"
             ) from error
         return cls(_model_in(folder), words, **weights)
 
@@ -165,7 +165,7 @@ def _model_in(folder: Path) -> Path:
     others = {_ATTRIBUTES_FILE, _UNIGRAMS_FILE}
     found = sorted(p for p in folder.iterdir() if p.name not in others and p.name[0] != ".")
     if len(found) != 1:
-        raise PlainspeechError(f"{folder}: has {len(found)} files that may be the model, not one")
+        raise LanguageModelError(f"{folder}: has {len(found)} files that may be the model, not one")
     return found[0]
 
 
@@ -176,7 +176,7 @@ def _read(path: Path, unigrams: Collection[str] | None) -> tuple[Scorer, frozens
         words = frozenset(scorer.words)
         return scorer, words if unigrams is None else words & frozenset(unigrams)
     if unigrams is None:
-        raise PlainspeechError(
+        raise LanguageModelError(
             f"{path}: the words of a KenLM binary cannot be read from it; give them as unigrams"
         )
     scorer = Scorer.from_kenlm(path, sorted(unigrams))
@@ -190,4 +190,4 @@ def _is_binary(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(len(_BINARY)) == _BINARY
     except OSError as error:
-        raise PlainspeechError(f"{path}: cannot be read: {error.strerror}") from error
+        raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""A dev set that decoders are tried on."""
+"""A dev set on which decoders are compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from plainspeech.tuning.outputs import Outputs
 
 @dataclass(frozen=True)
 class DevResult:
-    """What a decoder made of a dev set.
+    """The result of a decoder on a dev set.
 
     Attributes:
         pairs: reference and hypothesis of each utterance.
@@ -46,7 +46,7 @@ class DevResult:
 
 @dataclass(frozen=True)
 class DevSet:
-    """Utterances with what a model gives for them.
+    """Utterances with the outputs of a model for them.
 
     Attributes:
         utterances: of the manifest, all of them.

@@ -1,4 +1,4 @@
-"""The search for settings: first what a text is worth, then how widely to look for it.
+"""Optimisation of the settings of the beam search: first the weights, then the thresholds.
 
 1. Weights: alpha, beta and the penalty of unknown words, by the tree-structured Parzen estimator
    (Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011), at thresholds
@@ -82,7 +82,7 @@ OnTrial = Callable[[Stage, Trial], None]
 
 @dataclass
 class TuningHistory:
-    """What was tried, and what is best.
+    """The trials so far, and the best settings.
 
     Attributes:
         weights: trials of the first stage.

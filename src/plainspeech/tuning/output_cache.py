@@ -19,7 +19,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from plainspeech.data.manifest import Utterance
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError
 from plainspeech.evaluation.recognition import Unreadable
 from plainspeech.files import write_atomically
 from plainspeech.runtime.bundle import Bundle
@@ -43,12 +43,12 @@ def cache_file(
     size or time of change of a recording.
 
     Raises:
-        PlainspeechError: the manifest cannot be read.
+        DataError: the manifest cannot be read.
     """
     try:
         content = manifest.read_bytes()
     except OSError as error:
-        raise PlainspeechError(f"{manifest}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{manifest}: cannot be read: {error.strerror}") from error
     parts = [
         FORMAT,
         hashlib.sha256(bundle.network).hexdigest(),
@@ -87,7 +87,7 @@ def save(path: Path, outputs: Outputs, count: int, symbols: int) -> None:
     """Write ``outputs`` for ``count`` utterances to ``path``, whole or not at all.
 
     Raises:
-        PlainspeechError: it cannot be written.
+        ConfigurationError: it cannot be written.
     """
     none = np.empty((0, symbols), np.float32)
     parts = [outputs.log_probabilities.get(place, none) for place in range(count)]
@@ -103,13 +103,13 @@ def save(path: Path, outputs: Outputs, count: int, symbols: int) -> None:
     try:
         write_atomically(path, content.getvalue())
     except OSError as error:
-        raise PlainspeechError(
-            f"{path.parent}: cannot be written: {error.strerror}; name another folder (--cache)"
+        raise ConfigurationError(
+            f"{path.parent}: cannot be written: {error.strerror}; give another folder (--cache)"
         ) from error
 
 
 def _fingerprint(recording: Path) -> tuple[str, int, int]:
-    """Return what tells whether a recording is still the same, without reading it."""
+    """Return path, size and time of change of a recording, to see whether it is still the same."""
     try:
         known = recording.stat()
     except OSError:

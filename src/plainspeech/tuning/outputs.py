@@ -1,4 +1,4 @@
-"""What a model gives for the recordings of a manifest: computed once, decoded many times."""
+"""The outputs of a model for the recordings of a manifest: computed once, decoded many times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plainspeech.runtime.bundle import Bundle
 
 
 class Model(Protocol):
-    """What tuning asks of a recognizer."""
+    """The part of a recognizer that tuning needs."""
 
     @property
     def bundle(self) -> Bundle:
@@ -25,7 +25,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model gave for the utterances of a manifest.
+    """The log-probabilities of the utterances of a manifest.
 
     Attributes:
         log_probabilities: ``(frames, symbols)`` float32, by the utterance's place in the manifest;

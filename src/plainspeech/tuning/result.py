@@ -1,4 +1,4 @@
-"""What tuning brought: on the terminal, and on the model's card."""
+"""The result of tuning: on the terminal, and on the model's card."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from plainspeech.tuning.dev_set import DevResult
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """What a decoder made of the dev set.
+    """One row of the comparison: a decoder and its result on the dev set.
 
     Attributes:
         name: of the row in the table.
         decoder: its description.
-        result: what it made.
-        scores: how right that is.
+        result: texts and time.
+        scores: errors of each utterance.
     """
 
     name: str
@@ -95,7 +95,7 @@ def tuned_bundle(
 
 
 def card_figures(row: ComparisonRow) -> dict[str, Any]:
-    """Return what a card tells of ``row``."""
+    """Return the entry of ``row`` on the model's card."""
     return {
         "decoder": row.decoder,
         "wer": row.word_error_rate,

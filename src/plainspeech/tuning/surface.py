@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError
 from plainspeech.files import replacing
 from plainspeech.tuning.optimisation import RANGES, Trial
 
@@ -29,7 +29,7 @@ def check_writable(path: Path) -> None:
     """Find out, before work that takes long, whether `draw_surface` will have a place to write.
 
     Raises:
-        PlainspeechError: ``path`` cannot be written.
+        ConfigurationError: ``path`` cannot be written.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def draw_surface(path: Path, trials: Sequence[Trial], chosen: BeamSettings, titl
         title: of the picture.
 
     Raises:
-        PlainspeechError: ``path`` cannot be written.
+        ConfigurationError: ``path`` cannot be written.
     """
     figure = Figure(figsize=(7.2, 5.4), layout="constrained")
     axes = figure.subplots()
@@ -78,7 +78,7 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PlainspeechError(f"{path}: cannot be written: {error.strerror}") from error
+        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _draw_contours(

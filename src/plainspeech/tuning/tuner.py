@@ -1,4 +1,4 @@
-"""A model, a scorer and a dev set: everything between the command line and the search."""
+"""Tuning of a model with a scorer on a dev set: all but the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import fit_calibration
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError
 from plainspeech.lm.package import read_scorer_files
 from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle
@@ -24,7 +24,7 @@ ENOUGH_WORDS = 100
 
 @dataclass(frozen=True)
 class Tuner:
-    """What is tuned.
+    """A model and the scorer that it is tuned with.
 
     Attributes:
         bundle: the model as it is.
@@ -49,8 +49,8 @@ class Tuner:
             beam_width: in place of the bundle's.
 
         Raises:
-            PlainspeechError: there is no scorer, or it cannot be read or be in a bundle, or it does
-                not fit the model.
+            LanguageModelError: there is no scorer, or it cannot be read or be in a bundle, or it
+                does not fit the model.
         """
         # Confidences were fitted to the search as it was.
         settings = replace(bundle.decoding, calibration=None)
@@ -64,8 +64,8 @@ class Tuner:
             files = dict(bundle.scorer_files)
             scorer = Scorer.from_files(bundle.origin / SCORER_FOLDER, files)
         else:
-            raise PlainspeechError(
-                f"{bundle.origin}: has no language model; name one (--language-model SCORER)"
+            raise LanguageModelError(
+                f"{bundle.origin}: has no language model; give one (--language-model SCORER)"
             )
         decoder = BeamSearchDecoder(
             bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **vars(settings)
