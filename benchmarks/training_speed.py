@@ -141,13 +141,13 @@ def ours(name: str, corpus: Corpus) -> System:
     import torch
 
     from plainspeech.data.batches import plan_epoch
-    from plainspeech.training.folder import RunFolder
+    from plainspeech.model.presets import preset
     from plainspeech.training.loop import Trainer
     from plainspeech.training.recipe import Data, Optimisation, Recipe
 
     data = Data(train=(), dev=Path())
     recipe = Recipe(name, name, data, Optimisation(epochs=1))
-    trainer = Trainer(recipe, (), (), RunFolder(Path(), {}), torch.device("cpu"))
+    trainer = Trainer(recipe, preset(name), (), (), Path(), {}, torch.device("cpu"))
     trainer.state.model.train()
     # Epoch 1: from the second on, batches are in random order.
     plan = plan_epoch(corpus.durations, data.batch_seconds, recipe.seed, epoch=1)

@@ -86,5 +86,10 @@ def ctc_frames_needed(ids: Sequence[int]) -> int:
     return len(ids) + sum(left == right for left, right in pairwise(ids))
 
 
+def can_align(ids: Sequence[int], frames: int) -> bool:
+    """Return whether CTC can align ``ids``, of which there must be one, to ``frames`` frames."""
+    return len(ids) > 0 and ctc_frames_needed(ids) <= frames
+
+
 ENGLISH = Alphabet((" ", *"abcdefghijklmnopqrstuvwxyz", "'"))
 """Space, a to z, apostrophe: LibriSpeech's transcripts in lower case."""

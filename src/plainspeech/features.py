@@ -86,6 +86,17 @@ class FeatureSettings:
         return (samples + hop // 2) // hop
 
 
+def output_frames(samples: int, settings: FeatureSettings, subsampling: int) -> int:
+    """Return how many frames a model gives for ``samples`` samples.
+
+    Args:
+        samples: of a waveform at the settings' sample rate.
+        settings: of the features.
+        subsampling: feature frames for each output frame; the last may hold fewer.
+    """
+    return -(-settings.frames(samples) // subsampling)
+
+
 def mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return ``hz`` on the mel scale that Kaldi and HTK use."""
     return np.asarray(1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0))

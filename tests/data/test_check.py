@@ -90,8 +90,8 @@ def test_the_last_frame_decides_over_alignment(tmp_path: Path, text: str) -> Non
 
 def test_the_frame_rate_is_the_models(tmp_path: Path) -> None:
     utterance = save(tmp_path / "a.wav", noise(0.5, 1), "abcdefghij")
-    assert kinds(check([[utterance]], frame_seconds=0.06)) == [("a", "not alignable")]
-    assert check([[utterance]], frame_seconds=0.04) == []
+    assert kinds(check([[utterance]], subsampling=6)) == [("a", "not alignable")]
+    assert check([[utterance]], subsampling=4) == []
 
 
 def test_the_same_samples_are_found_in_another_container(

@@ -20,7 +20,7 @@ from plainspeech.features import FeatureSettings
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.network import WholeNetwork
 from plainspeech.runtime.recognizer import load_model
-from plainspeech.training.features import FeatureMaker
+from plainspeech.training.features import FeatureExtractor
 
 Speak = Callable[..., npt.NDArray[np.float32]]
 TEXTS = ("cab", "a", "one ear", "dead end", "it's")
@@ -98,7 +98,7 @@ def test_without_augmentation_features_are_those_of_use(
     network._session = Spy()
     for utterance in utterances:
         recognizer.transcribe(utterance.audio)
-    features = FeatureMaker(settings, torch.device("cpu"))
+    features = FeatureExtractor(settings, torch.device("cpu"))
     batches = list(loader(utterances).batches([[i] for i in range(len(utterances))]))
     for inputs, batch in zip(heard, batches, strict=True):
         tensors = features(batch)

@@ -75,10 +75,10 @@ def test_a_model_that_borrows_the_average_gets_its_own_weights_back() -> None:
     linear = model(1.0)
     average = WeightAverage(linear, 0.9)
     set_to(linear, 3.0)
-    with average.lent_to(linear):
+    with average.applied_to(linear):
         assert bias_of(linear) == 1.0
     assert bias_of(linear) == 3.0
-    with pytest.raises(KeyboardInterrupt), average.lent_to(linear):
+    with pytest.raises(KeyboardInterrupt), average.applied_to(linear):
         raise KeyboardInterrupt
     assert bias_of(linear) == 3.0
     assert float(average.weights["bias"][0]) == 1.0

@@ -28,7 +28,7 @@ def example() -> Checkpoint:
         "optimiser.step.weight": torch.tensor(7.0),
         "optimiser.exp_avg.weight": torch.tensor([1e-30, -0.0]),
     }
-    progress = Progress(2, 5, 17, 1.25, 0.1 + 0.2, 40, [{"epoch": 1, "dev_wer": 1 / 3}])
+    progress = Progress(2, 5, 17, 1.25, 2.5, 60.0, 0.1 + 0.2, 40, [{"epoch": 1, "dev_wer": 1 / 3}])
     return Checkpoint(tensors, progress, {"recipe": {"name": "München"}, "data": "12ab"})
 
 

@@ -128,10 +128,10 @@ def test_the_card_says_what_was_promised(run: Path, tmp_path: Path) -> None:
 
 def test_the_card_names_the_run_that_the_weights_started_from(run: Path, tmp_path: Path) -> None:
     best = Checkpoint.load(run / "best.safetensors")
-    replace(best, run={**best.run, "started_from": best.pedigree()}).save(tmp_path / "next")
+    replace(best, run={**best.run, "started_from": best.provenance()}).save(tmp_path / "next")
     export_bundle(tmp_path / "next", tmp_path / "bundle")
     card = load_model(tmp_path / "bundle").bundle.card
-    assert card["started_from"] == best.pedigree()
+    assert card["started_from"] == best.provenance()
     assert card["started_from"]["epochs"] == best.progress.history[-1]["epoch"]
 
 
@@ -181,7 +181,7 @@ def test_the_streaming_network_may_have_weights_of_its_own(
     assert "streaming" not in shared.card
     assert own.card["streaming"] == {
         "preset": "tiny-streaming",
-        **live.pedigree(),
+        **live.provenance(),
         "dev": own.card["dev"],
     }
 

@@ -24,8 +24,8 @@ from plainspeech.evaluation.error_rates import ErrorCounts, ErrorRates
 from plainspeech.model.presets import PRESETS
 from plainspeech.training import loop, validation
 from plainspeech.training.checkpoint import Checkpoint
-from plainspeech.training.features import FeatureMaker
-from plainspeech.training.loop import StepReport, Stopped, Trainer
+from plainspeech.training.features import FeatureExtractor
+from plainspeech.training.loop import BEST, CHECKPOINT, StepReport, Trainer, TrainingStopped
 from plainspeech.training.step import TensorBatch
 
 
@@ -61,7 +61,7 @@ def stop_at(trainer: Trainer, step: int) -> None:
         if report.progress.step == step:
             trainer.stop()
 
-    with pytest.raises(Stopped):
+    with pytest.raises(TrainingStopped):
         trainer.fit(on_step, ignore)
 
 
@@ -133,9 +133,9 @@ def test_a_stop_in_validation_does_not_save_the_average_as_the_weights(
 
     with monkeypatch.context() as patch:
         patch.setattr(validation, "greedy_text", interrupted)
-        with pytest.raises(Stopped):
+        with pytest.raises(TrainingStopped):
             trainer.fit(ignore, ignore)
-    assert Checkpoint.load(trainer.folder.checkpoint).progress.history == []
+    assert Checkpoint.load(trainer.folder / CHECKPOINT).progress.history == []
     again = trainer_of(recipe, tmp_path)
     again.resume()
     again.fit(ignore, ignore)
@@ -174,9 +174,9 @@ def test_going_on_with_another_recipe_is_refused(
     recipe: Path, unstopped: Path, tmp_path: Path
 ) -> None:
     trainer = trainer_of(recipe, unstopped)
-    other = replace(trainer.folder, run={**trainer.folder.run, "recipe": {"seed": 4}})
+    trainer.run = {**trainer.run, "recipe": {"seed": 4}}
     with pytest.raises(PlainspeechError, match=r"begun with another recipe; give another --output"):
-        other.restore(trainer.state)
+        trainer.resume()
 
 
 def test_going_on_with_other_data_is_refused(corpus: Path, unstopped: Path, tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ def test_a_run_can_start_from_the_average_of_another(
     shutil.copytree(corpus, tmp_path / "c")
     recipe = write_recipe(tmp_path / "c", seed='5\ninitial = "unstopped/best.safetensors"')
     trainer = trainer_of(recipe, tmp_path)
-    assert trainer.folder.run["started_from"]["name"] == "tiny"
-    assert trainer.folder.run["started_from"]["epochs"] > 0
+    assert trainer.run["started_from"]["name"] == "tiny"
+    assert trainer.run["started_from"]["epochs"] > 0
     state = trainer.state
     wanted = Checkpoint.load(unstopped / "best.safetensors").part("average")
     for name, weight in state.model.state_dict().items():
@@ -225,16 +225,16 @@ def test_a_run_can_start_from_the_average_of_another(
 def test_a_loss_that_is_no_number_names_its_utterances(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = FeatureMaker.__call__
+    compute = FeatureExtractor.__call__
 
-    def spoiled(maker: FeatureMaker, batch: Batch, *options: float) -> TensorBatch:
+    def spoiled(maker: FeatureExtractor, batch: Batch, *options: float) -> TensorBatch:
         tensors = compute(maker, batch, *options)  # type: ignore[arg-type]
         for row, utterance in zip(tensors.features, batch.utterances, strict=True):
             if utterance.id == "u3":
                 row[:] = torch.nan
         return tensors
 
-    monkeypatch.setattr(FeatureMaker, "__call__", spoiled)
+    monkeypatch.setattr(FeatureExtractor, "__call__", spoiled)
     trainer = trainer_of(recipe, tmp_path)
     with pytest.raises(PlainspeechError) as caught:
         trainer.fit(ignore, ignore)
@@ -278,7 +278,7 @@ def test_the_best_on_dev_is_kept(
             {k: v.clone() for k, v in trainer.state.average.weights.items()}
         ),
     )
-    best = Checkpoint.load(trainer.folder.best)
+    best = Checkpoint.load(trainer.folder / BEST)
     assert [row["epoch"] for row in best.progress.history] == [1, 2]
     assert best.tensors.keys() == {f"average.{name}" for name in averages[1]}
     assert all(torch.equal(best.part("average")[name], t) for name, t in averages[1].items())

@@ -20,7 +20,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.model.base import AcousticModel
 from plainspeech.training.augmentation import Augmentation
-from plainspeech.training.features import FeatureMaker
+from plainspeech.training.features import FeatureExtractor
 from plainspeech.training.recipe import Optimisation
 from plainspeech.training.step import (
     TensorBatch,
@@ -154,7 +154,7 @@ def numpy_batch(ids: Sequence[str]) -> Batch:
 
 
 def test_a_batch_becomes_tensors_of_the_types_that_ctc_wants() -> None:
-    augmented = FeatureMaker(FeatureSettings(), torch.device("cpu"), Augmentation(), views=2)
+    augmented = FeatureExtractor(FeatureSettings(), torch.device("cpu"), Augmentation(), views=2)
     batch = augmented(numpy_batch(["a", "b"]))
     assert batch.features.shape[0] == len(batch.lengths) == len(batch.targets) == 4
     assert batch.features.dtype is torch.float32

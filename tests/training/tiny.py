@@ -113,6 +113,7 @@ def without_times(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     checkpoint = Checkpoint.load(path)
     progress = asdict(checkpoint.progress)
     for row in (progress, *progress["history"]):
+        row.pop("processor_seconds", None)
         del row["seconds"]
     return {name: t.numpy().tobytes() for name, t in checkpoint.tensors.items()}, progress
 

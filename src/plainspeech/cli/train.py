@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from plainspeech.cli.extras import needs
+from plainspeech.cli.terminal import stderr
+from plainspeech.errors import ConfigurationError, PlainspeechError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from plainspeech.training.loop import StepReport, Trainer
 
 Output = Annotated[
     Path | None,
@@ -20,10 +32,141 @@ def train(
     output: Output = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
 ) -> None:
-    """Train a model, or go on with a run that was stopped."""
+    """Train a model, or resume a run that was stopped."""
     with needs("train"):
-        from plainspeech.training.console import train_on_console
-    train_on_console(recipe, output, device)
+        from plainspeech.training.loop import BEST, TrainingStopped
+    from plainspeech.training.export import export_bundle
+    from plainspeech.training.precision import choose_device
+    from plainspeech.training.recipe import read_recipe
+    from plainspeech.training.session import prepare
+
+    console = stderr()
+    settings = read_recipe(recipe)
+    folder = output or Path("runs") / settings.name
+    trainer, left_out = prepare(settings, folder, choose_device(device))
+    for line in left_out:
+        console.print(line, style="yellow", markup=False)
+    _make(folder)
+    progress = trainer.state.progress
+    if trainer.resume():
+        progress = trainer.state.progress
+        console.print(f"resuming {folder} after {progress.step} steps", markup=False)
+    try:
+        with _stopped_by_signals(trainer):
+            _fit(trainer, console)
+    except TrainingStopped:
+        raise PlainspeechError(
+            f"stopped and saved in epoch {progress.epoch + 1}; the same command resumes from there"
+        ) from None
+    bundle = folder / "bundle"
+    export_bundle(folder / BEST, bundle)
+    console.print(
+        f"the model is in {bundle}; its curves are in {folder / 'curves.png'}", markup=False
+    )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: cannot be a run's folder: {error.strerror}") from error
+
+
+@contextmanager
+def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end ``trainer`` in good order; a second one ends it at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        restore()
+        trainer.stop()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _fit(trainer: Trainer, console: Console) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from plainspeech.training.curves import Curves
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}  rate {task.fields[rate]:.2e}"),
+        TextColumn("{task.fields[speed]:.0f} x real time"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    progress = trainer.state.progress
+    curves = Curves(trainer.folder, progress.step)
+    _write_history(trainer)
+    with Progress(*columns, console=console) as bars, curves:
+        bar = bars.add_task("", total=None, loss=0.0, rate=0.0, speed=0.0)
+        speed = _Speed()
+
+        def on_step(report: StepReport) -> None:
+            curves.step(report)
+            bars.update(
+                bar,
+                description=f"epoch {report.progress.epoch + 1}",
+                completed=report.progress.batch,
+                total=report.batches,
+                loss=report.loss,
+                rate=report.learning_rate,
+                speed=speed.update(report),
+            )
+
+        def on_epoch(row: dict[str, float]) -> None:
+            curves.epoch(progress.history)
+            _write_history(trainer)
+            console.print(
+                f"epoch {row['epoch']:>3}  train loss {row['train_loss']:.3f}  "
+                f"dev WER {row['dev_wer']:.2%}  CER {row['dev_cer']:.2%}  "
+                f"{row['seconds'] / 60:.1f} min"
+            )
+            bars.reset(bar)
+
+        trainer.fit(on_step, on_epoch)
+
+
+def _write_history(trainer: Trainer) -> None:
+    from plainspeech.files import write_atomically
+
+    lines = "".join(f"{json.dumps(row)}\n" for row in trainer.state.progress.history)
+    write_atomically(trainer.folder / "history.jsonl", lines.encode())
+
+
+class _Speed:
+    """Seconds of audio trained on in a second, smoothed over about twenty steps."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+        self._speed = 0.0
+
+    def update(self, report: StepReport) -> float:
+        now = report.progress.seconds
+        if self._at is not None and now > self._at:
+            latest = report.seconds_of_audio / (now - self._at)
+            self._speed = latest if not self._speed else 0.95 * self._speed + 0.05 * latest
+        self._at = now
+        return self._speed
 
 
 def export(
@@ -33,8 +176,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="CHECKPOINT",
-            help="best.safetensors of a run that went on from that one with the preset streaming, "
-            "for the streaming network; the same weights, if not given.",
+            help="best.safetensors of a run that began with that one's weights and the preset "
+            "that streams, for the streaming network; the same weights, if not given.",
             show_default=False,
         ),
     ] = None,

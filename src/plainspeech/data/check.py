@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from plainspeech import audio
-from plainspeech.alphabet import ENGLISH, Alphabet, ctc_frames_needed
+from plainspeech.alphabet import ENGLISH, Alphabet, can_align, ctc_frames_needed
 from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance
 from plainspeech.data.tracking import Track, untracked
 from plainspeech.errors import PlainspeechError
-from plainspeech.features import FeatureSettings
+from plainspeech.features import FeatureSettings, output_frames
 
 SILENT = 1e-3
 """A recording no sample of which is beyond this, of full scale 1 (-60 dB), is silent."""
@@ -30,6 +29,9 @@ DURATION_TOLERANCE = 0.05
 
 WARNINGS = frozenset({"clipped", "shared speaker"})
 """The kinds of findings that a corpus can be used with."""
+
+
+_USUAL_FEATURES = FeatureSettings()
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class _Recording:
 def check(
     splits: Sequence[Sequence[Utterance]],
     alphabet: Alphabet = ENGLISH,
-    frame_seconds: float = 0.03,
+    features: FeatureSettings = _USUAL_FEATURES,
+    subsampling: int = 3,
     track: Track = untracked,
 ) -> list[Finding]:
     """Decode and examine every utterance.
@@ -77,7 +80,8 @@ def check(
     Args:
         splits: the utterances of each manifest; between two of them, nothing may be shared.
         alphabet: of the model.
-        frame_seconds: from one output of the model to the next.
+        features: of the model.
+        subsampling: feature frames for each of its output frames.
         track: shows progress.
 
     Returns:
@@ -93,7 +97,9 @@ def check(
             findings.append(recording)
             continue
         findings += _of_audio(utterance, recording)
-        findings += _of_alignment(utterance, recording, alphabet, frame_seconds)
+        findings += _of_alignment(
+            utterance, output_frames(recording.samples, features, subsampling), alphabet
+        )
     digests = [r.digest if isinstance(r, _Recording) else None for r in heard]
     return [*findings, *_repeats(splits, digests), *_shared_speakers(splits)]
 
@@ -134,16 +140,12 @@ def _of_audio(utterance: Utterance, recording: _Recording) -> Iterator[Finding]:
         yield Finding("clipped", utterance, what)
 
 
-def _of_alignment(
-    utterance: Utterance, recording: _Recording, alphabet: Alphabet, frame_seconds: float
-) -> Iterator[Finding]:
-    if alphabet.foreign(utterance.text):
+def _of_alignment(utterance: Utterance, frames: int, alphabet: Alphabet) -> Iterator[Finding]:
+    if not utterance.text or alphabet.foreign(utterance.text):
         return
-    features = FeatureSettings()
-    seconds = features.frames(recording.samples) * features.hop_ms / 1000
-    frames = math.ceil(round(seconds / frame_seconds, 6))
-    needed = ctc_frames_needed(alphabet.encode(utterance.text))
-    if frames < needed:
+    ids = alphabet.encode(utterance.text)
+    if not can_align(ids, frames):
+        needed = ctc_frames_needed(ids)
         what = f"CTC needs {needed} frames for the transcript, the recording has {frames}"
         mend = "is it the transcript of another recording? If not, leave it out"
         yield Finding("not alignable", utterance, f"{what}: {mend}")

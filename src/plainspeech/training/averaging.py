@@ -34,7 +34,7 @@ class WeightAverage:
         )
 
     @contextmanager
-    def lent_to(self, model: nn.Module) -> Iterator[None]:
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
         """Give ``model`` the average for as long as the block lasts; it gets its own back."""
         own = _copy(model)
         model.load_state_dict(self.weights)

@@ -30,6 +30,8 @@ class Progress:
         batch: batches of it that are done.
         step: optimiser steps in all.
         seconds: of training and validation so far, over all sessions of the run.
+        processor_seconds: likewise, of all threads of the process.
+        audio_seconds: trained on so far, at the recordings' own speed; once for each view.
         loss_sum: of the epoch's utterances so far, in nats.
         symbols: of the epoch's targets so far.
         history: what each validation found.
@@ -39,6 +41,8 @@ class Progress:
     batch: int = 0
     step: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
+    audio_seconds: float = 0.0
     loss_sum: float = 0.0
     symbols: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -113,7 +117,7 @@ class Checkpoint:
                 f"{origin}: its weights are not those of this plainspeech's model"
             ) from error
 
-    def pedigree(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """Return how the weights came about: for how long, by which code, and from which others."""
         began = self.run.get("started_from")
         return {

@@ -98,7 +98,7 @@ class _Trained:
         """Return how the weights came about, and how good training found them."""
         data, last = self.checkpoint.run["recipe"]["data"], self.checkpoint.progress.history[-1]
         dev = {"manifest": data["dev"], "wer": last["dev_wer"], "cer": last["dev_cer"]}
-        return {**self.checkpoint.pedigree(), "dev": dev}
+        return {**self.checkpoint.provenance(), "dev": dev}
 
 
 def _require_streaming(trained: _Trained, live: _Trained) -> None:

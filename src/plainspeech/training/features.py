@@ -13,7 +13,7 @@ from plainspeech.training.augmentation import Augmentation, Augmenter
 from plainspeech.training.step import TensorBatch
 
 
-class FeatureMaker:
+class FeatureExtractor:
     """Makes features of batches.
 
     Args:

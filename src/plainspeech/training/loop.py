@@ -1,6 +1,6 @@
 """The training loop.
 
-A run is a folder: ``checkpoint.safetensors`` (to go on from), ``best.safetensors`` (the averaged
+A run is a folder: ``checkpoint.safetensors`` (to resume from), ``best.safetensors`` (the averaged
 weights that did best on dev), ``history.jsonl``, ``curves.png`` and TensorBoard's event files.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +21,10 @@ from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.data.batches import plan_epoch
 from plainspeech.data.loading import Batch, Loader, WaveformSource
 from plainspeech.data.manifest import Utterance
-from plainspeech.model.presets import preset
-from plainspeech.training.checkpoint import Progress
-from plainspeech.training.features import FeatureMaker
-from plainspeech.training.folder import RunFolder
+from plainspeech.errors import ConfigurationError, ModelError
+from plainspeech.model.presets import Preset
+from plainspeech.training.checkpoint import Checkpoint, Progress
+from plainspeech.training.features import FeatureExtractor
 from plainspeech.training.precision import autocast, mixed_precision
 from plainspeech.training.recipe import Recipe
 from plainspeech.training.schedule import learning_rate
@@ -35,7 +37,7 @@ from plainspeech.training.step import (
 from plainspeech.training.validation import validate
 
 
-class Stopped(Exception):  # noqa: N818  # nothing went wrong
+class TrainingStopped(Exception):  # noqa: N818  # nothing went wrong
     """A run was asked to stop; it has saved its state."""
 
 
@@ -58,6 +60,12 @@ class StepReport:
     seconds_of_audio: float
 
 
+CHECKPOINT = "checkpoint.safetensors"
+"""The file in a run's folder that the run resumes from."""
+
+BEST = "best.safetensors"
+"""The file in a run's folder with the averaged weights that did best on dev."""
+
 OnStep = Callable[[StepReport], None]
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -66,7 +74,7 @@ _QUEUED_STEPS = 8
 
 
 @dataclass(frozen=True)
-class _Taken:
+class _PendingStep:
     """A step whose outcome a GPU may still be computing.
 
     Attributes:
@@ -89,9 +97,12 @@ class Trainer:
 
     Args:
         recipe: what to do.
+        preset: that the recipe names.
         train: utterances that the alphabet can write and CTC can align.
         dev: utterances that select the best weights.
-        folder: where the checkpoints go.
+        folder: of the run.
+        run: what the run is, for its checkpoints: the resolved recipe, a hash of its data, the
+            revision of the code, hours of audio.
         device: where to compute.
         alphabet: of the targets.
     """
@@ -99,41 +110,66 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
+        preset: Preset,
         train: Sequence[Utterance],
         dev: Sequence[Utterance],
-        folder: RunFolder,
+        folder: Path,
+        run: Mapping[str, Any],
         device: torch.device,
         alphabet: Alphabet = ENGLISH,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
+        self.run = run
         self.device = device
         self.alphabet = alphabet
-        self.state = RunState.fresh(recipe, alphabet.size, device)
+        self.state = RunState.fresh(recipe, preset, alphabet.size, device)
         self.mixed = mixed_precision(recipe.optimisation.precision, device)
         self._durations = [utterance.duration for utterance in train]
-        settings = preset(recipe.preset).features
+        settings = preset.features
         source = WaveformSource(settings.sample_rate, recipe.data.cache_gb * 1e9)
         self._train = Loader(train, source, alphabet, recipe.data.threads)
         self._dev = Loader(dev, source, alphabet, recipe.data.threads)
         views = 2 if recipe.optimisation.consistency_weight else 1
-        self._augmented = FeatureMaker(settings, device, recipe.augmentation, views)
-        self._plain = FeatureMaker(settings, device)
-        self._taken: deque[_Taken] = deque()
-        self._started = self._saved_at = time.monotonic()
+        self._augmented = FeatureExtractor(settings, device, recipe.augmentation, views)
+        self._unaugmented = FeatureExtractor(settings, device)
+        self._pending: deque[_PendingStep] = deque()
+        self._clock, self._processor = time.monotonic(), time.process_time()
+        self._saved_at = self._clock
         self._stopping = False
 
     def resume(self) -> bool:
-        """Take up the run's checkpoint if it has one; return whether it had.
+        """Continue from the run's checkpoint if it has one; return whether it had.
 
         Raises:
-            PlainspeechError: the checkpoint is damaged or of another run.
+            ConfigurationError: the checkpoint is of a run with another recipe or other data.
+            ModelError: it is damaged, or of another model.
         """
-        return self.folder.restore(self.state)
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return False
+        checkpoint = Checkpoint.load(path)
+        for key in ("recipe", "data"):
+            if checkpoint.run.get(key) != self.run.get(key):
+                raise ConfigurationError(
+                    f"{path}: the run was begun with another {key}; "
+                    f"give another --output or delete the folder"
+                )
+        try:
+            self.state.restore(checkpoint)
+        except (RuntimeError, KeyError) as error:
+            raise ModelError(
+                f"{path}: its weights are not those of this plainspeech's model"
+            ) from error
+        return True
 
     def save(self) -> None:
-        """Write the checkpoint that `resume` takes up."""
-        self.folder.save(self.state)
+        """Write the checkpoint that `resume` continues from.
+
+        Raises:
+            ModelError: it cannot be written; one that is there stays.
+        """
+        self.state.checkpoint(self.run).save(self.folder / CHECKPOINT)
         self._saved_at = time.monotonic()
 
     def stop(self) -> None:
@@ -144,15 +180,15 @@ class Trainer:
         """Train to the recipe's last epoch, saving as it asks; callable again after `resume`.
 
         Raises:
-            Stopped: `stop` was called.
+            TrainingStopped: `stop` was called.
             PlainspeechError: a loss or gradient is not finite, or a file cannot be read or written.
         """
-        self._started = time.monotonic() - self.state.progress.seconds
+        self._clock, self._processor = time.monotonic(), time.process_time()
         try:
             while self.state.progress.epoch < self.recipe.optimisation.epochs:
                 self._train_epoch(on_step)
                 self._end_epoch(on_epoch)
-        except Stopped:
+        except TrainingStopped:
             # Raised between batches alone, where the state is one that the run goes through.
             self._stopping = False
             self.save()
@@ -164,43 +200,52 @@ class Trainer:
         plan = plan_epoch(self._durations, self.recipe.data.batch_seconds, seed, progress.epoch)
         self.state.model.train()
         for batch in self._train.batches(plan[progress.batch :]):
-            self._taken.append(self._take_step(batch, len(plan)))
-            self._settle(_QUEUED_STEPS if self.device.type == "cuda" else 0, on_step)
+            self._pending.append(self._take_step(batch, len(plan)))
+            self._collect(_QUEUED_STEPS if self.device.type == "cuda" else 0, on_step)
             if self._stopping or self._save_is_due():
-                self._settle(0, on_step)
+                self._collect(0, on_step)
                 self._stop_if_asked()
                 self.save()
-        self._settle(0, on_step)
+        self._collect(0, on_step)
 
     def _save_is_due(self) -> bool:
         return time.monotonic() - self._saved_at > 60 * self.recipe.checkpoint_minutes
 
-    def _settle(self, queued: int, on_step: OnStep) -> None:
+    def _count_time(self) -> None:
+        """Add the time since this was called last."""
+        progress = self.state.progress
+        clock, processor = time.monotonic(), time.process_time()
+        progress.seconds += clock - self._clock
+        progress.processor_seconds += processor - self._processor
+        self._clock, self._processor = clock, processor
+
+    def _collect(self, queued: int, on_step: OnStep) -> None:
         """Look at the outcomes of steps, oldest first, until ``queued`` of them are left.
 
         Raises:
             PlainspeechError: a loss or gradient is not finite.
         """
         progress = self.state.progress
-        while len(self._taken) > queued:
-            taken = self._taken.popleft()
-            if taken.ready is not None:
-                taken.ready.synchronize()
-            refuse_infinite_loss(taken.losses, taken.batch)
-            refuse_infinite_gradient(taken.norm, taken.batch)
-            views = len(taken.losses) // len(taken.batch.utterances)
-            total = float(taken.losses.sum()) / views
-            symbols = int(taken.batch.target_lengths.sum())
+        while len(self._pending) > queued:
+            pending = self._pending.popleft()
+            if pending.ready is not None:
+                pending.ready.synchronize()
+            refuse_infinite_loss(pending.losses, pending.batch)
+            refuse_infinite_gradient(pending.norm, pending.batch)
+            views = len(pending.losses) // len(pending.batch.utterances)
+            total = float(pending.losses.sum()) / views
+            symbols = int(pending.batch.target_lengths.sum())
             progress.loss_sum += total
             progress.symbols += symbols
-            progress.seconds = time.monotonic() - self._started
-            on_step(replace(taken.report, loss=total / symbols))
+            progress.audio_seconds += views * pending.report.seconds_of_audio
+            self._count_time()
+            on_step(replace(pending.report, loss=total / symbols))
 
     def _stop_if_asked(self) -> None:
         if self._stopping:
-            raise Stopped
+            raise TrainingStopped
 
-    def _take_step(self, batch: Batch, batches: int) -> _Taken:
+    def _take_step(self, batch: Batch, batches: int) -> _PendingStep:
         """Take one optimiser step, the next of an epoch of ``batches``."""
         progress, settings = self.state.progress, self.recipe.optimisation
         epoch = progress.epoch + (progress.batch + 1) / batches
@@ -214,7 +259,7 @@ class Trainer:
             ready.record()
         seconds = sum(u.duration for u in batch.utterances)
         report = StepReport(replace(progress), batches, math.nan, rate, seconds)
-        return _Taken(batch, losses, norm, ready, report)
+        return _PendingStep(batch, losses, norm, ready, report)
 
     def step(self, batch: Batch, rate: float, strength: float = 1.0) -> tuple[Tensor, Tensor]:
         """Take one optimiser step; on the CPU not where its gradient is not finite.
@@ -250,16 +295,16 @@ class Trainer:
         if epoch % settings.validate_every and epoch < settings.epochs:
             progress.end_epoch()
             return
-        with state.average.lent_to(state.model):
+        with state.average.applied_to(state.model):
             rates = validate(
                 state.model,
                 self._dev,
-                self._plain,
+                self._unaugmented,
                 self.alphabet,
                 self.mixed,
                 self._stop_if_asked,
             )
-        progress.seconds = time.monotonic() - self._started
+        self._count_time()
         row = {
             "epoch": epoch,
             "step": progress.step,
@@ -273,6 +318,6 @@ class Trainer:
         progress.end_epoch()
         if row["dev_wer"] <= best:
             # First: a run that is killed before the checkpoint measures this epoch again.
-            self.folder.save_best(state)
+            state.averaged(self.run).save(self.folder / BEST)
         self.save()
         on_epoch(row)

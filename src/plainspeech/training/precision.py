@@ -1,8 +1,26 @@
-"""Whether and how to compute in mixed precision."""
+"""Where and in which precision to compute."""
 
 from __future__ import annotations
 
 import torch
+
+from plainspeech.errors import ConfigurationError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``"auto"`` is the first GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"--device {name} cannot be used: {reason}") from error
+    if device.type == "cuda":
+        # What mixed precision leaves in float32 is computed in TF32.
+        torch.set_float32_matmul_precision("high")
+    return device
 
 
 def mixed_precision(wanted: str, device: torch.device) -> bool:

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from plainspeech.alphabet import ENGLISH, ctc_frames_needed
+from plainspeech.alphabet import ENGLISH, can_align
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.errors import PlainspeechError
+from plainspeech.features import output_frames
 from plainspeech.model.presets import Preset, preset
 from plainspeech.training.checkpoint import Checkpoint
-from plainspeech.training.folder import RunFolder
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import Recipe
 
@@ -53,8 +53,8 @@ def prepare(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer
     run["hours"] = sum(u.duration for u in usable) / 3600
     if recipe.initial:
         initial = Checkpoint.load(recipe.initial)
-        run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.pedigree()}
-    return Trainer(recipe, usable, dev, RunFolder(folder, run), device), lines
+        run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
+    return Trainer(recipe, chosen, usable, dev, folder, run, device), lines
 
 
 def _refuse_unusable(utterances: Sequence[Utterance]) -> None:
@@ -75,8 +75,9 @@ def _refuse_unusable(utterances: Sequence[Utterance]) -> None:
 
 
 def _alignable(utterance: Utterance, chosen: Preset, speed: float) -> bool:
-    frames = int(utterance.duration / speed / chosen.frame_seconds)
-    return bool(utterance.text) and frames >= ctc_frames_needed(ENGLISH.encode(utterance.text))
+    samples = int(utterance.duration / speed * chosen.features.sample_rate)
+    frames = output_frames(samples, chosen.features, chosen.model.subsampling)
+    return can_align(ENGLISH.encode(utterance.text), frames)
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from plainspeech.model.base import AcousticModel
-from plainspeech.model.presets import preset
+from plainspeech.model.presets import Preset
 from plainspeech.training.averaging import WeightAverage
 from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.recipe import Recipe
@@ -34,11 +34,12 @@ class RunState:
     progress: Progress = field(default_factory=Progress)
 
     @classmethod
-    def fresh(cls, recipe: Recipe, symbols: int, device: torch.device) -> RunState:
+    def fresh(cls, recipe: Recipe, preset: Preset, symbols: int, device: torch.device) -> RunState:
         """Return the start of a run, which the recipe's seed and initial weights settle.
 
         Args:
             recipe: of the run.
+            preset: that it names.
             symbols: outputs of the model, the blank included.
             device: where to compute.
 
@@ -46,7 +47,7 @@ class RunState:
             PlainspeechError: the initial weights cannot be read or are of another model.
         """
         torch.manual_seed(recipe.seed)
-        model = preset(recipe.preset).build(symbols).to(device)
+        model = preset.build(symbols).to(device)
         if recipe.initial:
             Checkpoint.load(recipe.initial).give_average(model, recipe.initial)
         optimiser = make_optimiser(model, recipe.optimisation)

@@ -12,7 +12,7 @@ from plainspeech.data.loading import Loader
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.evaluation.error_rates import ErrorRates, Pair, error_rates
 from plainspeech.model.base import AcousticModel
-from plainspeech.training.features import FeatureMaker
+from plainspeech.training.features import FeatureExtractor
 from plainspeech.training.precision import autocast
 
 _BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in training
@@ -22,7 +22,7 @@ _BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in train
 def validate(
     model: AcousticModel,
     loader: Loader,
-    features: FeatureMaker,
+    features: FeatureExtractor,
     alphabet: Alphabet,
     mixed: bool,
     on_batch: Callable[[], None],

@@ -22,8 +22,8 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
-from plainspeech.training.console import choose_device, train_on_console
 from plainspeech.training.loop import Trainer
+from plainspeech.training.precision import choose_device
 
 Plainspeech = Callable[..., tuple[int, str]]
 
@@ -89,12 +89,12 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
         patch.setattr(Trainer, "step", interrupted)
         status, told = plainspeech("train", recipe, "-o", run, "--device", "cpu")
     assert status == 1
-    assert "error: stopped and saved in epoch 1; the same command goes on from there" in told
+    assert "error: stopped and saved in epoch 1; the same command resumes from there" in told
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert Checkpoint.load(run / "checkpoint.safetensors").progress.step == 2
     assert not (run / "bundle").exists()
     status, told = plainspeech("train", recipe, "-o", run, "--device", "cpu")
-    assert (status, f"going on with {run} after 2 steps" in told) == (0, True)
+    assert (status, f"resuming {run} after 2 steps" in told) == (0, True)
     name = "checkpoint.safetensors"
     assert without_times(run / name) == without_times(recipe.parent / "whole" / name)
 
@@ -111,7 +111,7 @@ def test_a_second_ctrl_c_stops_at_once(recipe: Path, monkeypatch: pytest.MonkeyP
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            train_on_console(recipe, recipe.parent / "run", "cpu")
+            cli.train.train(recipe, recipe.parent / "run", "cpu")
     finally:
         signal.signal(signal.SIGINT, before)
     assert not (recipe.parent / "run" / "checkpoint.safetensors").exists()
