@@ -10,6 +10,10 @@ no time; ``__init__.pyi`` declares them for type checkers.
 """
 
 import importlib
+import os
+
+# onnxruntime sends usage data and stores a device identifier unless this is set before its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _MODULES = {
     "ENGLISH": "alphabet",

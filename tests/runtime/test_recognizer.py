@@ -137,9 +137,7 @@ def _bundle(tone_bundle: Path, folder: Path, **changes: object) -> Path:
 
 def test_a_model_that_is_no_onnx_is_refused(tone_bundle: Path, tmp_path: Path) -> None:
     folder = _bundle(tone_bundle, tmp_path / "m", networks={"float32": b"not onnx"})
-    with pytest.raises(
-        PlainspeechError, match=r"m: onnxruntime cannot load its model: .+"
-    ) as caught:
+    with pytest.raises(PlainspeechError, match=r"m: its model is not ONNX, or damaged") as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
 

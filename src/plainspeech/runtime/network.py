@@ -23,6 +23,7 @@ import numpy.typing as npt
 from plainspeech.arrays import Array
 from plainspeech.errors import ModelError
 from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.onnx_file import check_onnx
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -146,15 +147,15 @@ def _session(bundle: Bundle) -> InferenceSession:
     # Here, so that the command line starts and `plainspeech.training` imports without it.
     import onnxruntime
 
+    content = bundle.network
+    check_onnx(content, str(bundle.origin))
     options = onnxruntime.SessionOptions()
     # An utterance a thread: on two cores that takes 0.85 of the time that a run on both would in
     # float32, 0.7 in int8 (docs/decisions/0012).
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # what is fatal comes as an exception too
     try:
-        return onnxruntime.InferenceSession(
-            bundle.network, options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of classes that onnxruntime does not export
         reason = str(error).splitlines()[0]
         raise ModelError(f"{bundle.origin}: onnxruntime cannot load its model: {reason}") from error
