@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import plainspeech
 from plainspeech import audio
+from plainspeech.cli import app
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import Pair, error_rates
 from plainspeech.runtime.events import FinalResult, PartialResult
@@ -65,6 +68,31 @@ def test_it_writes_while_somebody_speaks(model: plainspeech.Recognizer) -> None:
     assert f"{final.text} ".startswith(partials[-1].stable)
     pair = Pair(utterance.id, utterance.speaker, utterance.text, final.text)
     assert error_rates([pair]).characters.rate < 0.4
+
+
+def test_live_speech_keeps_the_last_word_of_a_recording(model: plainspeech.Recognizer) -> None:
+    """A recording may end with its last word, and nothing after it."""
+    live = LiveModel(model).begin()
+    waveform = audio.read(SAMPLES.with_name("2803-154328-0001.flac"))
+    *_, final = [*live.feed(waveform), *live.finish()]
+    assert final.text == "they had one night in which to prepare for death"
+    assert isinstance(final, FinalResult)
+    assert final.words[-1].end <= final.end == pytest.approx(len(waveform) / 16_000)
+
+
+def test_evaluation_while_streaming_goes_the_way_of_live_audio(tmp_path: Path) -> None:
+    """To the letter: what it counts is what `listen` would have written."""
+    results = tmp_path / "results.json"
+    arguments = ["evaluate", "bundled", str(SAMPLES), "--streaming", "--json", str(results)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    found = {u["id"]: u["hypothesis"] for u in json.loads(results.read_text())["utterances"]}
+    live = LiveModel(plainspeech.load_model())
+    for utterance in read_manifest(SAMPLES):
+        speaker = live.begin()
+        blocks = np.array_split(audio.read(utterance.audio), 97)
+        events = [event for block in blocks for event in speaker.feed(block)] + speaker.finish()
+        texts = [event.text for event in events if isinstance(event, FinalResult) and event.text]
+        assert found[utterance.id] == " ".join(texts)
 
 
 def test_its_card_tells_what_was_measured_on_what(model: plainspeech.Recognizer) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +44,15 @@ def cut(audio: Array, portion: int) -> list[tuple[int, Array]]:
     for parts in utterances:
         for before, after in pairwise(parts):
             assert after.start == before.start + len(before.waveform)
-    return [(parts[0].start, np.concatenate([p.waveform for p in parts])) for parts in utterances]
+    return [(parts[0].start, np.concatenate([heard(p) for p in parts])) for parts in utterances]
+
+
+def heard(part: UtterancePart) -> Array:
+    """Return the samples that are no padding, which is silence and follows the audio alone."""
+    samples = len(part.waveform) - part.padding
+    assert not np.any(part.waveform[samples:])
+    assert part.is_last or not part.padding
+    return part.waveform[:samples]
 
 
 @settings(deadline=None, max_examples=50)
@@ -108,3 +117,13 @@ def test_silence_is_forgotten() -> None:
     assert endpointer.finish() == []
     (part,) = endpointer.feed(np.ones(VAD_WINDOW, np.float32))
     assert len(part.waveform) <= 12 * VAD_WINDOW
+
+
+@pytest.mark.parametrize(("silent", "padding"), [(0, 6), (2, 4), (6, 0), (10, 0)])
+def test_audio_that_ends_soon_after_speech_is_padded_with_silence(
+    silent: int, padding: int
+) -> None:
+    """The last word is heard by what follows it, as in an utterance that a pause has ended."""
+    (*_, last) = parts_of(windows([(True, 20), (False, silent)] if silent else [(True, 20)]), 999)
+    assert last.padding == padding * VAD_WINDOW
+    heard(last)

@@ -125,9 +125,28 @@ def test_finals_are_what_a_recognizer_makes_of_the_utterances(
         parts = [part for _, part in group]
         waveform = np.concatenate([part.waveform for part in parts])
         transcript = recognizers[name].transcribe_waveforms([waveform])[0]
+        transcript = transcript.clipped((len(waveform) - parts[-1].padding) / 16_000)
         wanted.append(FinalResult.of(transcript, parts[0].start / 16_000))
     found = finals(fed(models[name].begin(), audio))
     assert [final for final in found if final.text] == [final for final in wanted if final.text]
+
+
+@given(sounds=st.lists(SOUNDS, min_size=1, max_size=3), pieces=PIECES, name=NAMES)
+@settings(deadline=None, max_examples=20)
+def test_recordings_as_live_audio_are_the_finals_of_a_speaker_each(
+    models: dict[str, LiveModel],
+    sounded: Callable[..., Array],
+    sounds: list[list[Spoken]],
+    pieces: list[int],
+    name: str,
+) -> None:
+    recordings = [sounded(one) for one in sounds]
+    transcripts = models[name].transcribe_waveforms(recordings)
+    for recording, transcript in zip(recordings, transcripts, strict=True):
+        found = finals(fed(models[name].begin(), recording, pieces))
+        words = [segment.words for segment in transcript.segments]
+        assert words == [final.words for final in found if final.words]
+        assert transcript.duration == len(recording) / 16_000
 
 
 @given(sounds=SOUNDS, name=st.sampled_from(["streaming, beam", "streaming, greedy"]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from plainspeech.data.manifest import Utterance
     from plainspeech.evaluation.recognition import Recognition, Unreadable
     from plainspeech.evaluation.report import Evaluation
+    from plainspeech.runtime.live import LiveModel
     from plainspeech.runtime.recognizer import Recognizer
 
 _WIDEST_TABLE = 500  # columns; on a narrow terminal a line that wraps tells more than a cut one
@@ -41,7 +42,7 @@ def evaluate(
     precision: PrecisionOption = None,
     streaming: Annotated[
         bool,
-        typer.Option("--streaming", help="Measure its streaming network, the one for live audio."),
+        typer.Option("--streaming", help="Measure live transcription, with the streaming network."),
     ] = False,
     listing: Annotated[
         int, typer.Option(min=0, help="How many utterances to show, actual against predicted.")
@@ -62,6 +63,7 @@ def evaluate(
     """Measure the word and character error rates of a model."""
     from plainspeech.data.manifest import read_manifest
     from plainspeech.runtime.bundle import bundled_model_path
+    from plainspeech.runtime.live import LiveModel
     from plainspeech.runtime.recognizer import load_model
 
     with needs("evaluate"):
@@ -69,13 +71,14 @@ def evaluate(
         from plainspeech.evaluation.sclite import write_trn
     utterances = read_manifest(manifest)
     path = bundled_model_path() if model == BUNDLED else Path(model)
-    recognizer = load_model(
+    loaded = load_model(
         path,
         decoder=decoder,
         language_model=language_model,
         precision=precision,
         streaming=streaming,
     )
+    recognizer: Recognizer | LiveModel = LiveModel(loaded) if streaming else loaded
     recognition = _recognise(recognizer, utterances)
     if not recognition.pairs:
         raise DataError(f"{manifest}: not one of its recordings can be read")
@@ -92,7 +95,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _recognise(recognizer: Recognizer, utterances: list[Utterance]) -> Recognition:
+def _recognise(recognizer: Recognizer | LiveModel, utterances: list[Utterance]) -> Recognition:
     """Recognise ``utterances`` with a progress bar and an error line for each missing one."""
     from plainspeech.evaluation.recognition import recognise
 
@@ -109,7 +112,11 @@ def _recognise(recognizer: Recognizer, utterances: list[Utterance]) -> Recogniti
 
 
 def _evaluation(
-    recognizer: Recognizer, network: str, model: str, manifest: Path, recognition: Recognition
+    recognizer: Recognizer | LiveModel,
+    network: str,
+    model: str,
+    manifest: Path,
+    recognition: Recognition,
 ) -> Evaluation:
     from plainspeech.evaluation.report import Evaluation
     from plainspeech.evaluation.scores import Scores

@@ -12,6 +12,7 @@ from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import AudioError
 from plainspeech.evaluation.error_rates import Pair
+from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
 
 _BATCH = 32  # utterances between two steps of the progress; the recognizer has batches of its own
@@ -53,7 +54,7 @@ class Recognition:
 
 
 def recognise(
-    recognizer: Recognizer,
+    recognizer: Recognizer | LiveModel,
     utterances: Sequence[Utterance],
     on_progress: Callable[[int], None],
     on_unreadable: Callable[[Unreadable], None],

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from plainspeech.arrays import Array
 from plainspeech.runtime.vad import SpeechDetector, SpeechSegmenter
 
@@ -28,11 +30,13 @@ class UtterancePart:
         start: samples from the start of the audio.
         waveform: ``(samples,)``; may be empty at the end of an utterance.
         is_last: whether the utterance ends with them.
+        padding: how many of the samples, at their end, are silence after the end of the audio.
     """
 
     start: int
     waveform: Array
     is_last: bool = False
+    padding: int = 0
 
 
 class Endpointer(SpeechSegmenter[UtterancePart]):
@@ -51,10 +55,16 @@ class Endpointer(SpeechSegmenter[UtterancePart]):
         self._length = 0  # windows of the current utterance; 0 between utterances
 
     def finish(self) -> list[UtterancePart]:
-        """Return the rest of the utterance that the end of the stream ends, if there is one."""
+        """Return the rest of the utterance that the end of the stream ends, if there is one.
+
+        It is padded to the silence that other utterances end with: audio that ends with its last
+        word would lose it, for a model hears a word's end by what follows.
+        """
         if not self._length:
             return []
-        return [UtterancePart(self._start, self._waveform, is_last=True)]
+        padding = self._sample(max(0, _AFTER - self._silent)) - self._start
+        waveform = np.append(self._waveform, np.zeros(padding, np.float32))
+        return [UtterancePart(self._start, waveform, is_last=True, padding=padding)]
 
     def _window(self, speech: bool) -> Iterator[UtterancePart]:
         if self._length:

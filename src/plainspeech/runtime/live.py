@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plainspeech.arrays import Array
+from plainspeech.cores import available_cores
 from plainspeech.decoding.results import PartialText
+from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.endpointing import Endpointer
-from plainspeech.runtime.events import LiveEvent
+from plainspeech.runtime.events import FinalResult, LiveEvent
 from plainspeech.runtime.live_core import Job, LiveTranscription
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.streaming import StreamingModel, UtteranceStream
 from plainspeech.runtime.vad import SpeechDetector, silero_detector
-from plainspeech.transcript import Transcript
+from plainspeech.transcript import Segment, Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.hot_words import HotWords
@@ -50,10 +54,19 @@ class LiveModel:
             self.streaming = StreamingModel(recognizer.bundle)
 
     @property
+    def bundle(self) -> Bundle:
+        """The model, of the network for streaming where there is one."""
+        return (self.streaming or self._recognizer).bundle
+
+    @property
+    def decoder(self) -> Decoder:
+        """Turns log-probabilities into text."""
+        return self._recognizer.decoder
+
+    @property
     def sample_rate(self) -> int:
         """Hz, of the audio that it takes."""
-        model = self.streaming or self._recognizer
-        return model.bundle.features.sample_rate
+        return self.bundle.features.sample_rate
 
     def begin(self, hot_words: HotWords | None = None) -> LiveTranscriber:
         """Return a transcriber for one speaker.
@@ -85,6 +98,25 @@ class LiveModel:
             self.sample_rate,
             lambda: UtteranceStream(streaming.stream(), open_search()),
         )
+
+    def transcribe_waveforms(self, waveforms: Sequence[Array]) -> list[Transcript]:
+        """Transcribe recordings as if they were live audio, each by a `LiveTranscriber` of its own.
+
+        Args:
+            waveforms: ``(samples,)`` float32 each, at `sample_rate`.
+
+        Returns:
+            A transcript of each, with a segment for each final result.
+        """
+        with ThreadPoolExecutor(available_cores()) as pool:
+            return list(pool.map(self._transcribe_live, waveforms))
+
+    def _transcribe_live(self, waveform: Array) -> Transcript:
+        live = self.begin()
+        events = [*live.feed(waveform), *live.finish()]
+        finals = (event for event in events if isinstance(event, FinalResult))
+        segments = tuple(Segment(final.words) for final in finals if final.words)
+        return Transcript(segments, len(waveform) / self.sample_rate)
 
     def warm_up(self) -> None:
         """Do once what takes long the first time, such as compiling the beam search."""

@@ -119,7 +119,7 @@ class _Utterance:
 
     def add(self, part: UtterancePart) -> list[Job]:
         """Take the next samples and return the job that they must bring."""
-        self._samples += len(part.waveform)
+        self._samples += len(part.waveform) - part.padding
         if self._stream is not None:
             return [Job(part.waveform, part.is_last, self._stream, self)]
         self._waveforms.append(part.waveform)
