@@ -29,7 +29,7 @@ BASE = {
     "files",
     "transcript",
 }
-BASE |= {"arrays", "cores", "subtitles", "soundfiles", "writers"}
+BASE |= {"arrays", "cores", "jit_cache", "subtitles", "soundfiles", "writers"}
 TRANSCRIBES = BASE | {"decoding", "lm", "pyctcdecode", "runtime", "serving"}
 TRAINS = {
     "torch",
@@ -52,6 +52,7 @@ ALLOWED = {
     "errors": set(),
     "features": {"arrays", "errors"},
     "files": set(),
+    "jit_cache": set(),
     "subtitles": {"transcript"},
     "soundfiles": {"arrays", "containers", "errors"},
     "transcript": set(),

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from plainspeech.errors import LanguageModelError
+from plainspeech.jit_cache import compiled
 from plainspeech.lm.tables import Floats, Ints, Level
 
 QUANTUM = 1 / 16
@@ -136,7 +136,7 @@ def _gaps(level: Level) -> Numbers:
     return np.where(first, level.words, np.diff(level.words, prepend=0)).astype(np.int64)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _summed(gaps: Ints, children: Ints) -> tuple[Ints, Ints]:
     """Return the contexts and the words of `_gaps`."""
     contexts, words = np.empty_like(gaps), np.empty_like(gaps)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from plainspeech.artifact.storage import Read, from_memory, reading
+from plainspeech.jit_cache import compiled
 from plainspeech.lm.arpa import read_arpa
 from plainspeech.lm.kenlm import KenLMModel, KenLMTables
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
@@ -133,7 +133,7 @@ class Scorer:
         return float(self.log_probabilities(words, bos, eos).sum(dtype=np.float64))
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def score_words(tables: Any, state: int, words: Ints) -> Floats:
     """Return ln p of each of ``words`` given those before it and ``state``."""
     log_probabilities = np.empty(len(words), np.float32)

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from numba.extending import overload
+
+from plainspeech.jit_cache import compiled
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -76,7 +77,7 @@ class NGramTables(NamedTuple):
     bos_state: np.int32
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def score(tables: Any, state: int, word: int) -> tuple[float, int]:
     """Return ln p(word | state) and the next state.
 
@@ -103,7 +104,7 @@ def _query_tables(tables: Any, state: Any, word: Any) -> Any:
     return _look_up(tables, state, word)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _look_up(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
     penalty = np.float32(0.0)
     while state != 0:
@@ -119,7 +120,7 @@ def _look_up(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
     return penalty + tables.unigrams[word], tables.unigram_states[word]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _following(tables: NGramTables, state: int, word: int) -> int:
     """Return the state of the longest words of ``state`` and ``word`` that have one."""
     while state != 0:
@@ -130,7 +131,7 @@ def _following(tables: NGramTables, state: int, word: int) -> int:
     return int(tables.unigram_states[word])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _find(tables: NGramTables, state: int, word: int) -> int:
     """Return the slot of ``word`` after ``state``, -1 where there is none."""
     first, size = tables.states[state, _FIRST], tables.states[state, _SIZE]
@@ -145,7 +146,7 @@ def _find(tables: NGramTables, state: int, word: int) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _home(word: int, size: int) -> int:
     """Return the place, of ``size``, where ``word`` is looked for first."""
     mixed = (np.uint64(word) * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)
@@ -212,7 +213,7 @@ def with_views(unigrams: Floats, unigram_states: Ints, states: Ints, slots: Ints
     )
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _insert(tables: NGramTables, level: Level, contexts: Ints, states: Ints) -> None:
     """Add the n-grams of ``level``.
 
@@ -233,7 +234,7 @@ def _insert(tables: NGramTables, level: Level, contexts: Ints, states: Ints) -> 
             tables.slots[slot, _NEXT] = state
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _free_slot(tables: NGramTables, state: int, word: int) -> int:
     first, size = tables.states[state, _FIRST], tables.states[state, _SIZE]
     place = _home(word, size)

@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.extending import register_jitable
 
+from plainspeech.jit_cache import compiled
+
 _njit: Any = numba.njit  # takes options that its annotations leave out
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -22,12 +24,7 @@ def kernel(function: Function) -> Function:
 
     Kernels release the interpreter's lock, so threads decode at the same time.
     """
-    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
-    try:
-        compiled = _njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        compiled = _njit(**options)(function)
-    return cast(Function, compiled)
+    return compiled(error_model="numpy", no_cfunc_wrapper=True, _nrt=False)(function)
 
 
 def subroutine(function: Function) -> Function:
@@ -37,14 +34,12 @@ def subroutine(function: Function) -> Function:
     call it.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-    compiled = _njit(nogil=True, error_model="numpy", **options)(function)
-    return cast(Function, compiled)
+    return cast(Function, _njit(nogil=True, error_model="numpy", **options)(function))
 
 
 def inlined(function: Function) -> Function:
     """Compile ``function`` in place wherever it is called; for what is called often."""
-    compiled = _njit(nogil=True, error_model="numpy", inline="always")(function)
-    return cast(Function, compiled)
+    return cast(Function, _njit(nogil=True, error_model="numpy", inline="always")(function))
 
 
 def both(function: Function) -> Function:
@@ -58,7 +53,7 @@ def machine_code(function: Function, *examples: Any) -> Function:
     Calling it skips numba's look at the arguments, which takes longer than a short utterance.
     Nothing checks them then: other types would be read as if they were these.
     """
-    compiled: Any = function
+    dispatcher: Any = function
     signature = tuple(map(numba.typeof, examples))
-    compiled.compile(signature)
-    return cast(Function, compiled.get_overload(signature))
+    dispatcher.compile(signature)
+    return cast(Function, dispatcher.get_overload(signature))

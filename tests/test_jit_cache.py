@@ -1,0 +1,132 @@
+"""Machine code on disk: what is damaged, foreign or another's is compiled again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import plainspeech
+from plainspeech.jit_cache import _VerifiedFiles
+
+PROGRAM = """
+import sys
+from plainspeech.jit_cache import compiled
+
+@compiled()
+def add(left, right):
+    return left + right
+
+sum_ = add(1, 2)
+stats = add.stats
+print(sum_, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+COMPILED, LOADED = "3 0 1", "3 1 0"
+
+
+class Scripts:
+    """Runs a script whose function is cached beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.script = folder / "script.py"
+        self.script.write_text(PROGRAM)
+        self.cache = folder / "__pycache__"
+        self.home = folder / "home"
+
+    def run(self) -> str:
+        source = str(Path(plainspeech.__file__).parents[1])
+        environment = {**os.environ, "PYTHONPATH": source, "XDG_CACHE_HOME": str(self.home)}
+        environment.pop("NUMBA_CACHE_DIR", None)
+        done = subprocess.run(
+            [sys.executable, str(self.script)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.strip()
+
+    @property
+    def file(self) -> Path:
+        (file,) = self.cache.glob("*.nbc")
+        return file
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path)
+
+
+def test_machine_code_is_kept(scripts: Scripts) -> None:
+    assert scripts.run() == COMPILED
+    assert scripts.run() == LOADED
+    assert scripts.file.stat().st_mode & 0o077 == 0
+    assert not scripts.home.exists()
+
+
+def test_damaged_files_are_compiled_again(scripts: Scripts) -> None:
+    scripts.run()
+    whole, draw = scripts.file.read_bytes(), random.Random(0)
+    flipped = bytearray(whole)
+    flipped[draw.randrange(len(whole))] ^= 1
+    for damaged in (b"", whole[: len(whole) // 2], bytes(flipped), whole + b"x", b"\x80\x04."):
+        scripts.file.write_bytes(damaged)
+        assert scripts.run() == COMPILED
+        assert scripts.run() == LOADED
+
+
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    files, draw = _VerifiedFiles(tmp_path, "function"), random.Random(0)
+    files.save("key", list(range(100)))
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    assert files.load("key") == list(range(100))
+    assert files.load("other") is None
+    for _ in range(500):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        assert files.load("key") is None
+
+
+def test_a_file_that_refers_to_what_is_no_more_is_compiled_again(scripts: Scripts) -> None:
+    scripts.run()
+    content = pickle.dumps(Scripts, protocol=0).replace(b"Scripts", b"Removed")
+    scripts.file.write_bytes(hashlib.sha256(content).digest() + content)
+    assert scripts.run() == COMPILED
+
+
+def test_numbas_own_files_are_not_read(scripts: Scripts) -> None:
+    scripts.run()
+    name = scripts.file.name.split(".py3")[0]
+    version = f"py3{sys.version_info.minor}"
+    index = scripts.cache / f"{name}.{version}.nbi"
+    index.write_bytes(b"\x80")
+    assert scripts.run() == LOADED
+    scripts.file.unlink()
+    assert scripts.run() == COMPILED
+    assert not index.exists()  # superseded
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no owners of files")
+def test_what_others_can_write_is_not_used(scripts: Scripts) -> None:
+    scripts.run()
+    scripts.file.chmod(0o666)
+    assert scripts.run() == COMPILED
+    assert scripts.file.stat().st_mode & 0o077 == 0
+    scripts.cache.chmod(0o777)
+    before = scripts.file.read_bytes()
+    scripts.file.write_bytes(b"of another user")
+    assert scripts.run() == COMPILED
+    assert scripts.run() == LOADED  # from the user's own folder
+    assert scripts.file.read_bytes() == b"of another user" != before
+    (kept,) = scripts.home.rglob("*.nbc")
+    assert kept.parent.stat().st_mode & 0o077 == 0
