@@ -112,7 +112,10 @@ def test_the_card_says_what_was_promised(run: Path, tmp_path: Path) -> None:
     assert card.pop("onnx")["largest_difference_to_torch"] < 1e-5
     assert len(card.pop("exported")) == len("2015-04-19")
     card.pop("code")  # of the checkout, if there is one
-    assert 0 <= card.pop("hours_of_training") < 1
+    for time in ("hours_of_training", "processor_hours", "hours_of_audio"):
+        assert 0 <= card.pop(time) < 1
+    weights = Checkpoint.load(run / "best.safetensors").part("average")
+    assert card.pop("parameters") == sum(weight.numel() for weight in weights.values())
     assert card == {
         "name": "Tones",
         "licence": "CC0",
@@ -120,6 +123,7 @@ def test_the_card_says_what_was_promised(run: Path, tmp_path: Path) -> None:
         "preset": "tiny",
         "hours_of_training_data": 0.0,
         "epochs": best["epoch"],
+        "seed": 3,
         "dev": {"manifest": "corpus.jsonl", "wer": best["dev_wer"], "cer": best["dev_cer"]},
     }
     assert (bundle.features, bundle.frame_seconds) == (tiny.PRESET.features, 0.03)

@@ -119,10 +119,15 @@ class Checkpoint:
 
     def provenance(self) -> dict[str, Any]:
         """Return how the weights came about: for how long, by which code, and from which others."""
+        progress, recipe = self.progress, self.run["recipe"]
         began = self.run.get("started_from")
         return {
-            "epochs": self.progress.epoch,
-            "hours_of_training": round(self.progress.seconds / 3600, 2),
+            **({"change": recipe["change"]} if recipe.get("change") else {}),
+            "epochs": progress.epoch,
+            "hours_of_audio": round(progress.audio_seconds / 3600, 1),
+            "hours_of_training": round(progress.seconds / 3600, 2),
+            "processor_hours": round(progress.processor_seconds / 3600, 2),
+            "seed": recipe.get("seed"),
             "code": self.run["code"],
             **({"started_from": began} if began else {}),
         }

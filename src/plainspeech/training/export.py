@@ -128,10 +128,12 @@ def _card(trained: _Trained, difference: float) -> dict[str, Any]:
     """Return what is known of the model: what its recipe says, and what its training measured."""
     run = trained.checkpoint.run
     recipe = run["recipe"]
+    parameters = sum(weight.numel() for weight in trained.checkpoint.part("average").values())
     return {
         "name": recipe["name"],
         **recipe["card"],
         "preset": trained.preset,
+        "parameters": parameters,
         "hours_of_training_data": round(run["hours"], 2),
         **trained.history(),
         "exported": date.today().isoformat(),

@@ -81,6 +81,7 @@ class Recipe:
         seed: of every random draw.
         initial: a checkpoint whose averaged weights to start from, to go on with other data or
             settings; random weights without it.
+        change: what the run tries that the one before it did not, in a line, for the leaderboard.
         checkpoint_minutes: at most this much work is lost when a run is killed.
         card: what the bundle says of its model beside what training itself knows: description,
             data, licence.
@@ -93,6 +94,7 @@ class Recipe:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     seed: int = 1
     initial: Path | None = None
+    change: str = ""
     checkpoint_minutes: float = 5.0
     card: dict[str, Any] = field(default_factory=dict)
 
