@@ -20,16 +20,17 @@ SOURCE = Path(plainspeech.__file__).parent
 BASE = {
     "alphabet",
     "arrays",
-    "cores",
     "artifact",
     "audio",
-    "containers",
+    "cores",
     "errors",
     "features",
     "files",
+    "jit_cache",
+    "subtitles",
     "transcript",
+    "writers",
 }
-BASE |= {"arrays", "cores", "jit_cache", "subtitles", "soundfiles", "writers"}
 TRANSCRIBES = BASE | {"decoding", "lm", "pyctcdecode", "runtime", "serving"}
 TRAINS = {
     "torch",
@@ -47,14 +48,12 @@ ALLOWED = {
     "arrays": set(),
     "cores": set(),
     "artifact": {"errors", "files"},
-    "audio": {"arrays", "containers", "errors", "soundfiles"},
-    "containers": {"errors"},
+    "audio": {"arrays", "errors"},
     "errors": set(),
     "features": {"arrays", "errors"},
     "files": set(),
     "jit_cache": set(),
     "subtitles": {"transcript"},
-    "soundfiles": {"arrays", "containers", "errors"},
     "transcript": set(),
     "writers": {"errors", "subtitles", "transcript"},
     "lm": BASE,

@@ -55,11 +55,9 @@ PARTS = {
     "alphabet",
     "artifact",
     "audio",
-    "containers",
     "evaluation",
     "features",
     "files",
-    "soundfiles",
 }
 
 

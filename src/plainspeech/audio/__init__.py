@@ -1,21 +1,27 @@
-"""Read any recording that libsndfile reads: WAV, FLAC, MP3, Ogg Vorbis and Opus, AIFF and more."""
+"""Recordings of any kind as one channel of float32 samples.
+
+libsndfile reads WAV, FLAC, MP3, Ogg Vorbis and Opus, AIFF and more; FFmpeg's libraries read what
+phones, browsers and cameras record.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 import soxr
 
 from plainspeech.arrays import Array
-from plainspeech.containers import UNKNOWN_FRAMES
+from plainspeech.audio import ffmpeg, libsndfile
+from plainspeech.audio.channels import Downmix
+from plainspeech.audio.sound import Decoded, check_rate, check_samples
+from plainspeech.audio.sources import Source, opened_source
 from plainspeech.errors import AudioError
-from plainspeech.soundfiles import check_rate, check_samples, decoder, mono
 
 SAMPLE_RATE = 16_000
 """Hz; what models are trained on unless a recipe says otherwise."""
@@ -26,16 +32,44 @@ SHORTEST = 0.01
 _BLOCK = 1 << 16  # samples of an array that are converted at a time
 
 EXTENSIONS = frozenset(
-    {".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"}
+    {
+        ".aif",
+        ".aiff",
+        ".au",
+        ".caf",
+        ".flac",
+        ".mp2",
+        ".mp3",
+        ".oga",
+        ".ogg",
+        ".opus",
+        ".w64",
+        ".wav",
+    }
+    | {
+        ".3g2",
+        ".3gp",
+        ".aac",
+        ".amr",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".m4a",
+        ".m4b",
+        ".m4v",
+        ".mka",
+        ".mkv",
+    }
+    | {".mov", ".mp4", ".ogv", ".spx", ".ts", ".weba", ".webm", ".wma", ".wmv"}
 )
 """By which recordings are found in a folder; a file that is named is read whatever its name."""
 
 
-def read(source: str | PathLike[str] | BinaryIO, sample_rate: int = SAMPLE_RATE) -> Array:
+def read(source: Source, sample_rate: int = SAMPLE_RATE) -> Array:
     """Read a recording as one channel.
 
-    Channels are averaged. Memory is taken for what the file holds, not for what its header
-    promises.
+    Channels become one as `Downmix` tells. Memory is taken for what the file holds, not for what
+    its header promises.
 
     Args:
         source: path, or a binary file, which may be a pipe.
@@ -67,9 +101,7 @@ class Recording:
 
 
 @contextmanager
-def opened(
-    source: str | PathLike[str] | BinaryIO, sample_rate: int = SAMPLE_RATE
-) -> Iterator[Recording]:
+def opened(source: Source, sample_rate: int = SAMPLE_RATE) -> Iterator[Recording]:
     """Yield a recording that is read block by block, so that its length takes no memory.
 
     Args:
@@ -79,13 +111,28 @@ def opened(
     Raises:
         AudioError: as `read`.
     """
-    with decoder(source) as (name, sound):
-        known = sound.frames < UNKNOWN_FRAMES
-        blocks = _resampled(mono(name, sound), sound.samplerate, sample_rate)
-        yield Recording(
-            _long_enough(name, blocks, sample_rate),
-            sound.frames / sound.samplerate if known else None,
-        )
+    with opened_source(source) as (name, stream), ExitStack() as stack:
+        decoded = _decoded(name, stream, stack)
+        blocks = _one_channel(decoded, sample_rate)
+        yield Recording(_long_enough(name, blocks, sample_rate), decoded.duration)
+
+
+def _decoded(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
+    """Return the sound of ``stream`` by the first decoder that reads it; ``stack`` closes that."""
+    try:
+        return libsndfile.decode(name, stream, stack)
+    except soundfile.LibsndfileError as error:
+        stream.seek(0)
+        found = ffmpeg.decode(name, stream, stack) or libsndfile.decode_mpeg(name, stream, stack)
+        if found is None:
+            reason = error.error_string.rstrip(".")
+            raise AudioError(f"{name}: is not audio, or damaged: {reason}") from error
+        return found
+
+
+def _one_channel(decoded: Decoded, sample_rate: int) -> Iterator[Array]:
+    for sound in decoded.sounds:
+        yield from _resampled(map(Downmix(), sound.blocks), sound.rate, sample_rate)
 
 
 def _long_enough(name: str, blocks: Iterable[Array], rate: int) -> Iterator[Array]:
@@ -141,7 +188,7 @@ def _scaled(samples: npt.NDArray[Any]) -> Iterator[Array]:
         yield block.astype(np.float32)
 
 
-def duration(path: str | PathLike[str]) -> float:
+def duration(path: Source) -> float:
     """Return the seconds of audio that the header of ``path`` promises.
 
     Raises:

@@ -1,0 +1,139 @@
+"""Recordings that libsndfile reads: WAV, FLAC, MP3, Ogg Vorbis and Opus, AIFF and more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import BinaryIO
+
+import soundfile
+
+from plainspeech.arrays import Array
+from plainspeech.audio.containers import (
+    check_header,
+    check_last_page,
+    finished_wav,
+    ogg_links,
+    windows,
+)
+from plainspeech.audio.mpeg import begins_as_mpeg, mpeg_parts
+from plainspeech.audio.sound import (
+    BLOCK,
+    Decoded,
+    Sound,
+    check_channels,
+    check_complete,
+    check_rate,
+    check_samples,
+)
+from plainspeech.errors import AudioError
+
+_UNKNOWN_FRAMES = 2**62  # from here on: a FLAC that was written to a pipe does not say
+
+
+class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A sound file that is read from front to back.
+
+    soundfile seeks after each read of a file that can seek; FLAC of unknown length cannot.
+    """
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
+
+
+def decode(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
+    """Return the sound of ``stream``.
+
+    Args:
+        name: for messages.
+        stream: that can seek, at its beginning.
+        stack: closes the decoder.
+
+    Raises:
+        soundfile.LibsndfileError: it is nothing that libsndfile reads.
+        AudioError: its header contradicts its size; while it is read, it is damaged or truncated.
+    """
+    magic = stream.read(4)
+    stream.seek(0)
+    if magic == b"OggS":
+        check_last_page(name, stream)
+        return _joined(name, windows(stream, ogg_links(stream)), stack)
+    if magic == b"RIFF":
+        finished = finished_wav(stream)
+        stream.seek(0)
+        return _joined(name, [finished or stream], stack)
+    parts = mpeg_parts(name, stream) if begins_as_mpeg(stream) else []
+    stream.seek(0)
+    return _joined(name, windows(stream, parts) or [stream], stack)
+
+
+def decode_mpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None:
+    """Return the sound of an MP3 that does not begin as one; None where ``stream`` is none at all.
+
+    Args:
+        name: for messages.
+        stream: that can seek.
+        stack: closes the decoder.
+
+    Raises:
+        AudioError: as `decode`.
+    """
+    parts = windows(stream, mpeg_parts(name, stream))
+    return _joined(name, parts, stack) if parts else None
+
+
+def _joined(name: str, parts: Sequence[BinaryIO], stack: ExitStack) -> Decoded:
+    """Return the sound of ``parts``, one after the other."""
+    first, *others = parts
+    sound = stack.enter_context(_open(first))
+    _check(name, sound)
+    promised = _promised(sound)
+    known = promised is not None and not others
+
+    def sounds() -> Iterator[Sound]:
+        yield Sound(sound.samplerate, _blocks(name, sound))
+        for part in others:
+            with _open(part) as other:
+                _check(name, other)
+                yield Sound(other.samplerate, _blocks(name, other))
+
+    return Decoded(sounds(), promised / sound.samplerate if known and promised else None)
+
+
+def _open(stream: BinaryIO) -> ForwardFile:
+    try:
+        return ForwardFile(stream)
+    except TypeError as error:  # soundfile wants to be told what a name that ends in .raw holds
+        raise soundfile.LibsndfileError(1) from error
+
+
+def _check(name: str, sound: ForwardFile) -> None:
+    check_rate(name, sound.samplerate)
+    check_channels(name, sound.channels)
+    check_header(name, sound)
+
+
+def _promised(sound: ForwardFile) -> int | None:
+    """Return the frames that the header promises; None where it does not say."""
+    return sound.frames if sound.frames < _UNKNOWN_FRAMES else None
+
+
+def _blocks(name: str, sound: ForwardFile) -> Iterator[Array]:
+    promised, done = _promised(sound), 0
+    while True:
+        # What comes after the last frame, such as a tag, is not for the decoder.
+        count = BLOCK if promised is None else min(BLOCK, promised - done)
+        try:
+            block = sound.read(count, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"{name}: damaged or truncated: cannot be decoded beyond "
+                f"{done / sound.samplerate:.1f} s ({error.error_string.rstrip('.')})"
+            ) from error
+        if not len(block):
+            break
+        check_samples(name, block)
+        done += len(block)
+        yield block
+    check_complete(name, done, promised, sound.samplerate)

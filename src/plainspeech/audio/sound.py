@@ -1,0 +1,76 @@
+"""Sound as decoders give it, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.arrays import Array
+from plainspeech.errors import AudioError
+
+BLOCK = 16_384
+"""Samples a channel that are decoded at a time; a header can promise any number of them."""
+
+_SLACK = 0.2  # seconds; encoders miscount their padding and their last packet
+_RATES = (1_000, 1_000_000)  # Hz
+_MOST_CHANNELS = 256
+_LOUDEST = 1e6  # beyond it the energies of the mel filters leave float32
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Sound of one sample rate.
+
+    Attributes:
+        rate: Hz.
+        blocks: ``(samples, channels)`` float32 each, `checked`.
+    """
+
+    rate: int
+    blocks: Iterator[Array]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A file that is being decoded.
+
+    Attributes:
+        sounds: one after the other, for a file may be joined of several.
+        duration: seconds that the header promises; None where it does not say.
+    """
+
+    sounds: Iterator[Sound]
+    duration: float | None
+
+
+def check_rate(name: str, rate: object) -> None:
+    """Refuse a sample rate that no recording has."""
+    if not (isinstance(rate, (int, float, np.number)) and _RATES[0] <= rate <= _RATES[1]):
+        raise AudioError(f"{name}: claims a sample rate of {rate} Hz")
+
+
+def check_channels(name: str, channels: int) -> None:
+    """Refuse a number of channels that no recording has."""
+    if not 0 < channels <= _MOST_CHANNELS:
+        raise AudioError(f"{name}: claims {channels} channels")
+
+
+def check_samples(name: str, samples: npt.NDArray[np.floating[Any]]) -> None:
+    """Refuse samples that features cannot be made of."""
+    if not np.all(np.abs(samples) < _LOUDEST):  # also false for NaN
+        raise AudioError(
+            f"{name}: has samples that are not numbers (NaN, infinite or beyond {_LOUDEST:g})"
+        )
+
+
+def check_complete(name: str, there: float, promised: float | None, rate: int) -> None:
+    """Refuse ``there`` frames of the ``promised`` ones, at ``rate`` Hz."""
+    if promised is not None and promised - there > _SLACK * rate:
+        raise AudioError(
+            f"{name}: truncated: its header promises {promised / rate:.1f} s of audio, "
+            f"{there / rate:.1f} s can be read"
+        )
