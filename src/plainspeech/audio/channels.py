@@ -6,6 +6,7 @@ import numpy as np
 
 from plainspeech.arrays import Array
 
+_SILENCE = 2.0**-48  # the energy of a step of 24 bits; below it is rounding
 _KEPT = 0.5  # of the loudest channel's energy: below it, the mean has lost what was said
 
 
@@ -36,7 +37,7 @@ class Downmix:
         mean = block.mean(axis=1)
         energies = np.square(block - block.mean(axis=0), dtype=np.float64).mean(axis=0)
         loudest = int(energies.argmax())
-        if np.var(mean, dtype=np.float64) >= _KEPT * energies[loudest]:
+        if np.var(mean, dtype=np.float64) + _SILENCE >= _KEPT * energies[loudest]:
             return np.asarray(mean, np.float32)
         last = min(self._last, block.shape[1] - 1)
         self._last = last if energies[last] >= _KEPT * energies[loudest] else loudest
