@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
-from plainspeech.features import FeatureSettings, LogMel, LogMelStream, RunningNormalisation
+from plainspeech.features import FeatureSettings, LogMel, LogMelStream
+from plainspeech.normalisation import RunningNormalisation
 
 PLAIN = FeatureSettings(normalise="none")
 
@@ -153,7 +154,7 @@ RUNNING = replace(PLAIN, normalise="running")
 @given(
     samples=st.integers(0, 6_000),
     pieces=st.lists(st.integers(0, 1_500), max_size=8),
-    normalise=st.sampled_from(["running", "none"]),
+    normalise=st.sampled_from(["running", "running-speech", "none"]),
 )
 @settings(max_examples=60, deadline=None)
 def test_pieces_give_the_bits_of_the_whole(samples: int, pieces: list[int], normalise: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import kaldi_native_fbank as knf
@@ -11,8 +12,14 @@ import numpy.typing as npt
 
 from plainspeech.arrays import Array
 from plainspeech.errors import ConfigurationError
+from plainspeech.normalisation import (
+    RunningNormalisation,
+    RunningSpeech,
+    normalise_speech,
+    normalise_utterance,
+)
 
-NORMALISATIONS = ("speech", "utterance", "running", "none")
+NORMALISATIONS = ("speech", "running-speech", "utterance", "running", "none")
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,9 @@ class FeatureSettings:
         normalise: ``"utterance"`` brings every bin to zero mean and unit deviation over the
             utterance, which removes the microphone and the loudness; ``"speech"`` does so over
             the frames that are loud enough to be speech, so that neither the level nor silence
-            around the speech changes its features (`normalise_speech`); ``"running"`` does so by
-            what was heard so far, for audio that goes on; ``"none"`` leaves the logs.
+            around the speech changes its features (`normalise_speech`); ``"running-speech"`` does
+            that by what was heard so far, for live audio (`RunningSpeech`); ``"running"`` by all
+            that was heard so far, pauses included; ``"none"`` leaves the logs.
     """
 
     sample_rate: int = 16_000
@@ -80,6 +88,14 @@ class FeatureSettings:
         inside = (spectrum > edges[:-2, None]) & (spectrum < edges[2:, None])
         return [int(index) for index in np.flatnonzero(~inside.any(axis=1))]
 
+    @property
+    def gain(self) -> float:
+        """What samples are multiplied by, so that quiet speech stays above the log's floor.
+
+        As Kaldi takes them, in 16 bits, where the level of speech is all that normalisation sees.
+        """
+        return 32_768.0 if self.normalise in ("speech", "running-speech") else 1.0
+
     def frames(self, samples: int) -> int:
         """Return how many frames ``samples`` samples give: one a hop, rounded."""
         hop = round(self.sample_rate * self.hop_ms / 1000)
@@ -118,64 +134,26 @@ class LogMel:
         Returns:
             ``(frames, bins)`` float32; no frame where the waveform is shorter than half a hop.
         """
-        if self.settings.normalise == "speech":
-            waveform = at_full_scale(waveform)
         bank = knf.OnlineFbank(self._options)
         _accept(bank, waveform, self.settings)
         bank.input_finished()
-        features = _frames(bank, 0, self.settings.bins)
-        if self.settings.normalise == "speech":
-            return normalise_speech(features)
-        if self.settings.normalise == "running":
-            return RunningNormalisation(self.settings.bins)(features)
-        if self.settings.normalise == "utterance" and len(features):
-            features -= features.mean(axis=0)
-            # A silent recording has no deviation; the floor keeps it at zero instead of NaN.
-            features /= np.maximum(features.std(axis=0), LEAST_DEVIATION)
-        return features
+        return normaliser(self.settings)(_frames(bank, 0, self.settings.bins))
 
 
-def at_full_scale(waveform: Array) -> Array:
-    """Return ``waveform`` scaled to a peak of 1, so that quiet speech stays above the log's floor.
+def normaliser(settings: FeatureSettings) -> Callable[[Array], Array]:
+    """Return what normalises the log energies, ``(frames, bins)``, of one waveform.
 
-    Silence is returned as it is.
+    Those of live audio take them piece by piece.
     """
-    peak = np.abs(waveform).max(initial=0.0)
-    return waveform / peak if peak > 0 else waveform
-
-
-GATES_DB = (10.0, 10.0, 30.0)
-"""How far below the level found so far a frame may be and still count, pass by pass."""
-
-SILENCE = -3.0
-"""Deviations below the mean of speech to which everything quieter is raised."""
-
-
-def normalise_speech(energies: Array) -> Array:
-    """Bring every bin to zero mean and unit deviation over the frames of speech.
-
-    The level of speech is that of ITU-R BS.1770's gated loudness: the mean power of all frames,
-    then that of the frames no more than 10 dB below it, twice; so silence of any length hardly
-    moves it. Frames within 30 dB of the level are taken for speech. What is far below their mean
-    is raised to `SILENCE`: there, the background of a studio and digital zeros look alike.
-
-    Args:
-        energies: ``(frames, bins)``, natural logs of filter bank energies.
-
-    Returns:
-        ``(frames, bins)`` float32.
-    """
-    if not len(energies):
-        return energies
-    power = np.exp(energies).mean(axis=1)
-    speech = np.ones(len(power), bool)
-    for gate in GATES_DB:
-        speech = power >= power[speech].mean() * 10 ** (-gate / 10)
-    mean = energies[speech].mean(axis=0)
-    # Sound that never changes has no deviation; the floor keeps it at zero instead of NaN.
-    deviation = np.maximum(energies[speech].std(axis=0), LEAST_DEVIATION)
-    normalised: Array = np.maximum((energies - mean) / deviation, np.float32(SILENCE))
-    return normalised
+    if settings.normalise == "running-speech":
+        return RunningSpeech(settings.bins)
+    if settings.normalise == "running":
+        return RunningNormalisation(settings.bins)
+    return {
+        "speech": normalise_speech,
+        "utterance": normalise_utterance,
+        "none": lambda energies: energies,
+    }[settings.normalise]
 
 
 class LogMelStream:
@@ -195,8 +173,7 @@ class LogMelStream:
             )
         self.settings = settings
         self._bank = knf.OnlineFbank(_options(settings))
-        self._running = settings.normalise == "running"
-        self._normalise = RunningNormalisation(settings.bins)
+        self._normalise = normaliser(settings)
         self._done = 0
 
     def feed(self, waveform: Array) -> Array:
@@ -215,47 +192,11 @@ class LogMelStream:
         # The bank would keep what it gave.
         self._bank.pop(len(features))
         self._done += len(features)
-        return self._normalise(features) if self._running else features
-
-
-class RunningNormalisation:
-    """Brings every bin to zero mean and unit deviation over what was heard so far.
-
-    Each frame moves the means of the energies and of their squares by ``1 / weight`` of its
-    difference to them. The weight begins at that of the prior, a second, and grows by one a frame
-    up to `HORIZON`: over the first seconds all frames count alike, after that the older ones fade.
-
-    Args:
-        bins: of the features.
-    """
-
-    PRIOR_MEAN, PRIOR_DEVIATION, PRIOR_FRAMES = -7.5, 3.7, 100.0
-    """Of the log energies of read speech (train-clean-5), all bins together."""
-    HORIZON = 2_000.0
-    """Frames: 20 s of the usual 10 ms, so that pauses do not turn noise into speech."""
-
-    def __init__(self, bins: int) -> None:
-        square = self.PRIOR_MEAN**2 + self.PRIOR_DEVIATION**2
-        self._moments = np.repeat([[self.PRIOR_MEAN], [square]], bins, axis=1)
-        self._weight = self.PRIOR_FRAMES
-
-    def __call__(self, features: Array) -> Array:
-        """Return the next frames, ``(frames, bins)``, normalised; the frame itself is heard."""
-        moments = np.stack([features, np.square(features, dtype=np.float64)], axis=1)
-        for frame in moments:
-            self._weight = min(self._weight + 1.0, self.HORIZON)
-            self._moments += (frame - self._moments) / self._weight
-            frame[:] = self._moments
-        mean, square = moments[:, 0], moments[:, 1]
-        deviation = np.sqrt(np.maximum(square - mean**2, LEAST_DEVIATION**2))
-        return np.asarray((features - mean) / deviation, np.float32)
+        return self._normalise(features)
 
 
 LEAST_ENERGY = float(np.finfo(np.float32).eps)
 """Kaldi's floor under the energy of a filter, before its log is taken."""
-
-LEAST_DEVIATION = math.sqrt(LEAST_ENERGY)
-"""Floor under the deviation that features are divided by."""
 
 
 def _options(settings: FeatureSettings) -> knf.FbankOptions:
@@ -274,7 +215,8 @@ def _options(settings: FeatureSettings) -> knf.FbankOptions:
 
 
 def _accept(bank: knf.OnlineFbank, waveform: Array, settings: FeatureSettings) -> None:
-    bank.accept_waveform(settings.sample_rate, np.ascontiguousarray(waveform, np.float32))
+    waveform = np.ascontiguousarray(waveform * np.float32(settings.gain), np.float32)
+    bank.accept_waveform(settings.sample_rate, waveform)
 
 
 def _frames(bank: knf.OnlineFbank, start: int, bins: int) -> Array:

@@ -16,6 +16,7 @@ from plainspeech.model.presets import PRESETS
 SETTINGS = {
     **{name: preset.features for name, preset in PRESETS.items() if name in ("small", "reference")},
     "running": FeatureSettings(normalise="running"),
+    "running-speech": FeatureSettings(normalise="running-speech"),
     "none": FeatureSettings(normalise="none"),
 }
 

@@ -114,4 +114,4 @@ def test_a_chunk_is_480_ms_and_a_window_840() -> None:
     assert isinstance(model, Streaming)
     assert model.windows.chunk * preset.frame_seconds == pytest.approx(0.48)
     assert model.windows.size * preset.frame_seconds == pytest.approx(0.84)
-    assert preset.features.normalise == "running"
+    assert preset.features.normalise == "running-speech"

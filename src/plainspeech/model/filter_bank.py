@@ -6,16 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plainspeech.features import (
-    GATES_DB,
-    LEAST_DEVIATION,
-    LEAST_ENERGY,
-    SILENCE,
-    FeatureSettings,
-    RunningNormalisation,
-    mel,
-)
+from plainspeech.features import LEAST_ENERGY, FeatureSettings, mel, normaliser
 from plainspeech.model.padding import mask
+from plainspeech.normalisation import GATES_DB, LEAST_DEVIATION, SILENCE
 
 _PREEMPHASIS = 0.97
 _POVEY_EXPONENT = 0.85  # of a Hann window
@@ -58,9 +51,7 @@ class FilterBank(nn.Module):
         frames = (lengths + self._hop // 2) // self._hop
         inside = mask(lengths, waveforms.shape[1], waveforms.device)
         waveforms = waveforms.masked_fill(~inside, 0.0)
-        if self.settings.normalise == "speech":
-            peaks = waveforms.abs().amax(1, keepdim=True)
-            waveforms = waveforms / torch.where(peaks > 0, peaks, 1.0)
+        waveforms = waveforms * self.settings.gain
         energies = self._energies(waveforms, lengths, int(frames.max()))
         there = mask(frames, energies.shape[1], energies.device)[:, :, None]
         return self._normalised(energies, there, frames) * there, frames
@@ -87,8 +78,8 @@ class FilterBank(nn.Module):
     def _normalised(self, energies: Tensor, there: Tensor, frames: Tensor) -> Tensor:
         if self.settings.normalise == "none":
             return energies
-        if self.settings.normalise == "running":
-            return _running(energies, frames)
+        if self.settings.normalise.startswith("running"):
+            return self._running(energies, frames)
         if self.settings.normalise == "utterance":
             return _standardised(energies, there)
         power = energies.exp().mean(2, keepdim=True)
@@ -98,6 +89,13 @@ class FilterBank(nn.Module):
             speech = there & (power >= level * 10 ** (-gate / 10))
         return _standardised(energies, speech).clamp_min(SILENCE)
 
+    def _running(self, energies: Tensor, frames: Tensor) -> Tensor:
+        """Normalise row by row on the CPU: each frame waits for the one before it."""
+        rows = energies.cpu().numpy()
+        for row, count in zip(rows, frames.tolist(), strict=True):
+            row[:count] = normaliser(self.settings)(row[:count])
+        return torch.from_numpy(rows).to(energies.device)
+
 
 def _standardised(energies: Tensor, counted: Tensor) -> Tensor:
     """Return zero mean and unit deviation over the ``counted`` frames, ``(batch, frames, 1)``."""
@@ -105,14 +103,6 @@ def _standardised(energies: Tensor, counted: Tensor) -> Tensor:
     centred = energies - (energies * counted).sum(1, keepdim=True) / count
     variance = (centred.square() * counted).sum(1, keepdim=True) / count
     return centred / variance.sqrt().clamp_min(LEAST_DEVIATION)
-
-
-def _running(energies: Tensor, frames: Tensor) -> Tensor:
-    """Normalise row by row on the CPU: each frame waits for the one before it."""
-    rows = energies.cpu().numpy()
-    for row, count in zip(rows, frames.tolist(), strict=True):
-        row[:count] = RunningNormalisation(row.shape[1])(row[:count])
-    return torch.from_numpy(rows).to(energies.device)
 
 
 def _triangles(settings: FeatureSettings, spectrum: int) -> Tensor:

@@ -43,7 +43,7 @@ class Preset:
 
 # MP3 of few kbit/s ends near 6 kHz. Normalised, the empty bins above would be loud noise.
 _FEATURES = FeatureSettings(high_hz=5_800.0, normalise="speech")
-_STREAMED_FEATURES = FeatureSettings(high_hz=5_800.0, normalise="running")
+_STREAMED_FEATURES = FeatureSettings(high_hz=5_800.0, normalise="running-speech")
 _BASE = {"width": 384, "blocks": 6, "kernel": 11, "layers": 3, "hidden": 384}
 
 PRESETS = {

@@ -1,0 +1,154 @@
+"""Normalisation of log filter bank energies: over an utterance, over its speech, or as it comes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.arrays import Array
+
+_Doubles = npt.NDArray[np.float64]
+
+LEAST_DEVIATION = math.sqrt(np.finfo(np.float32).eps)
+"""Floor under the deviation that features are divided by."""
+
+GATES_DB = (10.0, 10.0, 30.0)
+"""How far below the level found so far a frame may be and still count, pass by pass."""
+
+SILENCE = -3.0
+"""Deviations below the mean of speech to which everything quieter is raised."""
+
+
+def _ratio(decibels: float) -> float:
+    return float(10 ** (decibels / 10))
+
+
+def normalise_utterance(energies: Array) -> Array:
+    """Bring every bin to zero mean and unit deviation over all frames, ``(frames, bins)``."""
+    if not len(energies):
+        return energies
+    # A silent recording has no deviation; the floor keeps it at zero instead of NaN.
+    deviation = np.maximum(energies.std(axis=0), LEAST_DEVIATION)
+    return np.asarray((energies - energies.mean(axis=0)) / deviation, np.float32)
+
+
+def normalise_speech(energies: Array) -> Array:
+    """Bring every bin to zero mean and unit deviation over the frames of speech.
+
+    The level of speech is that of ITU-R BS.1770's gated loudness: the mean power of all frames,
+    then that of the frames no more than 10 dB below it, twice; so silence of any length hardly
+    moves it. Frames within 30 dB of the level are taken for speech. What is far below their mean
+    is raised to `SILENCE`: there, the background of a studio and digital zeros look alike.
+
+    Args:
+        energies: ``(frames, bins)``, natural logs of filter bank energies.
+
+    Returns:
+        ``(frames, bins)`` float32.
+    """
+    if not len(energies):
+        return energies
+    power = np.exp(energies).mean(axis=1)
+    speech = np.ones(len(power), bool)
+    for gate in GATES_DB:
+        speech = power >= power[speech].mean() * _ratio(-gate)
+    mean = energies[speech].mean(axis=0)
+    # Sound that never changes has no deviation; the floor keeps it at zero instead of NaN.
+    deviation = np.maximum(energies[speech].std(axis=0), LEAST_DEVIATION)
+    normalised: Array = np.maximum((energies - mean) / deviation, np.float32(SILENCE))
+    return normalised
+
+
+class RunningNormalisation:
+    """Brings every bin to zero mean and unit deviation over what was heard so far.
+
+    Each frame moves the means of the energies and of their squares by ``1 / weight`` of its
+    difference to them. The weight begins at that of the prior, a second, and grows by one a frame
+    up to `HORIZON`: over the first seconds all frames count alike, after that the older ones fade.
+
+    Args:
+        bins: of the features.
+    """
+
+    PRIOR_MEAN, PRIOR_DEVIATION, PRIOR_FRAMES = -7.5, 3.7, 100.0
+    """Of the log energies of read speech (train-clean-5), all bins together."""
+    HORIZON = 2_000.0
+    """Frames: 20 s of the usual 10 ms, so that pauses do not turn noise into speech."""
+
+    def __init__(self, bins: int) -> None:
+        square = self.PRIOR_MEAN**2 + self.PRIOR_DEVIATION**2
+        self._moments = np.repeat([[self.PRIOR_MEAN], [square]], bins, axis=1)
+        self._weight = self.PRIOR_FRAMES
+
+    def __call__(self, features: Array) -> Array:
+        """Return the next frames, ``(frames, bins)``, normalised; the frame itself is heard."""
+        moments = np.stack([features, np.square(features, dtype=np.float64)], axis=1)
+        for frame in moments:
+            self._weight = min(self._weight + 1.0, self.HORIZON)
+            self._moments += (frame - self._moments) / self._weight
+            frame[:] = self._moments
+        mean, square = moments[:, 0], moments[:, 1]
+        deviation = np.sqrt(np.maximum(square - mean**2, LEAST_DEVIATION**2))
+        return np.asarray((features - mean) / deviation, np.float32)
+
+
+class RunningSpeech:
+    """What `normalise_speech` does, by what was heard so far.
+
+    The level is a running mean of the power of frames no more than 10 dB below the running mean of
+    all. A frame more than 20 dB above it is an onset: the level starts anew there, and what was
+    heard before counts as background. Mean and deviation are those of the frames within 30 dB of
+    the level, among which the prior counts as a second of speech at that level.
+
+    Args:
+        bins: of the features.
+    """
+
+    PRIOR_MEAN, PRIOR_DEVIATION, PRIOR_FRAMES = -4.6, 2.9, 100.0
+    """Of speech's log energies above the log of its level (train-clean-5), all bins together."""
+    HORIZON = 2_000.0
+    """Frames: 20 s of the usual 10 ms, over which the level and the speech are remembered."""
+
+    def __init__(self, bins: int) -> None:
+        self._all = self._loud = 0.0  # mean power of all frames, and of loud ones
+        self._all_frames = self._loud_frames = self._speech_frames = 0.0
+        self._moments = np.zeros((2, bins))
+
+    def __call__(self, energies: Array) -> Array:
+        """Return the next frames, ``(frames, bins)``, normalised; the frame itself is heard."""
+        if not len(energies):
+            return energies
+        moments = np.stack([energies, np.square(energies, dtype=np.float64)], axis=1)
+        levels, counts = np.empty((2, len(energies)))
+        for index, power in enumerate(np.exp(energies).mean(axis=1, dtype=np.float64).tolist()):
+            if self._hear(power):
+                self._speech_frames = min(self._speech_frames + 1.0, self.HORIZON)
+                self._moments += (moments[index] - self._moments) / self._speech_frames
+            moments[index] = self._moments
+            levels[index], counts[index] = self._loud, self._speech_frames
+        return self._normalised(energies, moments, levels, counts)
+
+    def _hear(self, power: float) -> bool:
+        """Take a frame's power into the level; return whether the frame is speech."""
+        if power > self._loud * _ratio(20.0):
+            self._all = self._loud = 0.0
+            self._all_frames = self._loud_frames = self._speech_frames = 0.0
+        self._all_frames = min(self._all_frames + 1.0, self.HORIZON)
+        self._all += (power - self._all) / self._all_frames
+        if power >= self._all * _ratio(-GATES_DB[0]):
+            self._loud_frames = min(self._loud_frames + 1.0, self.HORIZON)
+            self._loud += (power - self._loud) / self._loud_frames
+        return power >= self._loud * _ratio(-GATES_DB[-1])
+
+    def _normalised(
+        self, energies: Array, moments: _Doubles, levels: _Doubles, counts: _Doubles
+    ) -> Array:
+        prior = self.PRIOR_MEAN + np.log(levels)[:, None]
+        share = (counts / (counts + self.PRIOR_FRAMES))[:, None]
+        mean = prior + share * (moments[:, 0] - prior)
+        prior_square = prior**2 + self.PRIOR_DEVIATION**2
+        square = prior_square + share * (moments[:, 1] - prior_square)
+        deviation = np.sqrt(np.maximum(square - mean**2, LEAST_DEVIATION**2))
+        return np.asarray(np.maximum((energies - mean) / deviation, SILENCE), np.float32)
