@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from plainspeech.files import replacing, write_atomically
+import plainspeech
+from plainspeech import files
+from plainspeech.files import replacing, replacing_folder, write_atomically
+
+SOURCE = Path(plainspeech.__file__).parents[1]
 
 
 def permissions(path: Path) -> int:
@@ -99,3 +105,145 @@ def test_a_reader_keeps_the_file_it_opened(tmp_path: Path) -> None:
         write_atomically(path, b"new")
         assert reader.read() == b"old"
     assert path.read_bytes() == b"new"
+
+
+def test_names_as_long_as_they_may_be(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 251 + ".txt")
+    write_atomically(path, b"content")
+    assert path.read_bytes() == b"content"
+    assert names(tmp_path) == [path.name]
+
+
+@pytest.fixture(params=[True, False], ids=["exchange", "two renames"])
+def exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the system can exchange two folders."""
+    if not request.param:
+        monkeypatch.setattr(files, "_exchange_call", lambda: None)
+    elif files._exchange_call() is None:
+        pytest.skip("this system cannot exchange folders")
+    return bool(request.param)
+
+
+@pytest.mark.usefixtures("exchange")
+def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    for content in (b"first", b"second"):
+        with replacing_folder(path) as fresh:
+            (fresh / "file").write_bytes(content)
+            (fresh / f"only {content.decode()}").touch()
+        assert (path / "file").read_bytes() == content
+        assert names(path) == ["file", f"only {content.decode()}"]
+        assert names(tmp_path) == ["model"]
+        path.chmod(0o700)
+    assert permissions(path) == 0o700
+
+
+@pytest.mark.usefixtures("exchange")
+def test_a_folder_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    with replacing_folder(path) as fresh:
+        (fresh / "file").write_bytes(b"old")
+
+    def write_half() -> None:
+        with replacing_folder(path) as fresh:
+            (fresh / "file").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert (path / "file").read_bytes() == b"old"
+    assert names(tmp_path) == ["model"]
+
+
+def test_what_others_are_writing_is_left_alone(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a") as one, replacing_folder(tmp_path / "b") as two:
+        files._tidy_once.cache_clear()
+        write_atomically(tmp_path / "c", b"content")
+        assert one.exists()
+        assert two.exists()
+        one.write_bytes(b"a")
+    assert names(tmp_path) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "name", [".a.12345678.txt", ".partial", ".a.1234567g.partial", "a.partial"]
+)
+def test_files_of_other_names_are_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    write_atomically(tmp_path / "b", b"content")
+    assert names(tmp_path) == sorted([name, "b"])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from plainspeech import files
+
+exchange, folder = sys.argv[1] == "exchange", Path(sys.argv[2])
+if not exchange:
+    files._exchange_call = lambda: None
+
+def write(content):
+    with files.replacing_folder(folder / "model") as fresh:
+        files.write_atomically(fresh / "one", content)
+        files.write_atomically(fresh / "two", content)
+    files.write_atomically(folder / "file.txt", content)
+
+def killed_at(number):
+    count = 0
+    def hook(event, _):
+        nonlocal count
+        if event.split(".")[0] in ("open", "os", "shutil", "fcntl", "ctypes"):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+    write(b"new")
+
+def whole():
+    one, two = ((folder / "model" / name).read_bytes() for name in ("one", "two"))
+    assert one == two and one in (b"old", b"new"), (one, two)
+    assert (folder / "file.txt").read_bytes() in (b"old", b"new")
+
+write(b"old")
+for number in range(1, 1000):
+    files._tidy_once.cache_clear()
+    child = os.fork()
+    if child == 0:
+        killed_at(number)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if exchange:  # there is no moment without one
+        whole()
+    files._tidy_once.cache_clear()
+    write(b"old")
+    whole()
+    assert sorted(os.listdir(folder)) == ["file.txt", "model"], os.listdir(folder)
+    if status == 0:
+        print(number)
+        break
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
+@pytest.mark.parametrize("way", ["exchange", "two renames"])
+def test_a_run_that_is_killed_at_any_step_loses_nothing(tmp_path: Path, way: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", KILLED, way, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert int(found.stdout) > 20  # steps
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs locks on files")
+def test_a_folder_that_a_killed_run_moved_aside_is_put_back(tmp_path: Path) -> None:
+    leftover = tmp_path / ".model.12345678.partial"
+    (leftover / "old").mkdir(parents=True)
+    (leftover / "old" / "file").write_bytes(b"old")
+    write_atomically(tmp_path / "another", b"content")
+    assert (tmp_path / "model" / "file").read_bytes() == b"old"
+    assert names(tmp_path) == ["another", "model"]

@@ -1,13 +1,32 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all.
+
+What is being written lies beside its place under a temporary name, with a lock that ends with the
+process. So what a killed run left behind is told from what another run is writing, and removed.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import functools
 import os
+import re
 import secrets
+import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":
+    import fcntl
+
+_TEMPORARY = re.compile(r"\.(?:.+\.)?[0-9a-f]{8}\.partial(?:\.[^.]+)?", re.DOTALL)
+_LONGEST_NAME = 200  # bytes, of a name that a temporary one repeats; file systems take 255
+_LINUX_EXCHANGE = _APPLE_EXCHANGE = 2  # RENAME_EXCHANGE, RENAME_SWAP
+_NOT_HERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -20,23 +39,169 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
-    created = os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
-    os.close(created)
-    try:
+    with ExitStack() as stack:
+        temporary = stack.enter_context(_beside(path, _make_file, private=mode is not None))
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         if mode is not None:
             temporary.chmod(mode)
         temporary.replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``path`` that takes its place when the block ends well.
+
+    As `replacing`. Where the system can exchange two folders in one step, as Linux and macOS do on
+    their usual file systems, there is no moment without one; elsewhere the old one is moved aside
+    first, and moved back by the next run if this one is killed just then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path, _make_folder, private=True) as workplace:
+        fresh = workplace / "new"
+        fresh.mkdir()
+        yield fresh
+        if not path.exists():
+            fresh.rename(path)
+            return
+        fresh.chmod(stat.S_IMODE(path.stat().st_mode))
+        try:
+            _exchange(fresh, path)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            _move_in(fresh, path, aside=workplace / "old")
+
+
+def check_folder(path: Path) -> None:
+    """Find out whether `replacing_folder` will have a place to write.
+
+    Raises:
+        OSError: it will not.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path, _make_folder, private=True):
+        pass
+
+
+def _move_in(fresh: Path, path: Path, aside: Path) -> None:
+    path.rename(aside)
+    try:
+        fresh.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+
+
+@contextmanager
+def _beside(path: Path, make: Callable[[Path, bool], int], private: bool) -> Iterator[Path]:
+    """Yield a temporary file or folder beside ``path``, locked, and gone in the end."""
+    _tidy_once(path.parent)
+    name = f"{path.name}." if len(os.fsencode(path.name)) <= _LONGEST_NAME else ""
+    while True:
+        temporary = path.with_name(f".{name}{secrets.token_hex(4)}.partial{path.suffix}")
+        handle = make(temporary, private)
+        if _lock(handle) and temporary.exists():
+            break
+        os.close(handle)  # another run took it for a killed one's, and removes it
+    try:
+        yield temporary
+    finally:
+        os.close(handle)
+        _remove(temporary)
+
+
+def _make_file(path: Path, private: bool) -> int:
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600 if private else 0o666)
+
+
+def _make_folder(path: Path, private: bool) -> int:
+    path.mkdir(mode=0o700 if private else 0o777)
+    return os.open(path, os.O_RDONLY)
+
+
+def _lock(handle: int) -> bool:
+    """Lock a file or folder until ``handle`` is closed; return whether nobody else had."""
+    if sys.platform == "win32":  # nothing can be told of what others write, and nothing is removed
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # A file system without locks; nothing is removed there, either.
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+@functools.lru_cache(maxsize=1024)
+def _tidy_once(folder: Path) -> None:
+    """Remove what killed runs left in ``folder``, once in this process."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):
+        for leftover in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
+            _tidy(leftover)
+
+
+def _tidy(leftover: Path) -> None:
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):
+        handle = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _move_back(leftover)
+            _remove(leftover)
+        finally:
+            os.close(handle)
+
+
+def _move_back(leftover: Path) -> None:
+    """Put a folder back into the place that a run left empty which was killed just then."""
+    place = leftover.with_name(leftover.name[1:].rsplit(".partial", 1)[0][:-9])
+    if (leftover / "old").is_dir() and not place.exists():
+        (leftover / "old").rename(place)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Exchange two folders in one step.
+
+    Raises:
+        OSError: they cannot be, or the system has no such call (``ENOSYS``).
+    """
+    call = _exchange_call()
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if call(os.fsencode(one), os.fsencode(other)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(other))
+
+
+@functools.cache
+def _exchange_call() -> Callable[[bytes, bytes], int] | None:
+    """Return ``renameat2`` (Linux 3.15) or ``renamex_np`` (macOS 10.12); None elsewhere."""
+    if sys.platform not in ("linux", "darwin"):
+        return None
+    library: Any = ctypes.CDLL(None, use_errno=True)
+    here = -100  # AT_FDCWD
+    with suppress(AttributeError):
+        if sys.platform == "darwin":
+            swap = library.renamex_np
+            return lambda one, other: int(swap(one, other, _APPLE_EXCHANGE))
+        rename = library.renameat2
+        return lambda one, other: int(rename(here, one, here, other, _LINUX_EXCHANGE))
+    return None

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plainspeech import files
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.artifact import record as records
 from plainspeech.artifact.record import LARGEST_RECORD, Record, checksums
@@ -133,7 +134,11 @@ def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_bundle(
     make_tone_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
-    """Two files, then the old folder's move aside, then the new one's into its place."""
+    """Two files, then the old folder's move aside, then the new one's into its place.
+
+    So where folders cannot be exchanged in one step.
+    """
+    monkeypatch.setattr(files, "_exchange_call", lambda: None)
     folder = make_tone_bundle(tmp_path / "b")
     before = content(Bundle.load(folder))
     moves = 0

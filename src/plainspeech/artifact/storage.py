@@ -5,7 +5,6 @@ Errors are of the class that the kind has: `ModelError` for a bundle, say.
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.files import write_atomically
+from plainspeech.files import check_folder, replacing_folder, write_atomically
+
+_LARGEST_RATIO = 100  # of a file in a zip, unpacked to packed; weights have hardly any
+_SMALL = 1 << 20  # bytes, of a file for which that does not matter
 
 Read = Callable[[str, int], bytes]
 """Takes a file's name in the folder and the most bytes to read of it."""
@@ -87,7 +89,11 @@ def _read_file(folder: Path, kind: Kind, name: str, limit: int) -> bytes:
 
 def _read_member(path: Path, kind: Kind, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     try:
-        with archive.open(_top(archive, kind.record) + name) as member:
+        info = archive.getinfo(_top(archive, kind.record) + name)
+        if info.file_size > _LARGEST_RATIO * info.compress_size + _SMALL:
+            ratio = info.file_size // max(1, info.compress_size)
+            raise ValueError(f"its size is {ratio} times that in the zip")
+        with archive.open(info) as member:
             return member.read(limit)
     except KeyError as error:
         raise kind.error(f"{path}: is no {kind.name}: {name} is missing") from error
@@ -108,11 +114,9 @@ def write_folder(folder: Path, files: Mapping[str, bytes], kind: Kind) -> None:
     Raises:
         PlainspeechError: ``folder`` is something of another kind, or cannot be written.
     """
-    target = folder.resolve()
-    with _beside(folder, kind) as workplace:
+    with _errors_of(folder, kind), replacing_folder(folder.resolve()) as fresh:
         for file, content in files.items():
-            write_atomically(workplace / "new" / file, content)
-        _swap(workplace / "new", target, aside=workplace / "old")
+            write_atomically(fresh / file, content)
 
 
 def check_writable(folder: Path, kind: Kind) -> None:
@@ -121,20 +125,17 @@ def check_writable(folder: Path, kind: Kind) -> None:
     Raises:
         PlainspeechError: ``folder`` is something of another kind, or cannot be written.
     """
-    with _beside(folder, kind):
-        pass
+    with _errors_of(folder, kind):
+        check_folder(folder.resolve())
 
 
 @contextmanager
-def _beside(folder: Path, kind: Kind) -> Iterator[Path]:
-    """Yield a temporary folder beside ``folder``, so that renaming is all that is left to do."""
+def _errors_of(folder: Path, kind: Kind) -> Iterator[None]:
+    """Raise errors of ``kind`` where ``folder`` cannot be replaced."""
     if not _replaceable(folder, kind.record):
         raise kind.error(f"{folder}: exists and is no {kind.name}; choose another folder")
-    target = folder.resolve()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as name:
-            yield Path(name)
+        yield
     except OSError as error:
         raise kind.error(f"{folder}: cannot be written: {error.strerror}") from error
 
@@ -143,15 +144,3 @@ def _replaceable(folder: Path, record: str) -> bool:
     if not folder.exists():
         return True
     return folder.is_dir() and ((folder / record).is_file() or not any(folder.iterdir()))
-
-
-def _swap(fresh: Path, target: Path, aside: Path) -> None:
-    if not target.exists():
-        fresh.rename(target)
-        return
-    target.rename(aside)
-    try:
-        fresh.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise
