@@ -1,8 +1,8 @@
 """One recogniser in a process of its own, told on standard input what to hear.
 
-Runs under any Python from 3.10 on that has numpy and the recogniser; `benchmarks/runtime.py` starts
-it. A line of JSON asks, a line of JSON answers. With ``once`` and the path of a recording it hears
-that alone, prints the text and ends: the least that a program with the recogniser has to do.
+Runs under any Python from 3.10 on that has numpy and the recogniser; `speed.py` starts it. With
+``once`` and the path of a recording it hears that alone, prints the text and ends: the least that a
+program with the recogniser has to do.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
+
+from benchmarks.processes import answer, peak_bytes
 
 RATE = 16_000
 CUBE, PRODUCTS = 2048, 4
@@ -259,9 +261,9 @@ def main() -> None:
     recordings = Recordings(Path(path))
     system.hear([recordings.read(0)])
     versions = {package: metadata.version(package) for package in system.packages}
-    _say({"sizes": system.sizes, "versions": versions})
+    answer({"sizes": system.sizes, "versions": versions})
     for line in sys.stdin:
-        _say(_heard(system, recordings, json.loads(line)))
+        answer(_heard(system, recordings, json.loads(line)))
 
 
 def _heard(system: System, recordings: Recordings, places: list[int]) -> dict[str, Any]:
@@ -274,19 +276,7 @@ def _heard(system: System, recordings: Recordings, places: list[int]) -> dict[st
             texts += system.hear(waveforms)
     parts = {name: [watch.wall, watch.processor] for name, watch in system.parts.items()}
     spent = [total.wall, total.processor]
-    return {"texts": texts, "total": spent, "parts": parts, "peak": _peak()}
-
-
-def _say(answer: dict[str, Any]) -> None:
-    # Libraries print to standard output, too; this line begins like no other.
-    sys.stdout.write("\n@" + json.dumps(answer) + "\n")
-    sys.stdout.flush()
-
-
-def _peak() -> int:
-    """Return the most bytes of memory that the process has had; rusage counts its parent's, too."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return {"texts": texts, "total": spent, "parts": parts, "peak": peak_bytes()}
 
 
 if __name__ == "__main__":

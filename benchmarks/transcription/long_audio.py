@@ -5,7 +5,7 @@ utterance alone, as the corpus cut it by its text; each chapter, cut where its s
 chapter, cut as if its speaker never paused, so that all is left to the joining of overlaps. The
 error rates are of the same words.
 
-    python benchmarks/long_audio.py corpus/dev-clean.jsonl --repeat 3
+    python -m benchmarks.transcription.long_audio corpus/dev-clean.jsonl --repeat 3
 """
 
 from __future__ import annotations

@@ -1,22 +1,19 @@
-"""The tables of `runtime.py`."""
+"""The tables of `speed.py`."""
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
+from benchmarks.processes import machine
+from benchmarks.transcription.rounds import Corpus, Results, Start
+from benchmarks.transcription.systems import CUBE, PRODUCTS
 from plainspeech.alphabet import ENGLISH
 from plainspeech.evaluation.bootstrap import Interval, difference_interval, rate_interval
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
-from runtime_rounds import Corpus, Results, Start
-from runtime_systems import CUBE, PRODUCTS
 
 PARTS = ("features", "network", "decoding")
 ONE_BY_ONE, TOGETHER = "one by one", "together"
@@ -25,10 +22,8 @@ PYTORCH, POCKETSPHINX, MATRICES = "PyTorch, greedy", "pocketsphinx", "large matr
 
 def surroundings(found: dict[str, Results]) -> str:
     """Return what the machine is, and the versions of what does the work."""
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    machine = f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
     versions = {name: version for one in found.values() for name, version in one.versions.items()}
-    return f"{machine}; " + ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{machine()}; " + ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def speed_table(found: dict[str, Results], corpus: Corpus) -> Table:

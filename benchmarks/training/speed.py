@@ -6,15 +6,13 @@ all of them alike. What is timed is the step: forward, loss, backward, update, a
 features and augments them besides. Durations are real (``--manifest``) or drawn like
 LibriSpeech's; the waveforms are noise, on whose values no time depends.
 
-    python benchmarks/training_speed.py [--manifest MANIFEST]
+    python -m benchmarks.training.speed [--manifest MANIFEST]
 """
 
 from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
-import platform
 import resource
 import sys
 import time
@@ -29,6 +27,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.processes import machine
 from plainspeech.errors import PlainspeechError
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ def published(corpus: Corpus, *, over_time: bool) -> System:
     """Return the plain loop: padded batches of 8 in random order, float32."""
     import torch
 
-    from published import PlainLoop
+    from benchmarks.training.published import PlainLoop
 
     loop = PlainLoop(over_time=over_time)
     order = np.random.default_rng(1).permutation(len(corpus.durations)).tolist()
@@ -257,7 +256,7 @@ def main(
             if turn >= warm_up:
                 worker.steps.append(step)
     print(
-        f"{steps} steps of each in turn; {os.cpu_count()} cores, {platform.machine()}; durations "
+        f"{steps} steps of each in turn; {machine()}; durations "
         f"{corpus.source}, waveforms noise\n\n"
         "| system | parameters | batches | padding | hours of audio an hour "
         "| median step (quartiles) | ratio | peak memory |\n|---|--:|---|--:|--:|--:|--:|--:|"

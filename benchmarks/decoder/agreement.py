@@ -4,7 +4,7 @@ Both decode the same log-probabilities with the same calls and the same numbers,
 environment of its own, in turn, on the same core. Where their texts differ, the one with the
 higher score is what the search was for; what is told is how often that is this package's.
 
-    python benchmarks/pyctcdecode_agreement.py DIR SCORER --pyctcdecode PYTHON
+    python -m benchmarks.decoder.agreement DIR SCORER --pyctcdecode PYTHON
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from decoder import System, Workload, simulated_workload
+from benchmarks.decoder.compare import System, Workload, simulated_workload
 
 RUNS: list[tuple[float, float, dict[str, Any]]] = [
     (0.5, 1.5, {}),

@@ -9,18 +9,16 @@ Two workloads. The simulated one has a dev and a test set; the real one is what 
 the recordings of a manifest, on which the weights are tuned as well. The language model is a
 packaged scorer; peers get the same as an ARPA file, which is written beside it.
 
-    python benchmarks/decoder.py simulated DIR SCORER --peer ctc-beam-decoder=PYTHON ...
-    python benchmarks/decoder.py real MODEL MANIFEST SCORER --peer ctc-beam-decoder=PYTHON ...
-    python benchmarks/decoder.py growth DIR SCORER...
+    python -m benchmarks.decoder.compare simulated DIR SCORER --peer ctc-beam-decoder=PYTHON ...
+    python -m benchmarks.decoder.compare real MODEL MANIFEST SCORER --peer flashlight-text=PYTHON
+    python -m benchmarks.decoder.compare growth DIR SCORER...
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -34,7 +32,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from answers import next_answer
+from benchmarks.processes import Child
 from plainspeech import audio, load_model
 from plainspeech.artifact.storage import reading
 from plainspeech.data.manifest import read_manifest
@@ -93,33 +91,14 @@ class System:
     def __init__(
         self, name: str, python: str, workload: Workload, cores: Sequence[int] | range
     ) -> None:
-        worker = Path(__file__).with_name("decoder_systems.py")
-        arguments = [name, str(workload.arpa), str(workload.dev), str(workload.test)]
-        self._process = subprocess.Popen(
-            [python, str(worker), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        os.sched_setaffinity(self._process.pid, cores)
-        self._answer()  # loaded: one after the other, so that one compiles for all
+        arguments = [name, *map(str, (workload.arpa, workload.dev, workload.test))]
+        # Loaded one after the other, so that one compiles for all.
+        self._child = Child(python, "benchmarks.decoder.systems", arguments, cores, name)
 
     def ask(self, dataset: Path, alpha: float, beta: float, **more: Any) -> dict[str, Any]:
         """Have a set decoded; return texts, seconds and more."""
         question = {"set": str(dataset), "alpha": alpha, "beta": beta, "options": {}, "threads": 1}
-        question |= {"first": None, "scores": False}
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(question | more) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        answer = next_answer(self._process)
-        if answer is None:
-            raise RuntimeError(f"{self._process.args!r} has ended")
-        return answer
+        return self._child.ask(question | {"first": None, "scores": False} | more)
 
 
 @app.command()

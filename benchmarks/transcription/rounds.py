@@ -1,16 +1,15 @@
-"""Processes that hear the same utterances in turn, on the same cores; for `runtime.py`."""
+"""Processes that hear the same utterances in turn, on the same cores; for `speed.py`."""
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from answers import next_answer
+from benchmarks.processes import ROOT, Child, environment, pinned
 from plainspeech import audio
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 
-SYSTEMS = Path(__file__).with_name("runtime_systems.py")
+SYSTEMS = "benchmarks.transcription.systems"
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class System:
 
     Attributes:
         label: for the tables.
-        name: one of those of `runtime_systems`.
+        name: one of those of `benchmarks.transcription.systems`.
         options: that it takes there.
         python: the interpreter of an environment that has it.
         slow: it hears each utterance in one of the rounds, not in each of them.
@@ -144,26 +143,15 @@ class _Worker:
 
     def __init__(self, system: System, corpus: Corpus, cores: Sequence[int]) -> None:
         options = json.dumps({"threads": len(cores), **system.options})
-        command = [system.python, str(SYSTEMS), "serve", system.name, options, str(corpus.folder)]
-        with pinned(cores):
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=_environment(len(cores)),
-            )
-        self._label, self._corpus = system.label, corpus
-        hello = self._answer()
-        self.sizes: dict[str, int] = hello["sizes"]
-        self.versions: dict[str, str] = hello["versions"]
+        arguments = ["serve", system.name, options, str(corpus.folder)]
+        self._child = Child(system.python, SYSTEMS, arguments, cores, system.label)
+        self._corpus = corpus
+        self.sizes: dict[str, int] = self._child.greeting["sizes"]
+        self.versions: dict[str, str] = self._child.greeting["versions"]
 
     def hear(self, places: Sequence[int]) -> Round:
         """Have the utterances at ``places`` heard."""
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(places) + "\n")
-        self._process.stdin.flush()
-        answer = self._answer()
+        answer = self._child.ask(list(places))
         return Round(
             audio=sum(self._corpus.durations[place] for place in places),
             total=answer["total"],
@@ -174,13 +162,7 @@ class _Worker:
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate()
-
-    def _answer(self) -> dict[str, Any]:
-        answer = next_answer(self._process)
-        if answer is None:
-            raise PlainspeechError(f"{self._label}: its process has ended, for the reason above")
-        return answer
+        self._child.close()
 
 
 def take_turns(
@@ -248,7 +230,7 @@ def _start(command: Sequence[str], core: int) -> Start:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with pinned([core]):
         begin = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=_environment(1))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment(1))
     assert process.stdout
     heard = process.stdout.read(1)
     wall = time.perf_counter() - begin
@@ -258,19 +240,3 @@ def _start(command: Sequence[str], core: int) -> Start:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Start(wall, processor)
-
-
-@contextmanager
-def pinned(cores: Sequence[int]) -> Iterator[None]:
-    """Keep this thread on ``cores``, and the processes that it starts for good."""
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """Return this environment, in which libraries that multiply matrices take so many threads."""
-    return os.environ | {"OMP_NUM_THREADS": str(threads)}

@@ -25,7 +25,7 @@ The floor is what the network's multiply-adds would take at the rate of a large 
 product by the fastest of NumPy, PyTorch and onnxruntime, on the same core in the same rounds. Cold
 starts are whole processes, whose files are in the disk's cache, and which hear one short recording.
 
-    python benchmarks/runtime.py bundled corpus/dev-clean.jsonl \
+    python -m benchmarks.transcription.speed bundled corpus/dev-clean.jsonl \
         --checkpoint runs/english-small/best.safetensors --pocketsphinx PYTHON
 """
 
@@ -45,12 +45,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from plainspeech.data.manifest import read_manifest
-from plainspeech.errors import PlainspeechError
-from plainspeech.files import write_atomically
-from plainspeech.runtime.bundle import Bundle, bundled_model_path
-from runtime_rounds import SYSTEMS, Corpus, System, cold_starts, take_turns
-from runtime_tables import (
+from benchmarks.transcription.rounds import SYSTEMS, Corpus, System, cold_starts, take_turns
+from benchmarks.transcription.tables import (
     MATRICES,
     ONE_BY_ONE,
     POCKETSPHINX,
@@ -62,10 +58,14 @@ from runtime_tables import (
     starts_table,
     surroundings,
 )
+from plainspeech.data.manifest import read_manifest
+from plainspeech.errors import PlainspeechError
+from plainspeech.files import write_atomically
+from plainspeech.runtime.bundle import Bundle, bundled_model_path
 
 DECODERS = ("greedy", "beam")
-SAMPLE = Path(__file__).parents[1] / "samples" / "2803-154328-0001.flac"
-TRANSCRIBE = [sys.executable, "-c", "from plainspeech.cli import main; main()", "transcribe"]
+SAMPLE = Path(__file__).parents[2] / "samples" / "2803-154328-0001.flac"
+TRANSCRIBE = [sys.executable, "-m", "plainspeech", "transcribe"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Plan:
             found[label] = [*TRANSCRIBE, *given, str(SAMPLE)]
         for system in self.peers():
             task = ["once", system.name, json.dumps({"threads": 1, **system.options})]
-            found[system.label] = [system.python, str(SYSTEMS), *task, str(SAMPLE)]
+            found[system.label] = [system.python, "-m", SYSTEMS, *task, str(SAMPLE)]
         return found
 
 

@@ -3,7 +3,7 @@
 Runs in any environment with transformers (no torch, no hub), numpy, typer, and either
 `plainspeech` or, with ``--peer``, the real pyctcdecode and KenLM:
 
-    python benchmarks/transformers_processor.py --data DIR --scorer LM.arpa
+    python -m benchmarks.decoder.transformers_processor --data DIR --scorer LM.arpa
 
 It builds a processor from a tokenizer whose ``vocab.json`` it writes, decodes utterances singly and
 as a batch, boosts a word, saves the processor and loads it again, and fails where these disagree.
@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from decoder_systems import SYMBOLS, read_posteriors
+from benchmarks.decoder.systems import SYMBOLS, read_posteriors
 
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *SYMBOLS[1:]]
 """As the tokenizers of English wav2vec 2.0 models have it."""

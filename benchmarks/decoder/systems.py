@@ -1,7 +1,6 @@
 """One beam search in a process of its own, told what to do on standard input.
 
-Runs under any Python from 3.9 on that has numpy and the decoder; `benchmarks/decoder.py` starts
-it. A line of JSON asks, a line of JSON answers.
+Runs under any Python from 3.9 on that has numpy and the decoder; `compare.py` starts it.
 
 Every system has the same language model: an ARPA file, beside which may lie what else a system
 reads: a packaged scorer (the same name without a suffix) and Coqui's scorer (``.scorer``).
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.processes import answer, peak_bytes
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz'"
 BEAM_WIDTH = 100
@@ -189,11 +190,11 @@ def main() -> None:
     """Answer questions until there are no more."""
     name, arpa, *paths = sys.argv[1:]
     sets = {path: read_posteriors(Path(path)) for path in paths}
-    before = _megabytes()
+    before = peak_bytes()
     begin = time.perf_counter()
     system: Any = SYSTEMS[name](Path(arpa))
     loaded = time.perf_counter() - begin
-    _say({"load": loaded})
+    answer({"load": loaded})
     for line in sys.stdin:
         question = json.loads(line)
         system.tune(question["alpha"], question["beta"], **question["options"])
@@ -205,27 +206,15 @@ def main() -> None:
         else:
             texts = [system.decode(rows) for rows in utterances]
         seconds = time.perf_counter() - begin
-        answer = {
+        found = {
             "texts": texts,
             "scores": [system.score(rows) for rows in utterances] if question["scores"] else [],
             "seconds": seconds,
             "frames": sum(map(len, utterances)),
             "load": loaded,
-            "megabytes": _megabytes() - before,
+            "megabytes": (peak_bytes() - before) / 2**20,
         }
-        _say(answer)
-
-
-def _say(answer: dict[str, Any]) -> None:
-    # Libraries print to standard output, too; this line begins like no other.
-    sys.stdout.write("\n@" + json.dumps(answer) + "\n")
-    sys.stdout.flush()
-
-
-def _megabytes() -> float:
-    """Return the most memory that the process has had; rusage would count its parent's, too."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+        answer(found)
 
 
 if __name__ == "__main__":

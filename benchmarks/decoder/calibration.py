@@ -8,7 +8,7 @@ weights fitted without the speaker at hand (without every tenth utterance where 
 speakers). The package's own were fitted to all of dev-clean, so only the row without the speaker is
 a fair estimate there.
 
-    python benchmarks/calibration.py --manifest corpus/dev-clean.jsonl --scorer SCORER \
+    python -m benchmarks.decoder.calibration --manifest corpus/dev-clean.jsonl --scorer SCORER \
         --simulated DIR --simulated-scorer SCORER --picture calibration.png
 """
 
@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.decoder.systems import read_posteriors
 from plainspeech import audio, load_model
 from plainspeech.alphabet import ENGLISH
 from plainspeech.arrays import Array
@@ -119,8 +120,7 @@ def _recorded(manifest: Path) -> Corpus:
 
 
 def _simulated(folder: Path, name: str, prefix: str) -> Corpus:
-    stored = np.load(folder / f"{prefix}posteriors.npz")
-    rows = np.split(stored["logp"], np.cumsum(stored["lens"])[:-1])
+    rows = read_posteriors(folder / f"{prefix}posteriors.npz")
     texts = (folder / f"{prefix}references.txt").read_text().splitlines()
     return Corpus(name, rows, texts, [str(index % FOLDS) for index in range(len(texts))])
 

@@ -5,14 +5,12 @@ else the machine does falls on both alike. A client sends its next request when 
 answered. Clients and server share the cores. Answers are held against what the first answer to the
 same clip was; whatever else comes back is an error, and what never comes back is lost.
 
-    python benchmarks/server_load.py [--requests 200] [--rounds 3] [--memory-requests 2000]
+    python -m benchmarks.serving.load [--requests 200] [--rounds 3] [--memory-requests 2000]
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 import re
 import subprocess
 import sys
@@ -28,8 +26,10 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from benchmarks.processes import machine
+
 PATH = "/v1/audio/transcriptions"
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 LONGEST_WAIT = 120.0  # seconds; a request without an answer by then is lost
 
 
@@ -77,7 +77,7 @@ class Target:
 @contextmanager
 def serving(name: str, *options: str) -> Iterator[Target]:
     """Run ``plainspeech serve`` on a free port until the block ends."""
-    command = [sys.executable, "-c", "from plainspeech.cli import main; main()", "serve"]
+    command = [sys.executable, "-m", "plainspeech", "serve"]
     with subprocess.Popen(
         [*command, "--port", "0", *options], stderr=subprocess.PIPE, text=True
     ) as process:
@@ -153,7 +153,7 @@ def main(
     paths = clips or sorted(SAMPLES.glob("*.flac"))
     audio = float(np.mean([soundfile.info(path).duration for path in paths]))
     contents = [path.read_bytes() for path in paths]
-    print(f"{platform.machine()}, {os.cpu_count()} cores; clips of {audio:.1f} s on average\n")
+    print(f"{machine()}; clips of {audio:.1f} s on average\n")
     print(
         "| clients | batching | requests/s (least to most) | audio s/s | p50 ms | p95 ms "
         "| errors | lost |\n|--:|---|--:|--:|--:|--:|--:|--:|"

@@ -1,4 +1,4 @@
-"""The reference design as published, faults included: what `training_speed.py` compares with."""
+"""The reference design as published, faults included: what `speed.py` compares with."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Training, beside the reference design as published."""

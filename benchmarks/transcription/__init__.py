@@ -1,0 +1,1 @@
+"""Transcription of recordings, beside others."""

@@ -1,0 +1,62 @@
+"""The benchmarks' modules can be loaded, and the generator makes what they read."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.decoder import simulate
+from benchmarks.decoder.systems import read_posteriors
+
+from plainspeech import ENGLISH
+from plainspeech.decoding.greedy import greedy_text
+from plainspeech.evaluation.error_rates import Pair, error_rates
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+MODULES = [
+    ".".join(("benchmarks", *file.relative_to(FOLDER).with_suffix("").parts))
+    for file in sorted(FOLDER.rglob("*.py"))
+    if file.name != "__init__.py"
+]
+SENTENCES = [f"sentence number {'x' * n} is longer than the shortest allowed one" for n in range(9)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_it_can_be_loaded_and_says_what_it_measures(module: str) -> None:
+    assert importlib.import_module(module).__doc__
+
+
+def test_the_readme_tells_of_every_script() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    scripts = [
+        m
+        for m in MODULES
+        if "__main__" in (FOLDER.parent / f"{m.replace('.', '/')}.py").read_text()
+    ]
+    children = {"benchmarks.decoder.systems", "benchmarks.transcription.systems"}
+    assert [m for m in scripts if m not in children and m not in text] == []
+
+
+def test_a_simulated_set_is_what_the_benchmarks_read(tmp_path: Path) -> None:
+    text, rest = tmp_path / "text.txt", tmp_path / "rest.txt"
+    text.write_text("short\n" + "".join(f"{line}\n" for line in SENTENCES))
+    simulate.main(text, tmp_path / "set", dev=2, test=5, rest=rest)
+    said = (tmp_path / "set" / "references.txt").read_text().splitlines()
+    rows = read_posteriors(tmp_path / "set" / "posteriors.npz")
+    assert len(rows) == len(said) == 5
+    assert len(read_posteriors(tmp_path / "set" / "dev_posteriors.npz")) == 2
+    left = rest.read_text().splitlines()
+    assert left[0] == "short"
+    assert len(left) == 3
+    assert not set(left) & set(said)
+
+
+def test_greedy_decoding_gets_most_of_it_right() -> None:
+    random = np.random.default_rng(0)
+    sentence = "the quick brown fox jumps over the lazy dog and all the letters are balled up"
+    rows = [simulate.simulated(sentence, random) for _ in range(50)]
+    np.testing.assert_allclose(np.exp(np.concatenate(rows)).sum(axis=1), 1.0, rtol=1e-5)
+    pairs = [Pair("", "", sentence, greedy_text(one, ENGLISH)) for one in rows]
+    assert 0.04 < error_rates(pairs).characters.rate < 0.1
