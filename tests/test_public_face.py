@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -109,3 +110,10 @@ def test_everything_but_the_path_of_a_model_is_given_by_name() -> None:
 def test_the_module_runs_and_tells_its_version() -> None:
     assert python("-m", "plainspeech", "--version") == f"plainspeech {plainspeech.__version__}\n"
     assert "transcribe" in python("-m", "plainspeech", "--help")
+
+
+def test_the_reference_tells_of_every_name() -> None:
+    text = (SOURCE.parent / "docs" / "reference.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^### `(\w+)`$|^[├└]── (\w+)|^(PlainspeechError)$", text, re.MULTILINE))
+    names = {name for found in told for name in found if name}
+    assert names == set(plainspeech.__all__) - {"__version__"}
