@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePath
 
+from plainspeech.cli.terminal import stderr
 from plainspeech.errors import AudioError, ConfigurationError, PlainspeechError
 
 STDIN = "-"
+_LISTED = 8  # extensions, in a message
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,25 @@ def _found(file: str) -> Sequence[InputFile | PlainspeechError]:
 def _in_folder(folder: Path) -> Sequence[InputFile | PlainspeechError]:
     from plainspeech.audio import EXTENSIONS
 
-    named = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
-    files = [path for path in named if path.is_file() and not path.name.startswith(".")]
+    everything = sorted(path for path in folder.rglob("*") if path.is_file())
+    shown = [path for path in everything if not path.name.startswith(".")]
+    files = [path for path in shown if path.suffix.lower() in EXTENSIONS]
+    _report_skipped(folder, len(everything) - len(shown), set(shown).difference(files))
     if not files:
         extensions = ", ".join(sorted(EXTENSIONS))
         return [AudioError(f"{folder}: is a folder without recordings ({extensions})")]
     return [InputFile(str(path), path.relative_to(folder).with_suffix("")) for path in files]
+
+
+def _report_skipped(folder: Path, hidden: int, others: Collection[Path]) -> None:
+    """Say in one line which files of ``folder`` are not transcribed, and why."""
+    reasons = [f"{hidden} hidden"] if hidden else []
+    if others:
+        extensions = sorted({path.suffix.lower() or "no extension" for path in others})
+        listed = ", ".join(extensions[:_LISTED]) + (", ..." if len(extensions) > _LISTED else "")
+        reasons.append(f"{len(others)} with the extension of no recording ({listed})")
+    if reasons:
+        stderr().print(f"{folder}: skipped {' and '.join(reasons)}", markup=False)
 
 
 def _clash(recording: InputFile, other: str) -> PlainspeechError:

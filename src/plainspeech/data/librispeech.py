@@ -7,12 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from plainspeech.audio import EXTENSIONS
 from plainspeech.data.manifest import Utterance
 
 TRANSCRIPTS = ".trans.txt"
-AUDIO_SUFFIXES = frozenset(
-    {".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"}
-)
 
 
 def scan(folder: Path) -> tuple[list[Utterance], list[str]]:
@@ -39,7 +37,7 @@ def _scan_chapter(folder: Path, names: list[str]) -> tuple[list[Utterance], list
     """Match the recordings directly in ``folder`` with the lines of its transcripts."""
     recordings: dict[str, list[Path]] = defaultdict(list)
     for name in sorted(names):
-        if os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES:  # noqa: PTH122  (hot: no Path)
+        if os.path.splitext(name)[1].lower() in EXTENSIONS:  # noqa: PTH122  (hot: no Path)
             recordings[Path(name).stem].append(folder / name)
     utterances: list[Utterance] = []
     problems: list[str] = []

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from plainspeech import audio
 from plainspeech.arrays import Array
-from plainspeech.data.librispeech import AUDIO_SUFFIXES
 from plainspeech.data.manifest import Utterance
 from plainspeech.data.tracking import Track, untracked
 from plainspeech.decoding.greedy import greedy_text
@@ -48,7 +47,7 @@ def find_recordings(sources: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for source in sources:
         files = sorted(source.rglob("*")) if source.is_dir() else [source] * source.is_file()
-        recordings = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
+        recordings = [file for file in files if file.suffix.lower() in audio.EXTENSIONS]
         if not recordings:
             raise DataError(f"{source}: no recording, and no folder that holds one")
         found += recordings
