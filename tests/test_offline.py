@@ -104,7 +104,8 @@ def test_the_server_opens_no_connection(home: Home, tmp_path: Path) -> None:
     ) as child:
         try:
             assert child.stderr is not None
-            url = child.stderr.readline().split(" at ")[1].split(";")[0]
+            line = next(line for line in child.stderr if " at http" in line)
+            url = line.split(" at ")[1].split(";")[0]
             files, data = {"file": SAMPLE.read_bytes()}, {"model": "whisper-1"}
             path = f"{url}/v1/audio/transcriptions"
             response = httpx.post(path, files=files, data=data, timeout=120)

@@ -134,7 +134,8 @@ def process(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
     ) as child:
         try:
             assert child.stderr is not None
-            url = child.stderr.readline().split(" at ")[1].split(";")[0]
+            line = next(line for line in child.stderr if " at http" in line)
+            url = line.split(" at ")[1].split(";")[0]
             httpx.get(f"{url}/health", timeout=30)
             yield child, url
         finally:

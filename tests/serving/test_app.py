@@ -69,7 +69,7 @@ def test_the_page_may_load_nothing_from_elsewhere(
     (tmp_path / "app.js").write_text("1")
     monkeypatch.setattr("plainspeech.serving.app.PAGE", tmp_path)
     app = create_app(load_model(tone_bundle, threads=1), ServerSettings(), loud)
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://localhost") as client:
         for path, kind in (("/", "text/html"), ("/app.js", "text/javascript")):
             response = client.get(path)
             assert response.headers["Content-Type"].startswith(kind)
@@ -87,3 +87,9 @@ def test_the_page_may_load_nothing_from_elsewhere(
 def test_settings_that_let_nobody_in(settings: dict[str, object]) -> None:
     with pytest.raises(PlainspeechError, match=next(iter(settings))):
         ServerSettings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/v1/models", "/"])
+def test_head_is_get_without_its_body(server: Running, path: str) -> None:
+    response = server.client.head(path)
+    assert (response.status_code, response.content) == (200, b"")

@@ -132,8 +132,6 @@ def test_an_upload_on_disk_is_removed(server: Running, clip: bytes) -> None:
     assert server.transcribe(bytes(1_500_000)).status_code == 400
 
 
-# Starlette leaves the file of an unfinished part to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_multipart_that_ends_in_the_middle(server: Running, clip: bytes) -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
     body = head + clip + bytes(1_500_000)
@@ -147,6 +145,27 @@ def test_a_name_that_is_a_path_is_not_used(server: Running, clip: bytes) -> None
     for name in ("../../etc/passwd", "/dev/zero", "a.raw", "a\x00.wav", "ä" * 500):
         files, data = {"file": (name, clip)}, {"model": "tones"}
         assert server.client.post(PATH, files=files, data=data).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("my talk.wav", "my talk.wav"),
+        ("../../etc/passwd", "passwd"),
+        (r"C:\Users\me\talk.wav", "talk.wav"),
+        ("a\nb.wav", "ab.wav"),
+        ("x" * 500 + ".wav", "x" * 76 + ".wav"),
+        ("talks/", "file"),
+    ],
+)
+def test_a_bad_upload_names_the_user_s_file(server: Running, name: str, shown: str) -> None:
+    body = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    body = body.replace("a\nb", "a\x0bb") + "Dear diary\r\n"
+    body += '--x\r\nContent-Disposition: form-data; name="model"\r\n\r\ntones\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    response = server.client.post(PATH, content=body.encode(), headers=headers)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"].startswith(f"{shown}: ")
 
 
 def test_a_failure_of_ours_is_500_and_tells_nothing(

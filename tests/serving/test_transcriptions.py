@@ -106,6 +106,11 @@ def test_a_stream_of_segments(client: openai.OpenAI, long: bytes) -> None:
     assert deltas == ["good deed", " indeed"]
     assert events[-1].type == "transcript.text.done"
     assert events[-1].text == "good deed indeed"
+    last = events[1].model_dump()  # with what OpenAI's has not: times, words and the progress
+    assert (last["start"], last["end"]) == pytest.approx((19.62, 20.64), abs=0.05)
+    assert [word["word"] for word in last["words"]] == ["indeed"]
+    assert last["transcribed"] == last["duration"] == pytest.approx(39.3, abs=0.1)
+    assert events[-1].model_dump()["duration"] == last["duration"]
 
 
 def test_an_error_in_a_stream(client: openai.OpenAI, spoken: Speak, server: Running) -> None:
@@ -213,6 +218,50 @@ def test_the_language_of_the_model_is_the_only_one(
         verbose = english.transcribe(clip, response_format="verbose_json").json()
         assert verbose["language"] == "en"
     assert server.transcribe(clip, language="de").status_code == 200
+
+
+@pytest.mark.parametrize("language", ["en", "EN", " en ", "en-US", "en_GB", "", " "])
+@pytest.mark.parametrize("known", ["en", "en-US"])
+def test_a_language_with_or_without_its_region(
+    tone_bundle: Path, clip: bytes, language: str, known: str
+) -> None:
+    bundle = load_model(tone_bundle).bundle
+    model = Recognizer(replace(bundle, card={**bundle.card, "language": known}), 1)
+    with running(model) as server:
+        answer = server.transcribe(clip, language=language, response_format="verbose_json")
+        assert answer.json()["language"] == known
+        assert server.transcribe(clip, language="eng-lish").status_code == 400
+
+
+@pytest.mark.parametrize("field", ["timestamp_granularities", "timestamp_granularities[]"])
+def test_granularities_with_and_without_brackets(server: Running, clip: bytes, field: str) -> None:
+    values = {"response_format": "verbose_json", field: ["word"]}
+    found = server.transcribe(clip, **values).json()
+    assert [word["word"] for word in found["words"]] == ["good", "deed"]
+    assert "segments" not in found
+
+
+@pytest.mark.parametrize("form", ["verbose_json", "srt", "vtt"])
+def test_a_stream_of_another_format_is_refused(server: Running, clip: bytes, form: str) -> None:
+    response = server.transcribe(clip, stream="true", response_format=form)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "stream"
+
+
+def test_a_stream_of_text_is_events_too(server: Running, clip: bytes) -> None:
+    response = server.transcribe(clip, stream="true", response_format="text")
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+
+
+def test_a_file_without_a_name(server: Running, clip: bytes) -> None:
+    """As ``curl --form 'file=<a.wav'`` sends it."""
+    parts: list[bytes] = []
+    for name, value in (("model", b"tones"), ("file", clip), ("response_format", b"json")):
+        head = f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        parts += [head.encode(), value, b"\r\n"]
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    response = server.client.post(PATH, content=b"".join([*parts, b"--x--\r\n"]), headers=headers)
+    assert response.json() == {"text": "good deed"}
 
 
 def test_the_schema_tells_of_the_fields(server: Running) -> None:

@@ -34,12 +34,28 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name by which clients call the server, besides localhost and its addresses. "
+            "Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A site whose pages may use the server, such as https://example.org. "
+            "Can be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     queue: Annotated[int, typer.Option(help="Most requests at a time.", min=1)] = 64,
     max_upload_mib: Annotated[float, typer.Option(help="Largest request.")] = 200.0,
     max_minutes: Annotated[float, typer.Option(help="Longest recording.")] = 240.0,
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 1800.0,
     batching: Annotated[
-        bool, typer.Option(help="Recognise pieces of several requests together.")
+        bool, typer.Option(help="Recognise the audio of several requests together.")
     ] = True,
 ) -> None:
     """Serve transcription over HTTP and WebSocket, by OpenAI's interface and a live one."""
@@ -48,16 +64,19 @@ def serve(
         from plainspeech.serving.server import Server, open_socket
     from plainspeech.serving.settings import ServerSettings
 
-    settings = ServerSettings(
-        token=token,
-        queue=queue,
-        upload_bytes=int(max_upload_mib * 2**20),
-        audio_seconds=60 * max_minutes,
-        request_seconds=timeout,
-        batching=batching,
-    )
     console = stderr()
     with open_socket(host, port) as socket:
+        settings = ServerSettings(
+            token=token,
+            hosts=(*([] if ":" in host else [host]), *(allowed_host or [])),
+            origins=tuple(allowed_origin or []),
+            queue=queue,
+            upload_bytes=int(max_upload_mib * 2**20),
+            spool_bytes=10 * int(max_upload_mib * 2**20),
+            audio_seconds=60 * max_minutes,
+            request_seconds=timeout,
+            batching=batching,
+        )
         recognizer = load_recognizer(
             model, decoder=decoder, language_model=language_model, precision=precision
         )

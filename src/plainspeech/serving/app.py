@@ -10,11 +10,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.vad import SpeechDetector, silero_detector
 from plainspeech.serving import live, transcriptions
+from plainspeech.serving.access import AccessMiddleware
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import install_handlers
 from plainspeech.serving.limits import LimitsMiddleware
@@ -59,17 +61,26 @@ def create_app(
     app.state.engine = engine
     app.include_router(transcriptions.router)
     app.include_router(live.router)
-    app.add_api_route("/v1/models", _models)
-    app.add_api_route("/health", _health)
-    app.add_api_route("/metrics", _metrics)
+    for path, handler in (("/v1/models", _models), ("/health", _health), ("/metrics", _metrics)):
+        app.add_api_route(path, handler, methods=["GET"])
+        app.add_api_route(path, handler, methods=["HEAD"], include_in_schema=False)
     _add_page(app)
     install_handlers(app)
     app.add_middleware(
         LimitsMiddleware,
         capacity=engine.capacity,
         uploads=transcriptions.PATH,
-        protected=("/v1/", "/metrics"),
+        protected=("/v1/", "/metrics", "/openapi.json"),
     )
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=[origin.lower() for origin in settings.origins],
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After"],
+        )
+    app.add_middleware(AccessMiddleware, settings=settings)
     app.add_middleware(MetricsMiddleware, metrics=engine.metrics, paths=_PATHS)
     return app
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Send
 
 from plainspeech.errors import (
     AudioError,
@@ -36,6 +38,7 @@ _CAUSES: dict[type[PlainspeechError], tuple[HTTPStatus, str, str | None]] = {
 }
 """Status, code and request field of each kind of error."""
 
+_LINGER_SECONDS = 2.0
 _SERVER_FAILED = "The server could not process the request; its log has the cause."
 
 
@@ -95,6 +98,28 @@ def api_error(error: PlainspeechError) -> ApiError:
     )
     message = f"{str(error).rstrip('.')}." if status < 500 else _SERVER_FAILED
     return ApiError(status, message, code, param)
+
+
+async def refuse(error: ApiError, receive: Receive, send: Send) -> None:
+    """Respond with ``error`` before a body is read, and close the connection.
+
+    What the client still sends is read for a moment: one whose connection is reset sees no answer.
+    """
+    response = error.response()
+    response.headers["Connection"] = "close"
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+    )
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    with anyio.move_on_after(_LINGER_SECONDS):
+        while (message := await receive())["type"] == "http.request":
+            if not message.get("more_body", False):
+                break
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def install_handlers(app: FastAPI) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.transcript import Segment, Transcript, Word
 from plainspeech.writers import render, word_values
 
@@ -81,6 +82,26 @@ def _segment(number: int, segment: Segment, temperature: float) -> dict[str, Any
         "avg_logprob": round(sum(logs) / len(logs), 4),
         "compression_ratio": round(len(text) / len(zlib.compress(text)), 4),
         "no_speech_prob": 0.0,
+    }
+
+
+def delta(segment: Segment, part: TranscriptPart, first: bool) -> dict[str, Any]:
+    """Return the event of a segment of a stream: OpenAI's, with times, words and the progress.
+
+    Args:
+        segment: with times from the start of the recording.
+        part: that it belongs to.
+        first: whether it is the first of the recording.
+    """
+    total = part.declared_duration
+    return {
+        "type": "transcript.text.delta",
+        "delta": segment.text if first else f" {segment.text}",
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "words": [_word(word) for word in segment.words],
+        "transcribed": round(part.end, 3),
+        "duration": None if total is None else round(total, 3),
     }
 
 

@@ -1,8 +1,9 @@
-"""Limits of uploads, which apply before and while a body is read: size, time, number."""
+"""Limits of uploads, which apply before and while a body is read: size, rate, time and number."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from http import HTTPStatus
 
 import anyio
@@ -11,11 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plainspeech.serving.access import check_token
 from plainspeech.serving.capacity import Capacity
-from plainspeech.serving.errors import ApiError
+from plainspeech.serving.errors import ApiError, refuse
 from plainspeech.serving.settings import ServerSettings
-
-# A refused upload is read for this long: a client whose connection is reset sees no answer.
-_LINGER_SECONDS = 2.0
 
 
 class LimitsMiddleware:
@@ -46,33 +44,57 @@ class LimitsMiddleware:
             check_token(self._settings.token, headers.get("authorization"))
             if scope["path"] != self._uploads or scope["method"] != "POST":
                 return await self._app(scope, receive, send)
-            check_size(int(headers.get("content-length", "0")), self._settings)
-            with self._capacity.upload_slot():
-                await Upload(self._settings, scope, receive, send).run(self._app)
+            declared = int(headers.get("content-length", "0"))
+            check_size(declared, self._settings)
+            async with self._capacity.upload_slot():
+                upload = Upload(self._capacity, declared, scope, receive, send)
+                try:
+                    await upload.run(self._app)
+                finally:
+                    upload.release()
         except ApiError as error:
-            await _refuse(error, scope, receive, send)
+            await refuse(error, receive, send)
         return None
 
 
 class Upload:
     """One upload and its response.
 
-    Its body is limited in size and in the time between two parts, the whole request in time. When
-    the client disconnects, the application is cancelled.
+    Its body is limited in size, in time as a whole and between two parts, and in its rate; the
+    request is limited in time. When the client disconnects, the application is cancelled.
+
+    Args:
+        capacity: of the server, where the body takes its room.
+        declared: bytes of the body by its header; 0 where that does not say.
+        scope: of ASGI, as the two that follow.
+        receive: takes messages.
+        send: sends them.
+
+    Raises:
+        ApiError: there is no room for the body.
     """
 
     def __init__(
-        self, settings: ServerSettings, scope: Scope, receive: Receive, send: Send
+        self, capacity: Capacity, declared: int, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self._settings = settings
+        capacity.reserve(declared)
+        self._capacity = capacity
+        self._settings = capacity.settings
+        self._reserved = declared
         self._scope = scope
         self._receive = receive
         self._send = send
         self._received = 0
+        self._started = time.monotonic()
         self._whole = asyncio.Event()
         self._disconnected = asyncio.Event()
         self._error: ApiError | None = None
         self._answering = False
+
+    def release(self) -> None:
+        """Give back the room of the body."""
+        self._capacity.reserve(-self._reserved)
+        self._reserved = 0
 
     async def run(self, app: ASGIApp) -> None:
         """Let ``app`` handle it.
@@ -100,18 +122,8 @@ class Upload:
             await self._disconnected.wait()
             return {"type": "http.disconnect"}
         try:
-            with anyio.fail_after(self._settings.silence_seconds):
-                message = await self._receive()
-            self._received += len(message.get("body", b""))
-            check_size(self._received, self._settings)
-        except TimeoutError:
-            seconds = self._settings.silence_seconds
-            self._error = ApiError(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"No data arrived for {seconds:g} s of an incomplete request; send it again.",
-                "upload_timeout",
-            )
-            self._work.cancel()
+            message = await self._receive_in_time()
+            self._take(len(message.get("body", b"")))
         except ApiError as error:
             self._error = error
             self._work.cancel()
@@ -120,6 +132,38 @@ class Upload:
             return message
         await anyio.sleep_forever()  # which ends at once: the work is cancelled
         raise AssertionError
+
+    async def _receive_in_time(self) -> Message:
+        settings = self._settings
+        left = self._started + settings.upload_seconds - time.monotonic()
+        try:
+            with anyio.fail_after(min(left, settings.silence_seconds)):
+                return await self._receive()
+        except TimeoutError:
+            if left <= settings.silence_seconds:
+                raise _too_slow(f"took longer than {settings.upload_seconds:g} s") from None
+            raise ApiError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"No data arrived for {settings.silence_seconds:g} s of an incomplete request; "
+                "send it again.",
+                "upload_timeout",
+            ) from None
+
+    def _take(self, size: int) -> None:
+        """Count a part of ``size`` bytes.
+
+        Raises:
+            ApiError: the body is too large or too slow, or there is no room for it.
+        """
+        self._received += size
+        check_size(self._received, self._settings)
+        if self._received > self._reserved:
+            self._capacity.reserve(self._received - self._reserved)
+            self._reserved = self._received
+        elapsed = time.monotonic() - self._started
+        rate = self._settings.upload_rate
+        if elapsed > self._settings.silence_seconds and self._received < rate * elapsed:
+            raise _too_slow(f"arrives at less than {rate:g} bytes a second")
 
     def _note(self, message: Message) -> None:
         if message["type"] == "http.disconnect":
@@ -137,7 +181,11 @@ class Upload:
         self._answering = True
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._watching.cancel()  # after the last part, every client counts as gone
-        await self._send(message)
+        try:
+            with anyio.fail_after(self._settings.silence_seconds):
+                await self._send(message)
+        except TimeoutError:  # a client that reads nothing counts as gone, too
+            self._note({"type": "http.disconnect"})
 
 
 def check_size(size: int, settings: ServerSettings) -> None:
@@ -156,20 +204,9 @@ def check_size(size: int, settings: ServerSettings) -> None:
         )
 
 
-async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Respond with ``error``, and keep reading for a moment what the client still sends."""
-    response = error.response()
-    response.headers["Connection"] = "close"
-    await send(
-        {
-            "type": "http.response.start",
-            "status": response.status_code,
-            "headers": response.raw_headers,
-        }
+def _too_slow(what: str) -> ApiError:
+    return ApiError(
+        HTTPStatus.REQUEST_TIMEOUT,
+        f"The upload {what}; send it over a faster connection, or a compressed recording.",
+        "upload_timeout",
     )
-    await send({"type": "http.response.body", "body": response.body, "more_body": True})
-    with anyio.move_on_after(_LINGER_SECONDS):
-        while (message := await receive())["type"] == "http.request":
-            if not message.get("more_body", False):
-                break
-    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -7,13 +7,12 @@ import json
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from plainspeech.runtime.events import LiveEvent, json_values
-from plainspeech.serving.access import check_token
+from plainspeech.serving.access import check_site, check_token
 from plainspeech.serving.batching import HotWords
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError
@@ -40,7 +39,7 @@ async def stream(socket: WebSocket) -> None:
     engine: Engine = socket.app.state.engine
     await socket.accept()  # also where it is refused: browsers hide the status of handshakes
     try:
-        _check_origin(socket)
+        check_site(socket.headers, engine.settings)
         check_token(engine.settings.token, _authorization(socket))
         rate = _sample_rate(socket)
         hot_words = engine.hot_words(lines=socket.query_params.get("hot_words", ""))
@@ -167,15 +166,6 @@ def _is_end(text: str) -> bool:
         return bool(json.loads(text) == {"type": "end"})
     except (ValueError, RecursionError):
         return False
-
-
-def _check_origin(socket: WebSocket) -> None:
-    """Refuse pages of other sites, which browsers let connect to any WebSocket."""
-    origin = socket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != socket.headers.get("host"):
-        raise ApiError(
-            HTTPStatus.FORBIDDEN, "Pages of other sites may not connect here.", "foreign_origin"
-        )
 
 
 def _authorization(socket: WebSocket) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import BinaryIO, cast
 
@@ -19,6 +20,8 @@ from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError, api_error
 from plainspeech.transcript import Transcript
 
+_LONGEST_NAME = 80  # characters
+
 
 class UploadedRecording:
     """One uploaded recording.
@@ -26,12 +29,15 @@ class UploadedRecording:
     Args:
         engine: of the server.
         file: that can seek; it is closed at the end.
+        name: of the user's file, for messages.
         hot_words: for this recording.
     """
 
-    def __init__(self, engine: Engine, file: BinaryIO, hot_words: HotWords | None) -> None:
+    def __init__(
+        self, engine: Engine, file: BinaryIO, name: str, hot_words: HotWords | None
+    ) -> None:
         self._engine = engine
-        self._file = NamedFile(file)
+        self._file = NamedFile(file, name)
         self._hot_words = hot_words
 
     async def transcript(self) -> Transcript:
@@ -74,7 +80,8 @@ class UploadedRecording:
         with audio.opened(cast(BinaryIO, self._file), rate) as recording:
             self._check_length(recording.duration or 0.0)
             blocks = self._bounded(recording.blocks)
-            yield from transcribe_blocks(blocks, rate, transcribe, self._engine.detector)
+            for part in transcribe_blocks(blocks, rate, transcribe, self._engine.detector):
+                yield replace(part, declared_duration=recording.duration)
 
     async def _transcribe(self, lane: Lane, waveforms: Sequence[Array]) -> list[Transcript]:
         return await asyncio.gather(*map(lane.transcribe, waveforms))
@@ -100,15 +107,17 @@ class UploadedRecording:
 
 
 class NamedFile(io.BufferedIOBase):
-    """A file with a name for messages; temporary files have a number or none.
+    """An uploaded file with the name that its user knows.
 
     Args:
         file: that can seek.
+        name: as the client sent it; of a path the last part, and no more than a line has room for.
     """
 
-    name = "file"
-
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        last = name.replace("\\", "/").rpartition("/")[2]
+        printable = "".join(filter(str.isprintable, last))
+        self.name = printable[-_LONGEST_NAME:] or "file"
         self._file = file
 
     def read(self, size: int | None = -1, /) -> bytes:

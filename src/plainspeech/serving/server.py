@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from plainspeech.errors import ConfigurationError
 from plainspeech.serving.engine import Engine
 
+_PROBE_SECONDS = 1.0
 _LARGEST_MESSAGE = 2**20  # bytes, in a live session: half a minute of audio
 
 
@@ -45,21 +46,56 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 class _HttpProtocol(H11Protocol):
-    """HTTP that closes a connection without a request; uvicorn waits for ever for the first.
+    """HTTP that answers clients that half-close, and closes connections that are idle.
 
-    It is closed after once to twice the time of `uvicorn.Config.timeout_keep_alive`.
+    uvicorn closes a connection when the client shuts down its sending side, though it may still
+    wait for the response; and it waits for ever for a first request. Here an idle connection is
+    closed after once to twice the time of `uvicorn.Config.timeout_keep_alive`.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, and start the timer."""
         super().connection_made(transport)
         self._seen = self.cycle
+        self._unsent = 0
+        self._half_closed = False
+        self._probe_timer: asyncio.TimerHandle | None = None
         self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End, and stop the timer."""
         self._timer.cancel()
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection open if a complete request waits for its response."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return False
+        self._half_closed = True
+        cycle.keep_alive = False
+        self._probe_timer = self.loop.call_later(_PROBE_SECONDS, self._probe)
+        return True
+
+    def on_response_complete(self) -> None:
+        """Close the connection of a client that sends no more requests."""
+        super().on_response_complete()
+        if self._half_closed:
+            self.transport.close()
+
+    def _probe(self) -> None:
+        """Find out whether the client has left altogether, which looks the same at first.
+
+        An interim response (RFC 9110, 15.2), which every client must ignore, gives an error then.
+        """
+        cycle = self.cycle
+        if self.transport.is_closing() or cycle.response_started:
+            return
+        if cycle.scope["http_version"] == "1.1":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._probe_timer = self.loop.call_later(_PROBE_SECONDS, self._probe)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand over to the WebSocket protocol; live sessions have a timer of their own."""
@@ -71,10 +107,12 @@ class _HttpProtocol(H11Protocol):
 
     def _look(self) -> None:
         idle = self.cycle is None or self.cycle.response_complete
-        if idle and self.cycle is self._seen:
-            self.transport.close()
+        unsent = self.transport.get_write_buffer_size()
+        if idle and self.cycle is self._seen and not (unsent and unsent < self._unsent):
+            # A client that reads nothing of its response would keep a closing connection open.
+            self.transport.abort() if unsent else self.transport.close()
             return
-        self._seen = self.cycle
+        self._seen, self._unsent = self.cycle, unsent
         self._look_later()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 
 from plainspeech.errors import ConfigurationError
@@ -13,8 +14,14 @@ class ServerSettings:
 
     Attributes:
         token: that clients must send as ``Authorization: Bearer``; None accepts everyone.
-        queue: most uploads at a time, and most live sessions; more are refused with 429.
+        hosts: names by which clients may call the server, besides localhost and addresses.
+        origins: of other sites whose pages may use it, such as ``https://example.org``.
+        queue: most uploads at a time, and most live sessions.
+        wait_seconds: that an upload waits when there are as many, before it is refused with 429.
         upload_bytes: largest request.
+        upload_seconds: longest time for the body of a request.
+        upload_rate: bytes a second that it must have on average once ``silence_seconds`` are over.
+        spool_bytes: most bytes of uploads of all requests together, in the temporary folder.
         audio_seconds: longest recording.
         request_seconds: from the first byte of a request to its response.
         silence_seconds: longest time without a byte in a request or a live session.
@@ -23,8 +30,14 @@ class ServerSettings:
     """
 
     token: str | None = None
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     queue: int = 64
+    wait_seconds: float = 20.0
     upload_bytes: int = 200 * 2**20
+    upload_seconds: float = 900.0
+    upload_rate: float = 1000.0
+    spool_bytes: int = 10 * 200 * 2**20
     audio_seconds: float = 4 * 3600.0
     request_seconds: float = 1800.0
     silence_seconds: float = 30.0
@@ -35,9 +48,26 @@ class ServerSettings:
         """Refuse values with which the server would accept nobody."""
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if not isinstance(value, (str, bool, type(None))) and not value > 0:
-                raise ConfigurationError(f"{setting.name} must be greater than zero, not {value}")
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                self._check_number(setting.name, value)
+        if self.spool_bytes < self.upload_bytes:
+            raise ConfigurationError(
+                f"spool_bytes is {self.spool_bytes}; it must be at least upload_bytes, "
+                f"{self.upload_bytes}"
+            )
+        for host in self.hosts:
+            if not re.fullmatch(r"[^\s/:]+", host):
+                raise ConfigurationError(f"allowed host: {host!r} must be a name without port")
+        for origin in self.origins:
+            if not re.fullmatch(r"https?://[^\s/]+", origin):
+                raise ConfigurationError(
+                    f"allowed origin: {origin!r} must be like 'https://example.org', without path"
+                )
         if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
             raise ConfigurationError("token: must be printable ASCII, as it is sent in a header")
         if self.token == "":
             raise ConfigurationError("token: is empty; leave the option out to accept everyone")
+
+    def _check_number(self, name: str, value: float) -> None:
+        if not (value > 0 or (value == 0 and name == "wait_seconds")):
+            raise ConfigurationError(f"{name} must be greater than zero, not {value}")
