@@ -30,6 +30,7 @@ _FunctionCache: Any = FunctionCache  # has none
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PACKAGE = Path(__file__).parent
+_CHECKS = bool(getattr(numba.config, "BOUNDSCHECK", None))  # compiled into the code
 _DIGEST = 32  # bytes of SHA-256
 _OTHERS_WRITE, _GROUP_WRITES = 0o002, 0o020
 
@@ -124,7 +125,7 @@ class _VerifiedFiles:
 
     def _path(self, key: object) -> Path:
         # The text of a numba type has all that compiled code depends on.
-        name = hashlib.sha256(repr((numba.__version__, key)).encode()).hexdigest()[:32]
+        name = hashlib.sha256(repr((numba.__version__, _CHECKS, key)).encode()).hexdigest()[:32]
         return self._folder / f"{self._base}.{_sources()}.{name}.nbc"
 
 

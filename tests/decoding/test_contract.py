@@ -139,6 +139,31 @@ def test_hot_words_are_checked(decoder: Any, hot_words: Any, message: str) -> No
             call()
 
 
+@pytest.mark.parametrize(
+    ("hot_words", "message"),
+    [
+        ({"a" * 60_000: 5.0}, "'a{60}' has 60,000 characters; at most 200"),
+        ({"a" * 9 + "b" * n: 5.0 for n in range(10_001)}, "10,001 phrases; at most 10,000"),
+        (
+            {f"{bin(n)[2:]:0>190}".replace("0", "a").replace("1", "b"): 5.0 for n in range(1100)},
+            "209,000 characters in all; at most 200,000",
+        ),
+    ],
+)
+def test_hot_words_have_bounds(decoder: Any, hot_words: Any, message: str) -> None:
+    with pytest.raises(DecodingError, match=f"^hot_words: {message}") as error:
+        decoder.decode(ROWS, hot_words)
+    assert len(str(error.value)) < 200
+
+
+def test_weights_of_phrases_within_phrases_have_a_bound() -> None:
+    for weight in (100.0, -100.0):
+        nested = {" ".join(["a"] * (n + 1)): weight for n in range(8)}
+        with pytest.raises(DecodingError, match=r"'a a a a a a a a' and .* have 800 nats"):
+            DECODERS["beam"].decode(ROWS, nested)
+    assert DECODERS["beam"].decode(ROWS, {"a": 100.0, "a a": 100.0, "b a": 100.0}).words
+
+
 def test_hot_words_need_a_space() -> None:
     alphabet = Alphabet(("a", "b"))
     for decoder in (GreedyDecoder(alphabet, 0.02), BeamSearchDecoder(alphabet)):

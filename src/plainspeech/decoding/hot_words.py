@@ -12,14 +12,15 @@ exactly the weights of the phrases in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.lexicon import lay_out
+from plainspeech.decoding.lexicon import Ints, lay_out
 from plainspeech.errors import DecodingError
 
 if TYPE_CHECKING:
@@ -34,6 +35,18 @@ said do no harm."""
 
 LARGEST_WEIGHT = 100.0
 """Nats; more than any acoustic evidence is worth."""
+
+LARGEST_SUM = 300.0
+"""Nats that phrases which end with the same words may add together."""
+
+MOST_PHRASES = 10_000
+"""Words and phrases of one call."""
+
+LONGEST_PHRASE = 200
+"""Characters of a phrase."""
+
+MOST_CHARACTERS = 200_000
+"""Characters of all phrases together: building their trie takes a fraction of a second."""
 
 
 def parse_hot_words(text: str) -> dict[str, float]:
@@ -90,9 +103,10 @@ def validated_hot_words(hot_words: object, alphabet: Alphabet) -> dict[str, floa
         alphabet: of the decoder.
 
     Raises:
-        DecodingError: they are not a mapping from strings to numbers up to `LARGEST_WEIGHT`; a
-            phrase has a letter or digit that the alphabet lacks, or no character of it; the
-            alphabet has no space to separate words.
+        DecodingError: they are not a mapping from strings to numbers up to `LARGEST_WEIGHT`; there
+            are more, or longer ones, than the constants here allow; a phrase has a letter or digit
+            that the alphabet lacks, or no character of it; the alphabet has no space to separate
+            words.
     """
     if hot_words is None:
         return {}
@@ -100,12 +114,25 @@ def validated_hot_words(hot_words: object, alphabet: Alphabet) -> dict[str, floa
         raise DecodingError("hot_words must map each word or phrase to its weight")
     if hot_words and " " not in alphabet.symbols:
         raise DecodingError("hot_words: the alphabet has no space, so there are no words")
-    return dict(_validated(phrase, weight, alphabet) for phrase, weight in hot_words.items())
+    if len(hot_words) > MOST_PHRASES:
+        raise DecodingError(f"hot_words: {len(hot_words):,} phrases; at most {MOST_PHRASES:,}")
+    found = dict(_validated(phrase, weight, alphabet) for phrase, weight in hot_words.items())
+    characters = sum(map(len, found))
+    if characters > MOST_CHARACTERS:
+        raise DecodingError(
+            f"hot_words: {characters:,} characters in all; at most {MOST_CHARACTERS:,}"
+        )
+    return found
 
 
 def _validated(phrase: object, weight: object, alphabet: Alphabet) -> tuple[str, float]:
     if not isinstance(phrase, str):
         raise DecodingError(f"hot_words: {_shortened(phrase)} is not a string")
+    if len(phrase) > LONGEST_PHRASE:
+        raise DecodingError(
+            f"hot_words: {_shortened(phrase)} has {len(phrase):,} characters; "
+            f"at most {LONGEST_PHRASE}"
+        )
     if isinstance(weight, bool) or not isinstance(weight, Real):
         raise DecodingError(
             f"hot_words: the weight of {_shortened(phrase)} is {_shortened(weight)}; "
@@ -143,7 +170,11 @@ def _shortened(value: object) -> str:
 
 
 def build_hot_words(weights: Mapping[str, float], alphabet: Alphabet) -> Trie:
-    """Return the phrases of ``weights``, which are validated, as a trie with failure links."""
+    """Return the phrases of ``weights``, which are validated, as a trie with failure links.
+
+    Raises:
+        DecodingError: phrases that end with the same words have more than `LARGEST_SUM` together.
+    """
     from plainspeech.decoding.kernels.records import HOT_NODE, Trie
 
     phrases = {f"{phrase} ": weight for phrase, weight in weights.items()}
@@ -158,4 +189,15 @@ def build_hot_words(weights: Mapping[str, float], alphabet: Alphabet) -> Trie:
         own[layout.ends] = list(phrases.values())
         space = alphabet.encode(" ")[0]
         link_hot_words(trie, layout.parents, layout.symbols, layout.depths, own, slopes, space)
+        _check_sums(nodes["reward"], layout.ends, list(phrases))
     return trie
+
+
+def _check_sums(rewards: npt.NDArray[np.float64], ends: Ints, phrases: Sequence[str]) -> None:
+    sums = np.abs(rewards[ends])
+    if sums.max() > LARGEST_SUM:
+        phrase = _shortened(phrases[int(sums.argmax())].rstrip())
+        raise DecodingError(
+            f"hot_words: {phrase} and the phrases that it ends with have {sums.max():g} nats "
+            f"together; at most {LARGEST_SUM:g}: lower the weights of phrases within phrases"
+        )

@@ -22,6 +22,7 @@ from plainspeech.decoding.validation import (
     require_count,
     validated,
 )
+from plainspeech.errors import DecodingError
 from plainspeech.transcript import Transcript
 
 Ints = npt.NDArray[np.int32]
@@ -136,7 +137,10 @@ class BeamStream(OneUtterance):
         rows = self._rows[0] if len(self._rows) == 1 else self._joined()
         beams, seen = self._beams(), set[str]()
         weights = beams["blank"] + beams["symbol"]
-        for place in np.argsort(-weights, kind="stable")[: np.count_nonzero(weights)].tolist():
+        possible = np.flatnonzero((weights > 0) & np.isfinite(weights))
+        if not len(possible):
+            raise DecodingError("no text has a score: the language model's scores are not finite")
+        for place in possible[np.argsort(-weights[possible], kind="stable")].tolist():
             path = self._traced(int(beams[place]["node"]))
             text = text_of(self._symbols(path), self._context.alphabet)
             if text not in seen:

@@ -61,7 +61,7 @@ def expand(
             symbol = state.candidates[candidate].symbol
             arriving = _extension_weight(old, symbol, parameters.space, state.probabilities)
             floor = best * parameters.beam_threshold_ratio
-            if arriving * _max_gain(old, symbol, parameters, hot_words) <= floor:
+            if not arriving * _max_gain(old, symbol, parameters, hot_words) > floor:
                 continue
             if symbol == parameters.space and parameters.mode == WORD_MODEL:
                 if old.word_lm_state == UNSCORED:

@@ -80,11 +80,11 @@ def prune(beams: Records, count: int, width: int, ratio: float, weights: Doubles
         weights: scratch for ``count`` numbers.
 
     Returns:
-        How many stay; none where all weights are zero.
+        How many stay, all of a weight above zero; none where there is no such weight.
     """
     best = 0.0
     for place in range(count):
-        best = max(best, beams[place].blank + beams[place].symbol)
+        best = max(best, beams[place].blank + beams[place].symbol)  # never NaN
     floor = max(best * ratio, _TINIEST)
     alive = 0
     for place in range(count):
@@ -106,7 +106,7 @@ def _compact(beams: Records, count: int, floor: float, ties: int, best: float) -
     kept, first = 0, 0
     for place in range(count):
         weight = beams[place].blank + beams[place].symbol
-        if weight < floor or (weight == floor and ties == 0):
+        if not weight >= floor or (weight == floor and ties == 0):
             continue
         ties -= weight == floor
         if weight == best:

@@ -37,6 +37,8 @@ from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables, score
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
+_LARGEST_WEIGHT = 1e200  # far below the largest float, of which beams add up many
+
 _27, _30, _31, _32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 
 
@@ -152,8 +154,9 @@ def extend(
         gain = parameters.beta + parameters.alpha * log_probability
     total = gain + hot_gain + (ahead - beam.look_ahead)
     weight = arriving if total == 0.0 else arriving * math.exp(total)
-    if weight <= floor:
+    if not weight > floor:  # NaN included
         return False
+    weight = min(weight, _LARGEST_WEIGHT)  # finite whatever the scores are
     new.blank, new.symbol = 0.0, weight
     new.lm, new.hot, new.look_ahead = beam.lm + gain, beam.hot + hot_gain, ahead
     new.text = hash_mix(beam.text, symbol)
@@ -185,19 +188,22 @@ def _step_in_lexicon(
 
 
 @subroutine
-def score_sentence_end(
+def sentence_end_gain(
     beam: Record, parameters: SearchParameters, tables: NGramTables, hot_words: Trie
-) -> None:
-    """Add the score of the end of the sentence, and take back what hot words have lent."""
+) -> float:
+    """Add the score of the end of the sentence to ``beam``, and take back what hot words have lent.
+
+    Returns:
+        What to multiply the weights by, nats; the look-ahead is taken back, too.
+    """
     hot_gain, gain = 0.0, 0.0
     if has_phrases(hot_words) and beam.hot_node > ROOT:
         hot_gain = -hot_words.nodes[beam.hot_node].potential
     if parameters.mode != NO_MODEL and parameters.sentence_end:
         log_probability, _ = score(tables, integer(beam.lm_state), EOS_ID)
         gain = parameters.alpha * log_probability
+    total = gain + hot_gain - beam.look_ahead
     beam.lm += gain
     beam.hot += hot_gain
-    factor = math.exp(gain + hot_gain - beam.look_ahead)
-    beam.blank *= factor
-    beam.symbol *= factor
-    beam.look_ahead = 0.0
+    beam.look_ahead = total  # until the weights are multiplied
+    return total  # type: ignore[no-any-return]

@@ -25,7 +25,7 @@ from plainspeech.decoding.kernels.records import (
     Trie,
     integer,
 )
-from plainspeech.decoding.kernels.scoring import score_sentence_end
+from plainspeech.decoding.kernels.scoring import sentence_end_gain
 from plainspeech.decoding.kernels.word_posteriors import PERIOD, update_word_posteriors
 from plainspeech.lm.tables import NGramTables
 
@@ -124,9 +124,19 @@ def _force_space(parameters: SearchParameters, state: State) -> int:
 def _finish(
     parameters: SearchParameters, tables: NGramTables, hot_words: Trie, state: State
 ) -> None:
-    head = state.head[0]
+    """Score the end of the sentence; the best gain becomes part of the common factor."""
+    head, best = state.head[0], -math.inf
+    beams = state.beams[head.side]
     for place in range(head.beams):
-        score_sentence_end(state.beams[head.side, place], parameters, tables, hot_words)
+        best = max(best, sentence_end_gain(beams[place], parameters, tables, hot_words))
+    if not math.isfinite(best):
+        best = 0.0
+    for place in range(head.beams):
+        factor = math.exp(min(0.0, beams[place].look_ahead - best))
+        beams[place].blank *= factor
+        beams[place].symbol *= factor
+        beams[place].look_ahead = 0.0
+    head.log_factor += best
 
 
 @inlined
