@@ -35,7 +35,7 @@ from plainspeech.data.manifest import read_manifest
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import Evidence, fit_calibration
 from plainspeech.decoding.greedy import GreedyDecoder
-from plainspeech.evaluation.calibration import (
+from plainspeech.evaluation.reliability import (
     correct_words,
     discrimination,
     normalised_cross_entropy,

@@ -22,7 +22,7 @@ from plainspeech.decoding.kernels.jit import inlined
 from plainspeech.decoding.kernels.records import PREFIX, Records, State
 from plainspeech.decoding.kernels.word_posteriors import update_word_posteriors
 from plainspeech.errors import PlainspeechError
-from plainspeech.evaluation.calibration import (
+from plainspeech.evaluation.reliability import (
     correct_words,
     discrimination,
     normalised_cross_entropy,

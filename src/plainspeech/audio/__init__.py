@@ -17,8 +17,9 @@ import soundfile
 import soxr
 
 from plainspeech.arrays import Array
-from plainspeech.audio import ffmpeg, libsndfile
 from plainspeech.audio.channels import Downmix
+from plainspeech.audio.ffmpeg import decode_with_ffmpeg
+from plainspeech.audio.libsndfile import decode_mpeg, decode_with_libsndfile
 from plainspeech.audio.sound import Decoded, check_rate, check_samples
 from plainspeech.audio.sources import Source, opened_source
 from plainspeech.errors import AudioError
@@ -120,10 +121,10 @@ def opened(source: Source, sample_rate: int = SAMPLE_RATE) -> Iterator[Recording
 def _decoded(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
     """Return the sound of ``stream`` by the first decoder that reads it; ``stack`` closes that."""
     try:
-        return libsndfile.decode(name, stream, stack)
+        return decode_with_libsndfile(name, stream, stack)
     except soundfile.LibsndfileError as error:
         stream.seek(0)
-        found = ffmpeg.decode(name, stream, stack) or libsndfile.decode_mpeg(name, stream, stack)
+        found = decode_with_ffmpeg(name, stream, stack) or decode_mpeg(name, stream, stack)
         if found is None:
             reason = error.error_string.rstrip(".")
             raise AudioError(f"{name}: is not audio, or damaged: {reason}") from error

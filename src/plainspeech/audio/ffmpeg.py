@@ -37,7 +37,7 @@ _TELL_EACH = ("mov", "caf")  # how long each of their streams is
 _OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": ""}
 
 
-def decode(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None:
+def decode_with_ffmpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None:
     """Return the sound of ``stream``; None where it is none of these containers.
 
     Args:

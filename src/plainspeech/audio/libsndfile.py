@@ -42,7 +42,7 @@ class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has n
         return False
 
 
-def decode(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
+def decode_with_libsndfile(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
     """Return the sound of ``stream``.
 
     Args:
@@ -77,7 +77,7 @@ def decode_mpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None
         stack: closes the decoder.
 
     Raises:
-        AudioError: as `decode`.
+        AudioError: as `decode_with_libsndfile`.
     """
     parts = windows(stream, mpeg_parts(name, stream))
     return _joined(name, parts, stack) if parts else None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainspeech.evaluation.calibration import (
+from plainspeech.evaluation.reliability import (
     correct_words,
     discrimination,
     normalised_cross_entropy,
