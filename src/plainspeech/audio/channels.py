@@ -6,7 +6,7 @@ import numpy as np
 
 from plainspeech.arrays import Array
 
-_SILENCE = 2.0**-48  # the energy of a step of 24 bits; below it is rounding
+_SILENCE = 1e-12  # energy of what is digital silence, but for rounding: -120 dB
 _KEPT = 0.5  # of the loudest channel's energy: below it, the mean has lost what was said
 
 
@@ -35,7 +35,7 @@ class Downmix:
         if block.shape[1] == 1:
             return np.ascontiguousarray(block[:, 0])
         mean = block.mean(axis=1)
-        energies = np.square(block - block.mean(axis=0), dtype=np.float64).mean(axis=0)
+        energies = block.var(axis=0, dtype=np.float64)
         loudest = int(energies.argmax())
         if np.var(mean, dtype=np.float64) + _SILENCE >= _KEPT * energies[loudest]:
             return np.asarray(mean, np.float32)
