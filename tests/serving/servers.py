@@ -49,7 +49,7 @@ def wav(samples: Array, rate: int = 16_000) -> bytes:
 
 
 class Blocked(Recognizer):
-    """Recognises when its gate opens; remembers the last hot words; can be told to fail."""
+    """Recognises when its gate is open; remembers the last hot words; can be told to fail."""
 
     def __init__(self, bundle: Path, decoder: Decoder | None = None) -> None:
         super().__init__(load_model(bundle).bundle, 1, decoder)
@@ -57,12 +57,17 @@ class Blocked(Recognizer):
         self.gate.set()
         self.hot_words: HotWords | None = None
         self.error: Exception | None = None
+        self.passes = 0  # after which the gate closes; 0 for never
 
     def transcribe_waveforms(
         self, waveforms: Any, hot_words: HotWords | None = None
     ) -> list[Transcript]:
         self.hot_words = hot_words
         assert self.gate.wait(20)
+        if self.passes:
+            self.passes -= 1
+            if not self.passes:
+                self.gate.clear()
         if self.error is not None and len(waveforms[0]) != self.bundle.features.sample_rate:
             raise self.error  # not at the second of silence that warms the server up
         return super().transcribe_waveforms(waveforms, hot_words)

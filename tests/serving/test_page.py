@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from browsers import chromium, needs_chromium, said, visit, wait_for
 from playwright.sync_api import Browser, Page
@@ -234,6 +237,43 @@ def test_a_file_is_dropped(page: Page, spoken: Speak) -> None:
     }"""
     page.evaluate(drop, list(wav(spoken("good deed"))))
     wait_for(page, "#status", "2 words in 1.6 seconds of dropped.wav.")
+
+
+def test_text_streams_and_an_old_result_is_gone(
+    browser: Browser, tone_bundle: Path, spoken: Speak
+) -> None:
+    """Two minutes of speech come in more than one part; the second is held back."""
+    model = Blocked(tone_bundle)
+    phrase = np.concatenate([spoken("a good deed is a good deed indeed "), SILENCE])
+    with running(model) as server, visit(browser, f"http://{server.netloc}/") as page:
+        upload(page, wav(spoken("fed")), "old.wav")
+        assert said(page) == "fed"
+        model.passes = 1  # batches, until the gate is closed
+        content = wav(np.tile(phrase, 22))
+        page.set_input_files("#file", {"name": "a.wav", "mimeType": "", "buffer": content})
+        page.locator("#text p").first.wait_for()
+        assert "fed" not in said(page).split()
+        assert said(page).startswith("a good deed is a good deed indeed")
+        assert page.locator("#result-title").inner_text() == "a"
+        percent = page.locator("#status", has_text=re.compile(r"Transcribing a.wav: \d+ %"))
+        percent.wait_for()
+        share = float(page.locator("#progress").evaluate("bar => bar.value"))
+        assert 0.3 < share < 0.95
+        model.gate.set()
+        wait_for(page, "#status", f"{22 * 8} words in")
+        assert page.locator("#words button").count() == 22 * 8
+
+
+def test_an_error_after_some_text_keeps_the_text(page: Page, spoken: Speak) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.05, 16_000 * 20)
+    samples = np.concatenate([spoken("good deed"), np.zeros(16_000 * 20), *[noise] * 20])
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format="FLAC")
+    content = file.getvalue()[: len(file.getvalue()) // 2]
+    page.set_input_files("#file", {"name": "a.flac", "mimeType": "", "buffer": content})
+    wait_for(page, "#error", "damaged or truncated")
+    assert said(page).startswith("good deed")
+    assert page.locator("#play").is_disabled()
 
 
 def test_an_upload_is_cancelled(browser: Browser, tone_bundle: Path, spoken: Speak) -> None:

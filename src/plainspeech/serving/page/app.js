@@ -26,11 +26,15 @@ let upload = null;
 async function open(file) {
   if (session || upload) return;
   begin(`Sending ${file.name}`);
+  result.clear(); // it is not the result of this file
   upload = new AbortController();
   $("work").hidden = false;
   $("progress").value = 0;
+  const segments = [];
+  const handlers = { sent: sent(file), segments: found(file, segments) };
   try {
-    await show(file, await server.transcribe(file, hotWords.lines, sent(file), upload.signal));
+    const duration = await server.transcribe(file, hotWords.lines, handlers, upload.signal);
+    await show(file, duration, segments);
   } catch (error) {
     fail(error);
   } finally {
@@ -51,8 +55,33 @@ function sent(file) {
   };
 }
 
-async function show(file, { duration, segments, words }) {
-  result.show(file.name.replace(/\.[^.]*$/, ""), duration, joined(segments, words));
+/** Return what shows the segments of `file` as they are found, and adds them to `segments`. */
+function found(file, segments) {
+  return (events) => {
+    const fresh = events.map((event) => ({ words: event.words.map(renamed) }));
+    if (!segments.length) result.begin(nameOf(file));
+    segments.push(...fresh);
+    result.append(fresh);
+    const { transcribed, duration } = events.at(-1);
+    if (!duration) return;
+    const share = Math.min(1, transcribed / duration);
+    $("progress").value = share;
+    tell(`Transcribing ${file.name}: ${Math.floor(100 * share)} %`);
+  };
+}
+
+/** Return a word of the server as the page has it. */
+function renamed({ word, ...others }) {
+  return { text: word, ...others };
+}
+
+function nameOf(file) {
+  return file.name.replace(/\.[^.]*$/, "");
+}
+
+async function show(file, duration, segments) {
+  result.show(nameOf(file), duration, segments);
+  const words = segments.flatMap((segment) => segment.words);
   const playable = await result.load(file);
   result.peaks = await peaksOf(file, duration);
   const more = playable ? "" : " This browser cannot play the file.";
@@ -62,15 +91,6 @@ async function show(file, { duration, segments, words }) {
 function counted({ length }) {
   if (!length) return "No speech";
   return length === 1 ? "1 word" : `${length} words`;
-}
-
-/** Return the segments of verbose JSON, each with its words. */
-function joined(segments, words) {
-  let next = 0;
-  return segments.map((segment) => {
-    const own = words.slice(next, (next += segment.text.split(" ").length));
-    return { words: own.map(({ word, ...others }) => ({ text: word, ...others })) };
-  });
 }
 
 // ---- Live speech

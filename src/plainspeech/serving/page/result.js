@@ -41,6 +41,18 @@ export class Result {
     return this.#recording;
   }
 
+  /** Show the title of a recording that is being transcribed, in place of the one before. */
+  begin(name) {
+    this.#show({ name, duration: 0, segments: [] });
+    $("result").classList.add("growing");
+    $("result-title").textContent = name;
+  }
+
+  /** Show the next segments of a recording that is being transcribed. */
+  append(segments) {
+    this.#text.append(segments);
+  }
+
   /** Show a recording in place of the one before. */
   show(name, duration, segments) {
     this.#show({ name, duration, segments });
@@ -103,6 +115,7 @@ export class Result {
     this.#recording = { ...recording, words };
     this.#player.unload();
     $("result").hidden = false;
+    $("result").classList.remove("growing");
     document.querySelector("[data-format=wav]").hidden = !recording.portions;
     this.#text.show(recording.segments);
     this.#timeline.show(recording.duration, recording.peaks ?? null, words);

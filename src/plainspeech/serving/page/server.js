@@ -36,32 +36,43 @@ export class Server {
   }
 
   /**
-   * Return the verbose JSON of a recording.
+   * Transcribe a recording; return its duration in seconds.
    * @param {File} file
    * @param {string} hotWords
-   * @param {(share: number) => void} onSent told how much has been sent, 0 to 1
-   * @param {AbortSignal} signal gives up
+   * @param {{sent: (share: number) => void, segments: (events: object[]) => void}} handlers of how
+   *   much has been sent, 0 to 1, and of segments as they are found
+   * @param {AbortSignal} signal cancels it
    */
-  transcribe(file, hotWords, onSent, signal) {
+  transcribe(file, hotWords, handlers, signal) {
     const form = new FormData();
     form.append("file", file);
     form.append("model", this.#model);
-    form.append("response_format", "verbose_json");
-    for (const what of ["word", "segment"]) form.append("timestamp_granularities[]", what);
+    form.append("stream", "true");
     if (hotWords) form.append("hot_words", hotWords);
     // fetch does not tell how much of a request has been sent.
     const request = new XMLHttpRequest();
+    const events = new Events();
     return new Promise((resolve, reject) => {
+      const read = () => {
+        if (request.status !== 200) return;
+        const found = events.read(request.responseText);
+        const segments = found.filter(({ type }) => type === "transcript.text.delta");
+        if (segments.length) handlers.segments(segments);
+        for (const { type, duration, error } of found) {
+          if (type === "transcript.text.done") resolve(duration);
+          if (error) reject(new ServerError(error.message, error.code));
+        }
+      };
       request.open("POST", "v1/audio/transcriptions");
       for (const header of Object.entries(this.#headers())) request.setRequestHeader(...header);
-      request.responseType = "json";
-      request.upload.onprogress = (event) => onSent(event.loaded / event.total);
+      request.upload.onprogress = (event) => handlers.sent(event.loaded / event.total);
+      request.onprogress = read;
       request.onerror = () => reject(new ServerError(UNREACHABLE));
       request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
-      request.onload = () =>
-        request.status === 200
-          ? resolve(request.response)
-          : reject(refusal(request.status, request.response));
+      request.onload = () => {
+        read();
+        reject(refusal(request.status, parsed(request.responseText))); // unless it is resolved
+      };
       signal.addEventListener("abort", () => request.abort());
       request.send(form);
     });
@@ -79,6 +90,29 @@ export class Server {
 
   #headers() {
     return this.token ? { Authorization: `Bearer ${this.token}` } : {};
+  }
+}
+
+/** Reads server-sent events from a text that grows. */
+class Events {
+  #read = 0;
+
+  /** Return the data of the events that are whole since the last call. */
+  read(text) {
+    const found = [];
+    for (let end; (end = text.indexOf("\n\n", this.#read)) >= 0; this.#read = end + 2) {
+      const lines = text.slice(this.#read, end).split("\n");
+      found.push(JSON.parse(lines.find((line) => line.startsWith("data: ")).slice(6)));
+    }
+    return found;
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

@@ -24,7 +24,13 @@ export class Text {
   show(segments) {
     this.#words = [];
     this.#current = -1;
-    this.#element.replaceChildren(...segments.map((segment) => this.#paragraph(segment)));
+    this.#element.replaceChildren();
+    this.append(segments);
+  }
+
+  /** Show `segments` after those before. */
+  append(segments) {
+    this.#element.append(...segments.map((segment) => this.#paragraph(segment)));
   }
 
   /** The place of the word that is being said; -1 for none. */
