@@ -86,6 +86,24 @@ def test_a_chain_that_is_cut_in_its_second_link_is_refused() -> None:
         audio.read(io.BytesIO(encoded(tone(1.0), **VORBIS) + second[: len(second) // 2]))
 
 
+def test_a_chain_with_a_damaged_link_is_refused() -> None:
+    second = bytearray(encoded(tone(1.0), **VORBIS))
+    second[28:58] = bytes(30)  # its header
+    with pytest.raises(AudioError, match="one after the first cannot be read"):
+        audio.read(io.BytesIO(encoded(tone(1.0), **VORBIS) + second))
+
+
+@pytest.mark.parametrize("magic", [b"FORM", b"RF64", b"caff", b".snd", b"fLaC", b"RIFF", b"OggS"])
+def test_headers_that_point_outside_the_file(
+    magic: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(magic)
+    for _ in range(100):
+        with pytest.raises(AudioError):
+            audio.read(io.BytesIO(magic + b"\xff\xff\xff\xff" + chance.randbytes(60)))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2), (24_000, 1)])
 def test_mp3s_after_one_another_are_all_read(
     rate: int, channels: int, capfd: pytest.CaptureFixture[str]
@@ -132,6 +150,12 @@ def test_mp3_with_something_around_it(
 
 def test_mp3s_with_tags_between_them() -> None:
     heard(id3v2() + mp3() + ID3V1 + id3v2() + mp3(0.8, hz=880.0), (1.0, 440.0), (0.8, 880.0))
+
+
+def test_what_looks_like_frames_of_mp3_is_not_always() -> None:
+    """Headers of layer 3 with nothing that could be decoded between them."""
+    with pytest.raises(AudioError, match="not audio|damaged|no audio"):
+        audio.read(io.BytesIO(b"x" * 50 + (bytes.fromhex("ffe318c4") + b"\xff\xe0" * 34) * 4))
 
 
 def test_mp3_that_turns_into_something_else_is_refused() -> None:

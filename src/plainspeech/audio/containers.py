@@ -32,7 +32,9 @@ _MOST_HEADER = 1 << 20  # bytes of a WAV in which the samples must begin
 
 
 class Window(io.RawIOBase):
-    """Part of a file as a file.
+    """Part of a file as a file, in which a place before the beginning is the beginning.
+
+    libsndfile asks for such places in damaged files, and an error could not be passed through it.
 
     Args:
         stream: the file, which can seek.
@@ -81,6 +83,11 @@ class Window(io.RawIOBase):
 def windows(stream: BinaryIO, ranges: Sequence[tuple[int, int]]) -> list[BinaryIO]:
     """Return parts of ``stream`` as files, by where they begin and end in bytes."""
     return [cast(BinaryIO, Window(stream, begin, end)) for begin, end in ranges]
+
+
+def whole(stream: BinaryIO) -> tuple[int, int]:
+    """Return where all of ``stream`` begins and ends."""
+    return 0, stream.seek(0, io.SEEK_END)
 
 
 def ogg_links(stream: BinaryIO) -> list[tuple[int, int]]:

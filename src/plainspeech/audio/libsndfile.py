@@ -14,6 +14,7 @@ from plainspeech.audio.containers import (
     check_last_page,
     finished_wav,
     ogg_links,
+    whole,
     windows,
 )
 from plainspeech.audio.mpeg import begins_as_mpeg, mpeg_parts
@@ -61,11 +62,9 @@ def decode_with_libsndfile(name: str, stream: BinaryIO, stack: ExitStack) -> Dec
         return _joined(name, windows(stream, ogg_links(stream)), stack)
     if magic == b"RIFF":
         finished = finished_wav(stream)
-        stream.seek(0)
-        return _joined(name, [finished or stream], stack)
+        return _joined(name, [finished] if finished else windows(stream, [whole(stream)]), stack)
     parts = mpeg_parts(name, stream) if begins_as_mpeg(stream) else []
-    stream.seek(0)
-    return _joined(name, windows(stream, parts) or [stream], stack)
+    return _joined(name, windows(stream, parts or [whole(stream)]), stack)
 
 
 def decode_mpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None:
@@ -80,7 +79,10 @@ def decode_mpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None
         AudioError: as `decode_with_libsndfile`.
     """
     parts = windows(stream, mpeg_parts(name, stream))
-    return _joined(name, parts, stack) if parts else None
+    try:
+        return _joined(name, parts, stack) if parts else None
+    except soundfile.LibsndfileError:  # what looked like frames is none
+        return None
 
 
 def _joined(name: str, parts: Sequence[BinaryIO], stack: ExitStack) -> Decoded:
@@ -94,11 +96,21 @@ def _joined(name: str, parts: Sequence[BinaryIO], stack: ExitStack) -> Decoded:
     def sounds() -> Iterator[Sound]:
         yield Sound(sound.samplerate, _blocks(name, sound))
         for part in others:
-            with _open(part) as other:
+            with _open_next(name, part) as other:
                 _check(name, other)
                 yield Sound(other.samplerate, _blocks(name, other))
 
     return Decoded(sounds(), promised / sound.samplerate if known and promised else None)
+
+
+def _open_next(name: str, part: BinaryIO) -> ForwardFile:
+    try:
+        return _open(part)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"{name}: damaged: is joined of several recordings, and one after the first cannot be "
+            f"read ({error.error_string.rstrip('.')})"
+        ) from error
 
 
 def _open(stream: BinaryIO) -> ForwardFile:
