@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,12 +153,6 @@ def test_mp3s_with_tags_between_them() -> None:
     heard(id3v2() + mp3() + ID3V1 + id3v2() + mp3(0.8, hz=880.0), (1.0, 440.0), (0.8, 880.0))
 
 
-def test_what_looks_like_frames_of_mp3_is_not_always() -> None:
-    """Headers of layer 3 with nothing that could be decoded between them."""
-    with pytest.raises(AudioError, match="not audio|damaged|no audio"):
-        audio.read(io.BytesIO(b"x" * 50 + (bytes.fromhex("ffe318c4") + b"\xff\xe0" * 34) * 4))
-
-
 def test_mp3_that_turns_into_something_else_is_refused() -> None:
     with pytest.raises(AudioError, match=r"damaged: after byte \d+ comes much that is no audio"):
         audio.read(io.BytesIO(mp3() + bytes(2_000_000)))
@@ -264,3 +259,30 @@ def test_flac_with_something_after_its_last_frame(tail: bytes) -> None:
 
 def test_flac_with_a_tag_before_it() -> None:
     assert len(audio.read(io.BytesIO(id3v2() + encoded(tone(), format="FLAC")))) == RATE
+
+
+@pytest.mark.parametrize("kind", ["mp3", "ogg", "wav", "flac", "aiff"])
+def test_a_damaged_file_is_read_or_refused(kind: str) -> None:
+    """Bytes changed, lost or there twice, mostly in headers."""
+    content = {
+        "mp3": id3v2(50) + mp3(0.5) + mp3(0.3, 44_100),
+        "ogg": encoded(tone(0.5), **VORBIS) + encoded(tone(0.5), **OPUS),
+        "wav": wav(0, 0, listed(13)),
+        "flac": encoded(tone(0.5), format="FLAC"),
+        "aiff": encoded(tone(0.5), format="AIFF"),
+    }[kind]
+    chance = random.Random(kind)
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(chance.choice([1, 2, 5, 30])):
+            place = chance.randrange(chance.choice([100, 600, len(content)])) % len(damaged)
+            count = chance.randrange(1, 50)
+            match chance.randrange(4):
+                case 0 | 1:
+                    damaged[place] = chance.choice([0, 127, 128, 255, chance.randrange(256)])
+                case 2:
+                    del damaged[place : place + count]
+                case 3:
+                    damaged[place:place] = damaged[place : place + count]
+        with suppress(AudioError):
+            assert np.isfinite(audio.read(io.BytesIO(damaged))).all()
