@@ -14,7 +14,7 @@ from toy_lm import random_lm
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError, PlainspeechError
 
 SMALL = Alphabet((" ", "a", "b"))
 DECODER = BeamSearchDecoder(SMALL)
@@ -54,8 +54,8 @@ def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
 
 
 def test_alphabet_and_scorer_must_fit() -> None:
-    with pytest.raises(PlainspeechError, match="lexicon: 'na' has 'n'"):
-        BeamSearchDecoder(SMALL, random_lm(0, ("ab", "na")))
+    with pytest.raises(LanguageModelError, match=r"lexicon: no word .* the first is 'nan'"):
+        BeamSearchDecoder(SMALL, random_lm(0, ("nan", "a7")))
     with pytest.raises(PlainspeechError, match="the alphabet has no space"):
         BeamSearchDecoder(Alphabet(("a", "b")), random_lm(0, ("ab",)))
     with pytest.raises(PlainspeechError, match="merge is 'state', which needs a scorer"):
@@ -68,3 +68,23 @@ def test_numba_is_imported_by_those_who_search() -> None:
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_words_that_the_alphabet_lacks_are_left_out_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rows = random_rows(1, 30, SMALL.size)
+    decoder = BeamSearchDecoder(SMALL, random_lm(0, ("ab", "na", "ba", "a7")))
+    assert decoder.decode(rows).words
+    (message,) = caplog.messages
+    assert "that the alphabet cannot write, and that are left out: 2, such as 'na'" in message
+
+
+def test_words_of_another_case_are_folded(caplog: pytest.LogCaptureFixture) -> None:
+    rows = random_rows(2, 40, SMALL.size)
+    folded = BeamSearchDecoder(SMALL, random_lm(0, ("AB", "B\u00c1", "ab")), alpha=2.0)
+    plain = BeamSearchDecoder(SMALL, random_lm(0, ("x", "ba", "ab")), alpha=2.0)
+    texts = [each.decode_n_best(rows, 5) for each in (folded, plain)]
+    # The word as it is written comes before one that is folded to it.
+    assert texts[0] == texts[1]
+    assert len(caplog.messages) == 1

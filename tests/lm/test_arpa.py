@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_models import arbitrary
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import LanguageModelError, PlainspeechError
 from plainspeech.lm.arpa import LN10, read_arpa, write_arpa
+from plainspeech.lm.scorer import Scorer
 
 ARPA = """\
 a line before
@@ -160,3 +161,60 @@ def test_what_is_written_is_read_again(
         np.testing.assert_array_equal(level.words, expected.words)
         np.testing.assert_allclose(level.probabilities, expected.probabilities, rtol=1e-6)
         np.testing.assert_allclose(level.backoffs, expected.backoffs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_byte_order_marks_and_other_ends_of_lines_are_read(tmp_path: Path, end: str) -> None:
+    (tmp_path / "m.arpa").write_text(ARPA, encoding="utf-8")
+    given = ARPA.removeprefix("a line before\n\n").replace("\n", end)
+    (tmp_path / "other.arpa").write_text(given, encoding="utf-8-sig", newline="")
+    expected, found = read_arpa(tmp_path / "m.arpa"), read_arpa(tmp_path / "other.arpa")
+    assert found.vocabulary == expected.vocabulary
+    for level, other in zip(expected.levels, found.levels, strict=True):
+        for array, same in zip(level, other, strict=True):
+            np.testing.assert_array_equal(array, same)
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
+    for name, content in {"model.lm": ARPA.encode(), "model": gzip.compress(ARPA.encode())}.items():
+        (tmp_path / name).write_bytes(content)
+        assert Scorer.load(tmp_path / name).order == 3
+    (tmp_path / "m.bin").write_bytes(b"mmap lm http://kheafield.com/code format version 5\n")
+    with pytest.raises(LanguageModelError, match="is a KenLM binary, whose words cannot be read"):
+        Scorer.load(tmp_path / "m.bin")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("ngram 1=5", "ngram 1=" + "5" * 5000, "'ngram 1=COUNT' or an empty line was expected"),
+        ("ngram 1=5", "ngram " + "1" * 5000 + "=5", "'ngram 1=COUNT' or an empty line was"),
+        ("ngram 3=1", "ngram 3=9999999999", "expected one of the 9999999999 n-grams"),
+        ("-0.25\tthe", "-1e30\tthe", "this is not the logarithm of a probability"),
+        ("-0.25\tthe", "-1001\tthe", "this is not the logarithm of a probability"),
+        ("\t-0.25", "\t21", "and of a back-off weight, from -1000 to 20"),
+        ("the caf\u00e9\n-0.125", "the " + "t" * 5000 + "\n-0.125", "t' is not among the unigrams"),
+        ("a line before", "a" * 70_000, "the line is longer than 65,536 bytes"),
+        ("-0.25\tthe", "\0\tthe", "a logarithm is not a number"),
+    ],
+)
+def test_hostile_numbers_and_lines_are_refused_in_one_line(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    assert ARPA.count(old) == 1
+    message = read(ARPA.replace(old, new), tmp_path)
+    assert says in message
+    assert len(message) < 300
+
+
+def test_an_order_beyond_all_models_is_refused(tmp_path: Path) -> None:
+    counts = "".join(f"ngram {order}=0\n" for order in range(1, 40))
+    assert "'ngram 17=COUNT' or" in read(f"\\data\\\n{counts}\n", tmp_path)
+
+
+def test_a_decompression_bomb_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.arpa.gz"
+    preface = b"\\data\\\nngram 1=100000000\n\n\\1-grams:\n"
+    path.write_bytes(gzip.compress(preface + (b"-1\t<s>" + b" " * 60_000 + b"\n") * 2000))
+    with pytest.raises(LanguageModelError, match="decompressed to more than 50 times its size"):
+        read_arpa(path)

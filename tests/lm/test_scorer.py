@@ -3,17 +3,29 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import random
 import shutil
+import struct
+import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from lm_models import TEXT, estimated
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.errors import PlainspeechError
+from plainspeech.artifact.record import Record, checksums
+from plainspeech.errors import LanguageModelError, PlainspeechError
 from plainspeech.lm.arpa import write_arpa
-from plainspeech.lm.package import read_scorer_files, with_weights, write_kenlm_scorer, write_scorer
+from plainspeech.lm.package import (
+    SCORER,
+    read_scorer_files,
+    with_weights,
+    write_kenlm_scorer,
+    write_scorer,
+)
 from plainspeech.lm.packing import QUANTUM
 from plainspeech.lm.perplexity import predict
 from plainspeech.lm.scorer import Scorer
@@ -168,3 +180,131 @@ def test_texts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(PlainspeechError, match=says):
             list(read_sentences([tmp_path / name], ENGLISH))
+
+
+def resaved(folder: Path, **changes: Any) -> None:
+    """Write the scorer's record with ``changes``, and with the hashes of its files as they are."""
+    read = json.loads((folder / "scorer.json").read_text())
+    files = {name: (folder / name).read_bytes() for name in read["files"]}
+    values = {key: value for key, value in read.items() if key != "sha256"} | changes
+    values["files"] = checksums(files)
+    record = Record(folder, SCORER, values)
+    (folder / "scorer.json").write_bytes(record.serialise())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"order": 0}, "the order is 0; it must be 1 to 16"),
+        ({"order": -1}, "the order is -1"),
+        ({"order": 10**30}, "the order is 10000000000000000000"),
+        ({"order": 4}, "4.probabilities' is missing|damaged"),
+        ({"alpha": 1e30}, "'alpha' is 1e\\+30; it must be from -100 to 100"),
+        ({"beta": -710.0}, "'beta' is -710; it must be"),
+        ({"vocabulary": 10**20}, "another number of words"),
+    ],
+)
+def test_hostile_records_are_refused_in_one_line(
+    folder: Path, changes: dict[str, Any], says: str
+) -> None:
+    resaved(folder, **changes)
+    with pytest.raises(LanguageModelError, match=says) as error:
+        Scorer.load(folder)
+    assert len(str(error.value)) < 400
+
+
+def npy(header: str, data: bytes) -> bytes:
+    padded = header + " " * (117 - len(header)) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode() + data
+
+
+HEADER = "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }"
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (npy(HEADER % "(1, 40000000000000)", b"x"), "another size than it says"),
+        (npy(HEADER % "(0, 40000000000000)", b""), "another size than it says"),
+        (npy(HEADER % "(9, 1)", b"x" * 9), "another form"),
+        (npy(HEADER % "(4,)", b"xxxx"), "another form"),
+        (npy(HEADER.replace("|u1", "<f8") % "(1, 1)", b"x" * 8), "another form"),
+        (npy(HEADER.replace("|u1", "|O") % "(1, 1)", b"x" * 8), "another form"),
+        (npy("{" * 90, b""), "header"),
+        (npy(HEADER % "(4, 10)", b"\xff" * 40), "not from|lengths|another number|more words"),
+        (b"\x93NUMPY\x03\x00", "another version"),
+        (b"", "EOF"),
+    ],
+)
+def test_hostile_arrays_are_refused_before_they_are_made(
+    folder: Path, array: bytes, says: str
+) -> None:
+    with zipfile.ZipFile(folder / "ngrams.npz") as whole:
+        arrays = {name: whole.read(name) for name in whole.namelist()}
+    for name in arrays:
+        with zipfile.ZipFile(folder / "ngrams.npz", "w") as changed:
+            for other, content in arrays.items():
+                changed.writestr(other, array if other == name else content)
+        resaved(folder)
+        with pytest.raises(LanguageModelError, match=f"the n-grams are damaged.*({says})"):
+            Scorer.load(folder)
+
+
+def test_a_bomb_and_odd_members_are_refused(folder: Path) -> None:
+    def written(method: int, content: bytes, flag: int = 0) -> None:
+        with zipfile.ZipFile(folder / "ngrams.npz", "w", method) as changed:
+            changed.writestr("1.probabilities.npy", content)
+        data = bytearray((folder / "ngrams.npz").read_bytes())
+        data[data.index(b"PK\x01\x02") + 8] |= flag
+        (folder / "ngrams.npz").write_bytes(data)
+        resaved(folder)
+
+    zeros = npy(HEADER % "(1, 30000000)", bytes(30_000_000))
+    written(zipfile.ZIP_DEFLATED, zeros)
+    with pytest.raises(LanguageModelError, match="much larger than any model"):
+        Scorer.load(folder)
+    written(zipfile.ZIP_BZIP2, zeros[:1000])
+    with pytest.raises(LanguageModelError, match="compressed by method 12"):
+        Scorer.load(folder)
+    written(zipfile.ZIP_STORED, zeros[:1000], flag=1)
+    with pytest.raises(LanguageModelError, match="an array is encrypted"):
+        Scorer.load(folder)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_scorers_with_the_right_hash_give_one_line(folder: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    whole = (folder / "ngrams.npz").read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(draw.randrange(1, 4)):
+            damaged[draw.randrange(len(whole))] = draw.randrange(256)
+        (folder / "ngrams.npz").write_bytes(damaged)
+        resaved(folder)
+        with suppress(LanguageModelError):
+            assert np.isfinite(Scorer.load(folder).log_probabilities(SENTENCE)).all()
+
+
+def test_a_damaged_binary_of_kenlm_does_not_kill_the_process(tmp_path: Path) -> None:
+    """By its header a trie of order 2 whose counts go far beyond the file."""
+    magic = b"mmap lm http://kheafield.com/code format version 5\n\0"
+    sanity = magic.ljust(56, b"\0") + struct.pack("<fffIIQ", 0, 1, -0.5, 1, 2**32 - 1, 1)
+    for fixed in (
+        struct.pack("<BxxxfIBxxxI", 2, 1.5, 0, 1, 1),
+        struct.pack("<BxxxfIBxxxI", 2, 1.5, 2, 1, 1),
+        struct.pack("<BxxxfIBxxxI", 255, float("nan"), 3, 1, 0),
+    ):
+        for count in (0, 7, 2**40):
+            path = tmp_path / "m.bin"
+            path.write_bytes(sanity.ljust(88, b"\0") + fixed + struct.pack("<QQ", count, count))
+            with pytest.raises(LanguageModelError, match=r"m\.bin: "):
+                Scorer.from_kenlm(path, ["the", "cat"])
+
+
+def test_a_reader_that_dies_is_told_from_one_that_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plainspeech.lm.kenlm._TRIAL", "import os; os.abort()")
+    (tmp_path / "m.bin").write_bytes(b"mmap lm")
+    with pytest.raises(LanguageModelError, match="is damaged: KenLM crashes when it reads it"):
+        Scorer.from_kenlm(tmp_path / "m.bin", ["the"])

@@ -143,7 +143,7 @@ def test_a_binary_needs_unigrams(tmp_path: Path) -> None:
 def test_kenlm_answers_for_a_binary(arpa: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["b", "a"], ["b", "b"]
     flat = [lm_part(build_ctcdecoder(TRANSFORMERS, arpa), text) for text in texts]
-    monkeypatch.setattr("plainspeech.pyctcdecode.language_model._BINARY", b"\\data")
+    monkeypatch.setattr("plainspeech.lm.kenlm._BINARY", b"\\data")
     decoder = build_ctcdecoder(TRANSFORMERS, arpa, ["ab", "ba", "bb"])  # the model has no bb
     assert [lm_part(decoder, text) for text in texts] == pytest.approx(flat, abs=1e-5)
 

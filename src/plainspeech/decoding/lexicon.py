@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,21 +55,67 @@ class TrieLayout:
 def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, tables: Tables) -> Trie:
     """Return the trie of ``words``; the id of a word is its index plus ``first_id``.
 
+    Words of another case, or with accents that the alphabet lacks, are folded to it. Those that it
+    cannot write are left out, which is logged.
+
     Raises:
-        LanguageModelError: a word is empty, or has a character outside the alphabet or a space.
+        LanguageModelError: none of ``words`` can be written with the alphabet.
     """
     from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
     from plainspeech.decoding.kernels.scoring import compute_look_ahead
 
-    layout = lay_out(words, alphabet, "lexicon")
+    written, places = _written(words, alphabet)
+    layout = lay_out(written, alphabet, "lexicon")
     nodes = np.zeros(len(layout.parents) + 1, TRIE_NODE)
     layout.fill(nodes)
     nodes["word"] = NONE
     # A word that is listed twice has its first id.
-    nodes["word"][layout.ends[::-1]] = np.arange(first_id, first_id + len(words))[::-1]
+    nodes["word"][layout.ends[::-1]] = first_id + places[::-1]
     lexicon = Trie(nodes, layout.listed_symbols(alphabet))
     compute_look_ahead(lexicon, layout.parents, tables)
     return lexicon
+
+
+def _written(words: Sequence[str], alphabet: Alphabet) -> tuple[Sequence[str], Ints]:
+    """Return the words as the alphabet writes them, and their places in ``words``.
+
+    Those that need no folding come first.
+    """
+    symbols = frozenset(alphabet.symbols)
+    if symbols.issuperset("".join(words)):
+        return words, np.arange(len(words), dtype=np.int32)
+    exact: dict[str, int] = {}
+    folded: dict[str, int] = {}
+    left_out: list[str] = []
+    for place, word in enumerate(words):
+        if symbols.issuperset(word):
+            exact.setdefault(word, place)
+        elif plain := _folded(word, alphabet):
+            folded.setdefault(plain, place)
+        else:
+            left_out.append(word)
+    found = {**folded, **exact}
+    if not found:
+        raise LanguageModelError(
+            f"lexicon: no word of the language model can be written with the alphabet; the first "
+            f"is {words[0][:60]!r}"
+        )
+    if left_out:
+        logging.getLogger("plainspeech").warning(
+            "words of the language model that the alphabet cannot write, and that are left out: "
+            "%d, such as %r",
+            len(left_out),
+            left_out[0][:60],
+        )
+    return list(found), np.array(list(found.values()), np.int32)
+
+
+def _folded(word: str, alphabet: Alphabet) -> str:
+    """Return ``word`` as the alphabet writes it; empty where that would be another word."""
+    if any(c.isalnum() and not alphabet.normalise(c) for c in alphabet.foreign(word)):
+        return ""
+    plain = alphabet.normalise(word)
+    return "" if " " in plain else plain
 
 
 def lay_out(strings: Sequence[str], alphabet: Alphabet, name: str) -> TrieLayout:

@@ -8,25 +8,39 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import re
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import IO, NamedTuple, NoReturn
 
 import numpy as np
 
 from plainspeech.errors import LanguageModelError
 from plainspeech.files import replacing
 from plainspeech.lm.levels import context_rows, keys, sorted_level, word_ids
-from plainspeech.lm.tables import BOS_ID, EOS_ID, SPECIAL_WORDS, Floats, Ints, Level
+from plainspeech.lm.tables import (
+    BOS_ID,
+    EOS_ID,
+    LARGEST_BACKOFF_LOG,
+    LARGEST_ORDER,
+    LEAST_LOG,
+    SPECIAL_WORDS,
+    Floats,
+    Ints,
+    Level,
+)
 
 LN10 = math.log(10)
 
 _UNLISTED_LOG10 = -100.0  # what KenLM gives the unknown word of a model without one
 _LONGEST_PREFACE = 1000  # lines
-_COUNT = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
+_LONGEST_LINE = 1 << 16  # bytes
+_FREE, _LARGEST_RATIO = 1 << 24, 50  # bytes, and times the compressed size; usual is 5
+_COUNT = re.compile(rb"ngram\s+(\d{1,4})\s*=\s*(\d{1,10})")
+_GZIP, _BYTE_ORDER_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
 
 
 class ArpaModel(NamedTuple):
@@ -52,12 +66,24 @@ class _Lines:
     def _read(self) -> Iterator[bytes]:
         try:
             with self.path.open("rb") as file:
-                compressed = file.read(2) == b"\x1f\x8b"
-                file.seek(0)
-                yield from gzip.GzipFile(fileobj=file) if compressed else file
+                if file.read(2) == _GZIP:
+                    file.seek(0)
+                    limit = _FREE + _LARGEST_RATIO * os.fstat(file.fileno()).st_size
+                    yield from self._bounded(_split(gzip.GzipFile(fileobj=file)), limit)
+                else:
+                    file.seek(0)
+                    yield from _split(file)
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
             raise LanguageModelError(f"{self.path}: cannot be read: {reason}") from error
+
+    def _bounded(self, lines: Iterable[bytes], limit: int) -> Iterator[bytes]:
+        size = 0
+        for line in lines:
+            size += len(line)
+            if size > limit:
+                self.fail(f"the file is decompressed to more than {_LARGEST_RATIO} times its size")
+            yield line
 
     def next(self) -> bytes:
         """Return the next line, without the space around it."""
@@ -68,6 +94,8 @@ class _Lines:
                 f"{self.path}, line {self.number}: the ARPA file ends here, without \\end\\; "
                 "it is truncated"
             )
+        if len(line) > _LONGEST_LINE:
+            self.fail(f"the line is longer than {_LONGEST_LINE:,} bytes")
         return line.strip()
 
     def next_filled(self) -> bytes:
@@ -78,6 +106,44 @@ class _Lines:
 
     def fail(self, says: str, line: int | None = None) -> NoReturn:
         raise LanguageModelError(f"{self.path}, line {line or self.number}: {says}")
+
+
+def _split(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    """Yield the lines of ``file``, which end in LF, CR LF or CR, without a byte order mark.
+
+    Of a line that is too long, the beginning is yielded, so that it can be refused.
+    """
+    limit = _LONGEST_LINE + 2
+    first = file.readline(limit).removeprefix(_BYTE_ORDER_MARK)
+    if b"\r" in first.rstrip(b"\r\n"):
+        yield from _split_at_returns(first, file)
+        return
+    if first:
+        yield first
+    while line := file.readline(limit):
+        yield line
+
+
+def _split_at_returns(first: bytes, file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    rest = first
+    while block := file.read(_LONGEST_LINE):
+        *lines, rest = (rest + block).split(b"\r")
+        yield from lines
+        if len(rest) > _LONGEST_LINE:
+            break
+    yield from rest.split(b"\r")
+
+
+def is_arpa(path: Path) -> bool:
+    """Return whether ``path`` is a file that its name, or else its beginning, says is ARPA."""
+    if path.name.endswith((".arpa", ".arpa.gz")):
+        return not path.is_dir()
+    try:
+        with path.open("rb") as file:
+            start = file.read(_LONGEST_LINE)
+    except OSError:  # a folder, or what the reader of scorers names
+        return False
+    return start.startswith(_GZIP) or b"\\data\\" in start
 
 
 class _Section(NamedTuple):
@@ -121,7 +187,7 @@ def _read_counts(lines: _Lines) -> list[int]:
     counts: list[int] = []
     while (line := lines.next()) or not counts:
         found = _COUNT.fullmatch(line)
-        if not found or int(found[1]) != len(counts) + 1:
+        if not found or int(found[1]) != len(counts) + 1 or len(counts) == LARGEST_ORDER:
             lines.fail(f"'ngram {len(counts) + 1}=COUNT' or an empty line was expected")
         counts.append(int(found[2]))
     return counts
@@ -144,7 +210,8 @@ def _read_section(lines: _Lines, order: int, count: int, ids: dict[bytes, int]) 
             log10s.append(float(fields[0]))
             backoff_log10s.append(float(fields[order + 1]) if len(fields) > order + 1 else 0.0)
         except KeyError as error:
-            lines.fail(f"{error.args[0].decode(errors='replace')!r} is not among the unigrams")
+            word = error.args[0][:60].decode(errors="replace")
+            lines.fail(f"{word!r} is not among the unigrams")
         except ValueError:
             lines.fail("a logarithm is not a number")
     section = _Section(
@@ -158,10 +225,15 @@ def _read_section(lines: _Lines, order: int, count: int, ids: dict[bytes, int]) 
 
 
 def _check_values(lines: _Lines, section: _Section) -> None:
-    wrong = ~((section.probabilities <= 0) & np.isfinite(section.probabilities + section.backoffs))
-    if wrong.any():
-        row = int(wrong.argmax())
-        lines.fail("this is not the logarithm of a probability", section.first_line + row)
+    right = (section.probabilities <= 0) & (section.probabilities >= LEAST_LOG)  # not NaN
+    right &= (section.backoffs <= LARGEST_BACKOFF_LOG) & (section.backoffs >= LEAST_LOG)
+    if not right.all():
+        row = int(right.argmin())
+        lines.fail(
+            "this is not the logarithm of a probability, from -1000 to 0, and of a back-off "
+            "weight, from -1000 to 20",
+            section.first_line + row,
+        )
 
 
 def _unigrams(lines: _Lines, vocabulary: int, section: _Section) -> Level:
@@ -192,7 +264,7 @@ def _level(
     contexts = context_rows(section.words[:, :-1], levels)
     if (contexts < 0).any():
         row = int((contexts < 0).argmax())
-        context = " ".join(vocabulary[word] for word in section.words[row, :-1])
+        context = " ".join(vocabulary[word] for word in section.words[row, :-1])[:60]
         lines.fail(
             f"the context {context!r} of this n-gram is not among those of {len(levels)} words",
             section.first_line + row,

@@ -7,6 +7,8 @@ calls KenLM for what is not there.
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +26,28 @@ from plainspeech.lm import tables as flat
 from plainspeech.lm.arpa import LN10
 
 _CACHED = 1 << 20  # answers
+_BINARY = b"mmap lm"
+_TRIED = 20_000  # words that a model is tried with
+_PATIENCE = 1800.0  # seconds to load a model that is an ARPA file of many gigabytes
+_REFUSED = 3  # status of a trial that ends with an error of KenLM's
+
+# Queries of words in context, in order and in reverse, that any search might make.
+_TRIAL = f"""
+import kenlm
+words = sys.stdin.buffer.read().decode(errors="replace").split("\\n")
+config = kenlm.Config()
+config.arpa_complain = kenlm.ARPALoadComplain.NONE
+config.show_progress = False
+try:
+    model = kenlm.Model(sys.argv[1], config)
+except OSError:
+    sys.exit({_REFUSED})
+state, following = kenlm.State(), kenlm.State()
+model.BeginSentenceWrite(state)
+for word in words + words[::-1] + [each for word in words for each in (word, words[0], "</s>")]:
+    model.BaseScore(state, word, following)
+    state, following = following, state
+"""
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
@@ -57,7 +81,7 @@ class KenLMModel(types.WrapperAddressProtocol):
     """
 
     def __init__(self, path: Path, vocabulary: Sequence[str]) -> None:
-        self._model = _load(path)
+        self._model = _load(path, vocabulary)
         self._vocabulary = vocabulary
         self._lock = threading.Lock()
         empty = kenlm.State()
@@ -123,11 +147,47 @@ def _ask(tables: Any, state: Any, word: Any) -> Any:
     return np.int32(answer >> 32).view(np.float32), np.int32(answer & 0x7FFFFFFF)
 
 
-def _load(path: Path) -> kenlm.Model:
+def is_kenlm_binary(path: Path) -> bool:
+    """Return whether ``path`` is a file that begins as KenLM's binaries do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BINARY)) == _BINARY
+    except OSError:
+        return False
+
+
+def _load(path: Path, words: Sequence[str]) -> kenlm.Model:
+    _try_in_a_child(path, words)
     config = kenlm.Config()
     config.arpa_complain = kenlm.ARPALoadComplain.NONE
     config.show_progress = False
     try:
         return kenlm.Model(str(path), config)
     except OSError as error:
-        raise LanguageModelError(f"{path}: KenLM cannot read it: {error}") from error
+        raise LanguageModelError(f"{path}: KenLM cannot read it: {_line(error)}") from error
+
+
+def _try_in_a_child(path: Path, words: Sequence[str]) -> None:
+    """Load and query the model in a process that may die of it, since KenLM trusts its files.
+
+    Raises:
+        LanguageModelError: the process died.
+    """
+    program = f"import sys; sys.path[:] = {sys.path!r}\n{_TRIAL}"
+    try:
+        trial = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", program, str(path)],
+            input="\n".join(words[:_TRIED]).encode(errors="replace"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LanguageModelError(f"{path}: KenLM did not load it: {_line(error)}") from error
+    if trial.returncode < 0 or trial.returncode > _REFUSED:
+        raise LanguageModelError(f"{path}: is damaged: KenLM crashes when it reads it")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

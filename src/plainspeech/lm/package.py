@@ -29,6 +29,7 @@ from plainspeech.artifact.record import (
 )
 from plainspeech.artifact.storage import Kind, Read, from_memory, reading, write_folder
 from plainspeech.errors import LanguageModelError
+from plainspeech.lm.arpa import is_arpa
 from plainspeech.lm.packing import pack, unpack
 from plainspeech.lm.table_cache import cached_tables
 from plainspeech.lm.tables import SPECIAL_WORDS, Level, NGramTables, build_tables
@@ -41,6 +42,7 @@ SCORER = Kind("scorer", "scorer.json", LanguageModelError, FORMAT)
 ALPHA, BETA = 0.75, 1.85
 """Weights where none were tuned: those of DeepSpeech."""
 
+_LARGEST_WEIGHT = 100.0  # as the settings of the beam search have it
 _WORDS, _NGRAMS, _KENLM = "words.txt", "ngrams.npz", "model.kenlm"
 
 
@@ -133,7 +135,7 @@ def read_scorer_files(path: Path) -> dict[str, bytes]:
     Raises:
         LanguageModelError: it is no scorer, is damaged, or queries KenLM.
     """
-    if path.name.endswith((".arpa", ".arpa.gz")):
+    if is_arpa(path):
         raise LanguageModelError(
             f"{path}: is an ARPA file; package it first: plainspeech lm package {path} -o SCORER"
         )
@@ -169,8 +171,8 @@ def read_package(origin: Path, read: Read) -> ScorerPackage:
         vocabulary=vocabulary,
         order=record.take("order", int),
         model=_model(record, files, len(vocabulary)),
-        alpha=record.number("alpha"),
-        beta=record.number("beta"),
+        alpha=_weight(record, "alpha"),
+        beta=_weight(record, "beta"),
         source=record.take("source", dict),
     )
 
@@ -210,6 +212,15 @@ def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> NGram
             f"{SCORER.record}"
         )
     return path
+
+
+def _weight(record: Record, name: str) -> float:
+    weight = record.number(name)
+    if abs(weight) > _LARGEST_WEIGHT:
+        raise record.error(
+            f": {name!r} is {weight:g}; it must be from -{_LARGEST_WEIGHT:g} to {_LARGEST_WEIGHT:g}"
+        )
+    return weight
 
 
 def _vocabulary(record: Record, files: Mapping[str, bytes]) -> list[str]:

@@ -8,6 +8,7 @@ into bytes, the first bytes of all of them, then the second, and deflated.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -19,13 +20,15 @@ import numpy.typing as npt
 
 from plainspeech.errors import LanguageModelError
 from plainspeech.jit_cache import compiled
-from plainspeech.lm.tables import Floats, Ints, Level
+from plainspeech.lm.tables import LARGEST_BACKOFF_LOG, LARGEST_ORDER, LEAST_LOG, Floats, Ints, Level
 
 QUANTUM = 1 / 16
 """To a multiple of what natural logarithms are rounded; the error is at most half of it."""
 
 _WIDTH = 4  # bytes of the largest number
 _THREADS = 4  # that inflate arrays
+_FREE, _LARGEST_RATIO = 1 << 24, 50  # bytes, and times the size on disk; usual is 3
+_ZIP_ERRORS = zipfile.BadZipFile, zlib.error, struct.error
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -62,10 +65,15 @@ def unpack(content: bytes, vocabulary: int, order: int) -> list[Level]:
     """
     levels: list[Level] = []
     try:
+        if not 1 <= order <= LARGEST_ORDER:
+            raise ValueError(f"the order is {str(order)[:20]}; it must be 1 to {LARGEST_ORDER}")
         arrays = _read_arrays(content)
         for number in range(1, order + 1):
             levels.append(_level(arrays, number, order, vocabulary, levels))
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except KeyError as error:
+        raise LanguageModelError(f"the n-grams are damaged: {error} is missing") from error
+    # What zipfile and the reader of headers raise for damaged files.
+    except (ValueError, OSError, EOFError, RuntimeError, *_ZIP_ERRORS) as error:
         raise LanguageModelError(f"the n-grams are damaged: {error}") from error
     return levels
 
@@ -73,25 +81,56 @@ def unpack(content: bytes, vocabulary: int, order: int) -> list[Level]:
 def _read_arrays(content: bytes) -> dict[str, Ints]:
     """Return the numbers of each array of an .npz file."""
 
-    def inflate(member: str) -> bytes:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read(member)
+    def inflate(member: zipfile.ZipInfo) -> bytes:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(member) as file:
+            return file.read(member.file_size)
 
+    limit = _FREE + _LARGEST_RATIO * len(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = archive.namelist()
+        members = archive.infolist()
+    _check_members(members, limit)
     # Inflating takes a good part of the time that loading takes, and lets other threads run.
     # Headers are read by one: in Python 3.11 threads that parse at the same time fail at times
     # (python/cpython issue 106905).
+    arrays: dict[str, Ints] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         files = zip(members, pool.map(inflate, members), strict=True)
         # The first call of compiled code takes a tenth of a second, whatever it computes.
         _summed(np.zeros(0, np.int32), np.zeros(0, np.int32))
-        return {name.removesuffix(".npy"): _values(_array(file)) for name, file in files}
+        for member, file in files:
+            planes = _array(file, limit)
+            limit -= planes.shape[1]
+            arrays[member.filename.removesuffix(".npy")] = _values(planes)
+    return arrays
 
 
-def _array(file: bytes) -> Bytes:
-    array: Bytes = np.lib.format.read_array(io.BytesIO(file))
-    return array
+def _check_members(members: Sequence[zipfile.ZipInfo], limit: int) -> None:
+    """Raise ValueError before anything of a file is inflated that is not as `pack` makes them."""
+    if len(members) > 4 * LARGEST_ORDER:
+        raise ValueError(f"{len(members)} arrays are too many")
+    if sum(member.file_size for member in members) > limit:
+        raise ValueError("the arrays are much larger than any model that is so small on disk")
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"an array is compressed by method {member.compress_type}")
+        if member.flag_bits & 1:
+            raise ValueError("an array is encrypted")
+
+
+def _array(file: bytes, limit: int) -> Bytes:
+    """Return the array of an .npy file, which has at most ``limit`` numbers."""
+    stream = io.BytesIO(file)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("an array has another version")
+    try:
+        shape, by_columns, kind = np.lib.format.read_array_header_1_0(stream)
+    except Exception as error:  # of whatever kind from the parser of Python's literals
+        raise ValueError("the header of an array is damaged") from error
+    if kind != np.uint8 or len(shape) != 2 or by_columns or shape[0] > _WIDTH:
+        raise ValueError("an array has another form")
+    if shape[0] * shape[1] != len(file) - stream.tell() or shape[1] > limit:
+        raise ValueError("an array has another size than it says")
+    return np.frombuffer(file, np.uint8, offset=stream.tell()).reshape(shape)
 
 
 def _level(
@@ -114,6 +153,9 @@ def _level(
     # Compiled code will take these for places in memory.
     if not len(contexts) == len(words) == len(probabilities) == len(backoffs):
         raise ValueError(f"arrays of different lengths for {number} words")
+    for logs, most in ((probabilities, 0.0), (backoffs, LARGEST_BACKOFF_LOG)):
+        if logs.min(initial=0) < LEAST_LOG or logs.max(initial=0) > most:
+            raise ValueError(f"a logarithm is not from {LEAST_LOG:g} to {most:g}")
     if words.min(initial=0) < 0 or words.max(initial=0) >= vocabulary:
         raise ValueError("a word is not in the vocabulary")
     return Level(contexts, words, probabilities, backoffs)
@@ -160,8 +202,6 @@ def _planes(numbers: Numbers) -> Bytes:
 
 def _values(planes: Bytes) -> Ints:
     """Return the numbers of `_planes`."""
-    if planes.dtype != np.uint8 or planes.ndim != 2 or len(planes) > _WIDTH:
-        raise ValueError("an array has another form")
     numbers = np.zeros((planes.shape[1], _WIDTH), np.uint8)
     numbers[:, : len(planes)] = planes.T
     return numbers.view("<i4").ravel().astype(np.int32, copy=False)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from plainspeech.artifact.storage import Read, from_memory, reading
+from plainspeech.errors import LanguageModelError
 from plainspeech.jit_cache import compiled
-from plainspeech.lm.arpa import read_arpa
-from plainspeech.lm.kenlm import KenLMModel, KenLMTables
+from plainspeech.lm.arpa import is_arpa, read_arpa
+from plainspeech.lm.kenlm import KenLMModel, KenLMTables, is_kenlm_binary
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
 from plainspeech.lm.tables import (
     EOS_ID,
@@ -49,15 +50,20 @@ class Scorer:
 
     @classmethod
     def load(cls, path: str | Path) -> Scorer:
-        """Load the scorer that ``path`` is: a folder, a zip, or a file named .arpa or .arpa.gz.
+        """Load the scorer that ``path`` is: a folder, a zip, or an ARPA file, also within gzip.
 
         Raises:
             LanguageModelError: ``path`` is no scorer or has another format version, or a file of it
                 is missing or damaged.
         """
         path = Path(path)
-        if path.name.endswith((".arpa", ".arpa.gz")):
+        if is_arpa(path):
             return cls.from_arpa(path)
+        if is_kenlm_binary(path):
+            raise LanguageModelError(
+                f"{path}: is a KenLM binary, whose words cannot be read; package it with a list of "
+                f"them: plainspeech lm package {path} --words WORDS -o SCORER"
+            )
         with reading(path, SCORER) as read:
             return cls._read(path, read)
 

@@ -30,6 +30,13 @@ EOS_ID = 2
 SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
 """The first words of every vocabulary; a word's id is its place."""
 
+LARGEST_ORDER = 16
+"""Of a model that is read; more than any model has."""
+
+LEAST_LOG, LARGEST_BACKOFF_LOG = -2303.0, 46.0
+"""Bounds of the natural logarithms of probabilities and of back-off weights: of 10 to the power of
+-1000 and of 20, beyond what any model needs. They keep all sums finite."""
+
 _FIRST, _SIZE, _SHORTER, _BACKOFF = range(4)  # columns of a state
 _WORD, _PROBABILITY, _NEXT = range(3)  # columns of a slot
 _NOT_FOUND_YET = -1

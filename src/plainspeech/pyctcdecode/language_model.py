@@ -11,7 +11,7 @@ from pathlib import Path
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.files import replacing, write_atomically
 from plainspeech.lm.arpa import LN10
-from plainspeech.lm.kenlm import KenLMTables
+from plainspeech.lm.kenlm import KenLMTables, is_kenlm_binary
 from plainspeech.lm.scorer import Scorer
 from plainspeech.lm.tables import SPECIAL_WORDS, score
 from plainspeech.pyctcdecode.constants import (
@@ -29,7 +29,6 @@ LEAST = sys.float_info.min
 
 _ATTRIBUTES = ("alpha", "beta", "unk_score_offset", "score_boundary")
 _ATTRIBUTES_FILE, _UNIGRAMS_FILE = "attrs.json", "unigrams.txt"
-_BINARY = b"mmap lm"  # how KenLM's binaries begin
 
 
 class LanguageModel:
@@ -171,7 +170,7 @@ def _model_in(folder: Path) -> Path:
 
 def _read(path: Path, unigrams: Collection[str] | None) -> tuple[Scorer, frozenset[str]]:
     """Return a model, and the words of ``unigrams`` that it has."""
-    if not _is_binary(path):
+    if not is_kenlm_binary(path):
         scorer = Scorer.from_arpa(path)
         words = frozenset(scorer.words)
         return scorer, words if unigrams is None else words & frozenset(unigrams)
@@ -183,11 +182,3 @@ def _read(path: Path, unigrams: Collection[str] | None) -> tuple[Scorer, frozens
     assert isinstance(scorer.tables, KenLMTables)
     model = scorer.tables.model
     return scorer, frozenset(word for word in scorer.words if word in model)
-
-
-def _is_binary(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_BINARY)) == _BINARY
-    except OSError as error:
-        raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from error
