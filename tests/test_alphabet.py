@@ -79,6 +79,8 @@ def test_letters_with_accents_stay_where_the_alphabet_has_them(text: str) -> Non
         (("a", "bc"), "exactly one"),
         (("",), "exactly one"),
         (("a", "a"), "twice"),
+        (("a", "\n"), "control character"),
+        (("a", "\ud800"), "control character"),
     ],
 )
 def test_alphabets_that_cannot_be_are_refused(symbols: tuple[str, ...], says: str) -> None:

@@ -26,6 +26,8 @@ class Alphabet:
     def __post_init__(self) -> None:
         if not self.symbols or any(len(symbol) != 1 for symbol in self.symbols):
             raise ConfigurationError("alphabet: every symbol must be exactly one character")
+        if any(unicodedata.category(symbol) in ("Cc", "Cs") for symbol in self.symbols):
+            raise ConfigurationError("alphabet: a symbol is a control character or half of one")
         ids = {symbol: index for index, symbol in enumerate(self.symbols)}
         if len(ids) != len(self.symbols):
             raise ConfigurationError("alphabet: a symbol is listed twice")

@@ -22,6 +22,10 @@ from plainspeech.normalisation import (
 NORMALISATIONS = ("speech", "running-speech", "utterance", "running", "none")
 
 
+_LARGEST = {"sample_rate": 384_000, "bins": 1_024, "window_ms": 1_000, "hop_ms": 1_000}
+"""Beyond them a spectrum takes gigabytes, and nothing is learnt of speech."""
+
+
 @dataclass(frozen=True)
 class FeatureSettings:
     """How a waveform becomes features; stored in every checkpoint and model bundle.
@@ -67,10 +71,14 @@ class FeatureSettings:
             )
 
     def _check_sizes(self) -> None:
-        for name in ("sample_rate", "bins", "window_ms", "hop_ms"):
+        for name, most in _LARGEST.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigurationError(f"features.{name} is {value}; it must be above 0")
+            if value > most:
+                raise ConfigurationError(
+                    f"features.{name} is {value:g}; it must be {most:,} or less"
+                )
         # The ends of Povey's window are two samples.
         for name, fewest in (("window_ms", 2), ("hop_ms", 1)):
             value = getattr(self, name)

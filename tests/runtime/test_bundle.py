@@ -280,7 +280,7 @@ def test_faults_of_a_bundle_are_model_errors(make_tone_bundle: MakeBundle, tmp_p
         ({"alphabet": None}, "'alphabet' is missing or no str"),
         ({"alphabet": "abca"}, "bundle.json: alphabet: a symbol is listed twice"),
         ({"card": []}, "'card' is missing or no dict"),
-        ({"frame_seconds": 0}, "'frame_seconds' must be greater"),
+        ({"frame_seconds": 0}, "'frame_seconds' must be from"),
         ({"frame_seconds": "0.03"}, "'frame_seconds' is missing or no number"),
         ({"frame_seconds": 10**400}, "'frame_seconds' is 10+, which is not finite"),
         ({"frame_seconds": True}, "'frame_seconds' is missing or no number"),
@@ -295,9 +295,13 @@ def test_faults_of_a_bundle_are_model_errors(make_tone_bundle: MakeBundle, tmp_p
         ({"files": {"model.onnx": {"sha256": "0", "bytes": 1 << 50}}}, "bytes are beyond"),
         ({"files": {"model.onnx": {"sha256": "0", "bytes": -2}}}, "bytes are beyond"),
         ({"files": {"model.onnx": 3}}, "files: 'model.onnx' is missing or no dict"),
-        ({"files": {"../secret": {"sha256": "0", "bytes": 1}}}, r"\.\./secret is no name"),
-        ({"files": {"/secret": {"sha256": "0", "bytes": 1}}}, "/secret is no name"),
-        ({"files": {"a/../../b": {"sha256": "0", "bytes": 1}}}, "b is no name"),
+        ({"files": {"../secret": {"sha256": "0", "bytes": 1}}}, r"\.\./secret' is no name"),
+        ({"files": {"/secret": {"sha256": "0", "bytes": 1}}}, "/secret' is no name"),
+        ({"files": {"a/../../b": {"sha256": "0", "bytes": 1}}}, "b' is no name"),
+        ({"files": {"a\nb": {}}}, r"files: 'a\\nb' is no name"),
+        ({"files": {"a" * 5_000: {}}}, r"files: 'a{40}' is no name"),
+        ({"frame_seconds": 1e30}, "'frame_seconds' must be from"),
+        ({"frame_seconds": 1e-30}, "'frame_seconds' must be from"),
     ],
 )
 def test_values_that_cannot_be_are_named(
@@ -334,6 +338,27 @@ def test_a_zip_that_unpacks_to_more_than_it_says_is_not_read_to_its_end(
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [(8, 1, "is damaged: it is encrypted"), (10, 99, "is damaged: That compression method")],
+    ids=["encrypted", "method 99"],
+)
+def test_a_zip_that_cannot_be_unpacked_is_refused(
+    tone_bundle: Path, tmp_path: Path, place: int, value: int, says: str
+) -> None:
+    archive = zipped(tone_bundle, tmp_path / "b.zip")
+    content = bytearray(archive.read_bytes())
+    for signature, offset in ((b"PK\x01\x02", place), (b"PK\x03\x04", place - 2)):
+        found = content.find(signature)
+        while found >= 0:
+            content[found + offset] = value
+            found = content.find(signature, found + 4)
+    archive.write_bytes(content)
+    with pytest.raises(ModelError, match=says) as caught:
+        Bundle.load(archive)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_all_files_together_have_a_bound(

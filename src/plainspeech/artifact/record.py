@@ -28,6 +28,7 @@ LARGEST_ARTIFACT = 1 << 31
 
 _BLOCK = 1 << 20  # bytes
 _DIGEST = "sha256"
+_LONGEST_NAME = 200  # characters
 
 # Listed files lie beside the record: no "..", no absolute path.
 _SAFE_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
@@ -179,6 +180,8 @@ def read_listed(read: Read, record: Record) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     room = LARGEST_ARTIFACT
     for name in listed.values:
+        if not _SAFE_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+            raise listed.error(f": {name[:40]!r} is no name for a file of a {record.kind.name}")
         files[name] = _read_file(read, name, listed.part(name), room)
         room -= len(files[name])
     return files
@@ -186,8 +189,6 @@ def read_listed(read: Read, record: Record) -> dict[str, bytes]:
 
 def _read_file(read: Read, name: str, record: Record, room: int) -> bytes:
     size, digest = record.take("bytes", int), record.take("sha256", str)
-    if not _SAFE_NAME.fullmatch(name):
-        raise record.error(f" is no name for a file of a {record.kind.name}")
     if not 0 <= size <= room:
         raise record.error(f": {str(size)[:20]} bytes are beyond what a {record.kind.name} takes")
     content = read(name, size + 1)

@@ -16,6 +16,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.files import check_folder, replacing_folder, write_atomically
 
 _LARGEST_RATIO = 100  # of a file in a zip, unpacked to packed; weights have hardly any
+_ENCRYPTED = 1  # flag of a file in a zip
 _SMALL = 1 << 20  # bytes, of a file for which that does not matter
 
 Read = Callable[[str, int], bytes]
@@ -93,6 +94,8 @@ def _read_member(path: Path, kind: Kind, archive: zipfile.ZipFile, name: str, li
         if info.file_size > _LARGEST_RATIO * info.compress_size + _SMALL:
             ratio = info.file_size // max(1, info.compress_size)
             raise ValueError(f"its size is {ratio} times that in the zip")
+        if info.flag_bits & _ENCRYPTED:
+            raise ValueError("it is encrypted")
         with archive.open(info) as member:
             return member.read(limit)
     except KeyError as error:

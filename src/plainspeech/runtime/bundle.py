@@ -238,8 +238,8 @@ def _alphabet(record: Record) -> Alphabet:
 
 def _frame_seconds(record: Record) -> float:
     seconds = record.number("frame_seconds")
-    if not seconds > 0:
-        raise ModelError(f"{record.where}: 'frame_seconds' must be greater than zero")
+    if not 1e-3 <= seconds <= 10:
+        raise ModelError(f"{record.where}: 'frame_seconds' must be from 0.001 to 10")
     return seconds
 
 
