@@ -20,11 +20,11 @@ import soundfile
 
 import plainspeech
 from plainspeech.arrays import Array
+from plainspeech.decoding.hot_words import HotWords
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.serving.app import create_app
-from plainspeech.serving.batching import HotWords
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.server import Server, open_socket
 from plainspeech.serving.settings import ServerSettings
@@ -139,7 +139,12 @@ def process(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
     ) as child:
         try:
             assert child.stderr is not None
-            line = next(line for line in child.stderr if " at http" in line)
+            said: list[str] = []
+            for line in child.stderr:  # it may compile first, and say so
+                said.append(line)
+                if " at http" in line:
+                    break
+            assert " at http" in line, "".join(said)
             url = line.split(" at ")[1].split(";")[0]
             httpx.get(f"{url}/health", timeout=30)
             yield child, url

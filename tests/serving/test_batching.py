@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from plainspeech.arrays import Array
-from plainspeech.serving.batching import Batcher, HotWords, Lane
+from plainspeech.decoding.hot_words import HotWords
+from plainspeech.serving.batching import Batcher, Lane
 from plainspeech.serving.metrics import Metrics
 from plainspeech.transcript import Transcript, Word
 

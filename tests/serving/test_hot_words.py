@@ -1,72 +1,104 @@
+"""Hot words of requests: those of every other door, and none that ends or stalls the server."""
+
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import Blocked, Speak, running, wav
+from servers import Blocked, Running, Speak, process, running, wav
+from websockets.sync.client import connect
 
-from plainspeech.alphabet import ENGLISH
+from plainspeech.decoding.hot_words import DEFAULT_WEIGHT, LONGEST_PHRASE
+from plainspeech.runtime.bundle import bundled_model_path
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.serving.errors import ApiError
-from plainspeech.serving.hot_words import MOST, USUAL_WEIGHT, parse
+
+SAMPLE = Path(__file__).parents[2] / "samples/2803-154328-0001.flac"
 
 
-def test_lines_are_phrases_with_and_without_weights() -> None:
-    text = "Lake Baikal:6.5\n\n  café \r\nbeach : -2\nat 10:30: 1"
-    expected = {"lake baikal": 6.5, "cafe": USUAL_WEIGHT, "beach": -2.0, "at": 1.0}
-    assert parse(text, ENGLISH) == expected
-    assert parse(" \n", ENGLISH) == {}
+@pytest.fixture(scope="module")
+def model(tone_bundle: Path) -> Blocked:
+    decoder = load_model(tone_bundle, threads=1, decoder="beam", language_model="none").decoder
+    return Blocked(tone_bundle, decoder)
 
 
-@given(st.text(max_size=60))
-def test_any_text_is_hot_words_or_refused(text: str) -> None:
+@pytest.fixture(scope="module")
+def server(model: Blocked) -> Iterator[Running]:
+    with running(model) as server:
+        yield server
+
+
+def test_lines_are_phrases_with_and_without_weights(server: Running) -> None:
+    text = "Lake Baikal:6.5\n\n  café \r\nbeach : -2\n# a remark\nGood\u2019s: 1"
+    expected = {"lake baikal": 6.5, "cafe": DEFAULT_WEIGHT, "beach": -2.0, "good's": 1.0}
+    assert server.engine.hot_words(lines=text) == expected
+    assert server.engine.hot_words(lines=" \n") is None
+
+
+@given(text=st.text(max_size=60))
+def test_any_text_is_hot_words_or_refused(server: Running, text: str) -> None:
     try:
-        found = parse(text, ENGLISH)
+        found = server.engine.hot_words(lines=text) or {}
     except ApiError:
         return
-    assert all(phrase == ENGLISH.normalise(phrase) != "" for phrase in found)
+    alphabet = server.engine.recognizer.bundle.alphabet
+    assert all(phrase == alphabet.normalise(phrase) != "" for phrase in found)
     assert all(abs(weight) <= 100 for weight in found.values())
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "says"),
     [
-        ("good\ndeed:much", "line 2: 'much' is not a weight"),
-        ("good:", "line 1: '' is not a weight"),
-        ("good:nan", "line 1: 'nan' is not a weight"),
+        ("good\ndeed:much", "hot_words: line 2: 'deed:much' is not a phrase with a weight"),
+        ("good:", "hot_words: line 1: 'good:' is not a phrase"),
+        ("good:nan", "hot_words: line 1: 'good:nan' is not a phrase"),
         ("good:101", "from -100 to 100"),
-        (":3", "line 1 has no letters"),
-        ("¿?", "line 1 has no letters"),
-        ("a\n" * (MOST + 1), "at most 500"),
+        (":3", "hot_words: line 1: ':3' is not a phrase"),
+        ("¿?", "hot_words: '¿\\?' has no character of the alphabet"),
+        ("a" * 60_000, "at most 200"),
     ],
 )
-def test_what_is_neither_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ApiError, match=message) as caught:
-        parse(text, ENGLISH)
+def test_what_is_neither_is_refused(server: Running, spoken: Speak, text: str, says: str) -> None:
+    with pytest.raises(ApiError, match=says) as caught:
+        server.engine.hot_words(lines=text)
     assert caught.value.error["param"] == "hot_words"
+    response = server.transcribe(wav(spoken("be")), hot_words=text)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_hot_words")
+    assert len(response.text) < 400  # no more than a line of what was sent
+    url = f"ws://{server.netloc}/v1/stream?hot_words={quote(text[:8_000])}"
+    with connect(url) as client:
+        assert json.loads(client.recv())["error"]["code"] == "invalid_hot_words"
 
 
-def test_lines_count_more_than_the_prompt(tone_bundle: Path, spoken: Speak) -> None:
-    model = Blocked(
-        tone_bundle,
-        load_model(tone_bundle, threads=1, decoder="beam", language_model="none").decoder,
-    )
-    with running(model) as server:
-        content = wav(spoken("good deed"))
-        answer = server.transcribe(content, prompt="good morning", hot_words="Good:2\ndeed: 1")
-        assert answer.json() == {"text": "good deed"}
-        assert model.hot_words == {"good": 2.0, "morning": USUAL_WEIGHT, "deed": 1.0}
-        refused = server.transcribe(content, hot_words="good:x")
-        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "hot_words")
-        assert server.client.get("/v1/models").json()["data"][0]["hot_words"] is True
+def test_lines_count_more_than_the_prompt(server: Running, model: Blocked, spoken: Speak) -> None:
+    content = wav(spoken("good deed"))
+    prompt = f"good morning {'x' * (LONGEST_PHRASE + 1)}"  # a hint: no word of it is an error
+    answer = server.transcribe(content, prompt=prompt, hot_words="Good:2\ndeed: 1")
+    assert answer.json() == {"text": "good deed"}
+    assert model.hot_words == {"good": 2.0, "morning": DEFAULT_WEIGHT, "deed": 1.0}
 
 
-def test_words_have_confidences(tone_bundle: Path, spoken: Speak) -> None:
-    with running(tone_bundle) as server:
-        fields = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
-        (word,) = server.transcribe(wav(spoken("be")), **fields).json()["words"]
-        assert word["word"] == "be"
-        assert 0 < word["confidence"] <= 1
-        assert server.client.get("/v1/models").json()["data"][0]["hot_words"] is False
+def test_phrases_within_phrases_at_the_largest_weight_do_not_end_the_server() -> None:
+    """Eight such lines wrote beyond the buffers of the search; one request ended the process."""
+    content = SAMPLE.read_bytes()
+    with (
+        process(bundled_model_path()) as (child, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        for count in (8, 20):
+            hot = "\n".join(" ".join(["a"] * (i + 1)) + ":100" for i in range(count))
+            files, data = {"file": content}, {"model": "whisper-1", "hot_words": hot}
+            response = client.post("/v1/audio/transcriptions", files=files, data=data)
+            assert (response.status_code, response.json()["error"]["param"]) == (400, "hot_words")
+            stream = f"{url.replace('http', 'ws')}/v1/stream?hot_words={quote(hot)}"
+            with connect(stream) as socket:
+                assert json.loads(socket.recv())["error"]["code"] == "invalid_hot_words"
+                assert socket.close_code is None or socket.close_code == 1008
+        assert client.get("/health").status_code == 200
+        assert child.poll() is None

@@ -331,7 +331,7 @@ def test_hot_words_are_sent_and_remembered(
         page.locator("summary").click()
         page.locator("#hot-words").fill("beech:much")
         page.set_input_files("#file", SAMPLE)
-        wait_for(page, "#error", "hot_words: line 1: 'much' is not a weight")
+        wait_for(page, "#error", "hot_words: line 1: 'beech:much' is not a phrase")
 
 
 def test_greedy_decoding_says_that_it_has_no_use_for_hot_words(page: Page) -> None:

@@ -12,17 +12,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from plainspeech.arrays import Array
+from plainspeech.decoding.hot_words import HotWords
 from plainspeech.serving.metrics import Metrics
 from plainspeech.transcript import Transcript
-
-HotWords = Mapping[str, float]
 
 LARGEST_BATCH = 16
 """Chunks."""

@@ -13,15 +13,24 @@ from anyio import CapacityLimiter
 
 from plainspeech.cores import available_cores
 from plainspeech.decoding.greedy import GreedyDecoder
+from plainspeech.decoding.hot_words import (
+    DEFAULT_WEIGHT,
+    LONGEST_PHRASE,
+    HotWords,
+    parse_hot_words,
+    validated_hot_words,
+)
+from plainspeech.errors import DecodingError
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.vad import SpeechDetector
-from plainspeech.serving import hot_words
-from plainspeech.serving.batching import LARGEST_BATCH, Batcher, HotWords
+from plainspeech.serving.batching import LARGEST_BATCH, Batcher
 from plainspeech.serving.capacity import Capacity
+from plainspeech.serving.errors import api_error
 from plainspeech.serving.metrics import Metrics
 from plainspeech.serving.settings import ServerSettings
 
+_MOST_HINTS = 500
 _SHORTEST_HOT_WORD = 4  # letters, in a prompt; shorter words are in everything and would do harm
 
 
@@ -102,15 +111,20 @@ class Engine:
 
         Args:
             prompt: whose longer words are taken; it is a hint, so that no prompt is an error.
-            lines: as `plainspeech.serving.hot_words.parse` takes them.
+            lines: see `plainspeech.decoding.hot_words.parse_hot_words`.
 
         Raises:
             ApiError: ``lines`` are not hot words.
         """
         alphabet = self.recognizer.bundle.alphabet
-        weighted = hot_words.parse(lines, alphabet)
-        hints = [w for w in alphabet.normalise(prompt).split() if len(w) >= _SHORTEST_HOT_WORD]
-        found = dict.fromkeys(hints[: hot_words.MOST], hot_words.USUAL_WEIGHT) | weighted
+        try:
+            weighted = validated_hot_words(parse_hot_words(lines), alphabet)
+        except DecodingError as error:
+            named = str(error).removeprefix("hot_words: ")
+            raise api_error(DecodingError(f"hot_words: {named}")) from error
+        lengths = range(_SHORTEST_HOT_WORD, LONGEST_PHRASE + 1)
+        hints = [word for word in alphabet.normalise(prompt).split() if len(word) in lengths]
+        found = dict.fromkeys(hints[:_MOST_HINTS], DEFAULT_WEIGHT) | weighted
         return found if found and self.takes_hot_words else None
 
     @asynccontextmanager

@@ -11,11 +11,12 @@ from typing import Any
 import anyio
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from plainspeech.decoding.hot_words import HotWords
+from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.events import LiveEvent, json_values
 from plainspeech.serving.access import check_site, check_token
-from plainspeech.serving.batching import HotWords
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.errors import ApiError
+from plainspeech.serving.errors import ApiError, api_error
 from plainspeech.serving.live_driver import LiveDriver
 from plainspeech.serving.pcm import PcmReader
 
@@ -48,6 +49,8 @@ async def stream(socket: WebSocket) -> None:
         await socket.close()
     except ApiError as error:
         await _refuse(socket, error)
+    except PlainspeechError as error:
+        await _refuse(socket, api_error(error))
     except WebSocketDisconnect:
         pass
     except Exception:

@@ -13,9 +13,10 @@ import anyio
 
 from plainspeech import audio
 from plainspeech.arrays import Array
+from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_blocks
-from plainspeech.serving.batching import HotWords, Lane
+from plainspeech.serving.batching import Lane
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.errors import ApiError, api_error
 from plainspeech.transcript import Transcript
