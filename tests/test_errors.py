@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 
 import plainspeech
-from plainspeech import Alphabet, Bundle, Scorer, audio, errors, load_model
+from plainspeech import ENGLISH, Alphabet, Bundle, Scorer, Transcript, audio, errors, load_model
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
+from plainspeech.writers import render
 
 SOURCE = Path(plainspeech.__file__).parent
 LEAVES = sorted(cls.__name__ for cls in PlainspeechError.__subclasses__())
+GREEDY = plainspeech.GreedyDecoder(ENGLISH, 0.02)
+BEAM = plainspeech.BeamSearchDecoder(ENGLISH)
 TEXT = io.BytesIO(b"Dear diary, this is no audio.")
 
 
@@ -34,7 +37,12 @@ def test_the_tree_is_as_it_is_drawn() -> None:
         ("AudioError", lambda folder: audio.read(folder / "none.wav")),
         ("AudioError", lambda folder: audio.read(TEXT)),
         ("AudioError", lambda folder: audio.from_array(np.zeros((2, 2)), 16_000)),
-        ("DataError", lambda folder: plainspeech.ENGLISH.encode("ü")),
+        ("DataError", lambda folder: ENGLISH.encode("ü")),
+        ("DecodingError", lambda folder: GREEDY.decode([["nothing"]])),
+        ("DecodingError", lambda folder: GREEDY.decode(np.full((3, 29), np.nan))),
+        ("DecodingError", lambda folder: BEAM.decode(np.zeros((3, 29)), {"": 1.0})),
+        ("ConfigurationError", lambda folder: plainspeech.BeamSearchDecoder(ENGLISH, beam_width=0)),
+        ("ConfigurationError", lambda folder: render(Transcript((), 0.0), "pdf")),
         ("ModelError", lambda folder: Bundle.load(folder / "none")),
         ("ModelError", lambda folder: load_model(folder)),
         ("LanguageModelError", lambda folder: Scorer.load(folder / "none")),
@@ -51,14 +59,8 @@ def test_each_leaf_is_raised_where_it_should_be(
     assert "\n" not in str(caught.value)
 
 
-PARTS = {
-    "alphabet",
-    "artifact",
-    "audio",
-    "evaluation",
-    "features",
-    "files",
-}
+NOT_YET = {"cli", "data", "model", "training"}
+"""Parts that still raise the base."""
 
 
 def raised(tree: ast.Module) -> set[str]:
@@ -76,7 +78,7 @@ def raised(tree: ast.Module) -> set[str]:
     [
         file
         for file in sorted(SOURCE.rglob("*.py"))
-        if file.relative_to(SOURCE).parts[0].removesuffix(".py") in PARTS
+        if file.relative_to(SOURCE).parts[0] not in NOT_YET
     ],
     ids=lambda file: str(file.relative_to(SOURCE)),
 )

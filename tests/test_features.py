@@ -63,7 +63,7 @@ def test_features_are_kaldis(settings: FeatureSettings) -> None:
 
 
 @given(samples=st.integers(0, 2_000), hop_ms=st.sampled_from([5.0, 10.0, 12.5]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_number_of_frames_is_known_beforehand(samples: int, hop_ms: float) -> None:
     settings = FeatureSettings(hop_ms=hop_ms)
     features = LogMel(settings)(noise(samples))
@@ -95,7 +95,7 @@ def test_normalised_features_have_no_mean_and_unit_deviation() -> None:
 
 
 @given(st.floats(0.25, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_normalised_features_do_not_depend_on_loudness(gain: float) -> None:
     log_mel, waveform = LogMel(FeatureSettings()), noise(8_000)
     louder = (waveform * np.float32(gain)).astype(np.float32)
@@ -160,7 +160,7 @@ RUNNING = replace(PLAIN, normalise="running")
     pieces=st.lists(st.integers(0, 1_500), max_size=8),
     normalise=st.sampled_from(["running", "running-speech", "none"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pieces_give_the_bits_of_the_whole(samples: int, pieces: list[int], normalise: str) -> None:
     settings = replace(PLAIN, normalise=normalise)
     waveform, stream, start = noise(samples), LogMelStream(settings), 0

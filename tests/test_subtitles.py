@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plainspeech.subtitles import LINE, LONGEST, READING_SPEED, SHORTEST, Cue, subtitle_cues
@@ -30,7 +30,6 @@ TRANSCRIPTS = st.lists(WORDS, max_size=40).map(transcript_of)
 
 
 @given(TRANSCRIPTS)
-@settings(deadline=None)
 def test_every_word_is_in_one_cue_in_order(transcript: Transcript) -> None:
     texts = [
         word for cue in subtitle_cues(transcript) for line in cue.lines for word in line.split(" ")
@@ -39,7 +38,6 @@ def test_every_word_is_in_one_cue_in_order(transcript: Transcript) -> None:
 
 
 @given(TRANSCRIPTS)
-@settings(deadline=None)
 def test_lines_are_short_unless_a_word_is_long(transcript: Transcript) -> None:
     for cue in subtitle_cues(transcript):
         assert 1 <= len(cue.lines) <= 2
@@ -48,7 +46,6 @@ def test_lines_are_short_unless_a_word_is_long(transcript: Transcript) -> None:
 
 
 @given(TRANSCRIPTS)
-@settings(deadline=None)
 def test_cues_do_not_overlap_and_hold_their_words(transcript: Transcript) -> None:
     cues = subtitle_cues(transcript)
     for cue, following in pairwise(cues):
@@ -61,7 +58,6 @@ def test_cues_do_not_overlap_and_hold_their_words(transcript: Transcript) -> Non
 
 
 @given(TRANSCRIPTS)
-@settings(deadline=None)
 def test_a_cue_is_short_and_stays_as_long_as_there_is_room(transcript: Transcript) -> None:
     cues = subtitle_cues(transcript)
     limits = [*(cue.start for cue in cues), transcript.duration][1:]
@@ -75,7 +71,6 @@ def test_a_cue_is_short_and_stays_as_long_as_there_is_room(transcript: Transcrip
 
 @given(TRANSCRIPTS)
 @example(transcript_of([("a", 0.0, 0.1), ("b", 1.0, 0.1)]))
-@settings(deadline=None)
 def test_no_cue_goes_on_across_a_long_pause(transcript: Transcript) -> None:
     starts = {cue.start for cue in subtitle_cues(transcript)}
     for word, following in pairwise(transcript.words):

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.errors import PlainspeechError
@@ -90,7 +90,6 @@ def test_another_format_is_refused(name: str, says: str) -> None:
 
 
 @given(transcripts())
-@settings(deadline=None)
 def test_json_holds_the_transcript_to_the_millisecond(transcript: Transcript) -> None:
     rendered = render(transcript, "json")
     again = transcript_of(json.loads(rendered))
@@ -118,7 +117,6 @@ def transcript_of(values: dict[str, Any]) -> Transcript:
 
 
 @given(transcripts())
-@settings(deadline=None)
 def test_subtitles_read_back_have_the_same_cues(transcript: Transcript) -> None:
     expected = [
         Cue(round(1000 * cue.start) / 1000, round(1000 * cue.end) / 1000, cue.lines)

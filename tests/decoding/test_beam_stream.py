@@ -37,7 +37,6 @@ def speech(seed: int, frames: int) -> Array:
     return rows
 
 
-@settings(deadline=None)
 @given(seeds, st.lists(st.integers(0, 40), max_size=12), decoders)
 def test_pieces_give_what_the_whole_gives(
     seed: int, lengths: list[int], decoder: BeamSearchDecoder
@@ -84,7 +83,7 @@ def test_what_is_fed_may_change_afterwards() -> None:
     assert stream.finish() == DECODERS[0].decode(rows)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(seeds, st.integers(1, 60)), max_size=6), st.integers(1, 3), decoders)
 def test_a_batch_gives_what_each_alone_gives(
     utterances: list[tuple[int, int]], threads: int, decoder: BeamSearchDecoder
@@ -94,7 +93,6 @@ def test_a_batch_gives_what_each_alone_gives(
     assert decoder.decode_batch(rows, threads, HOT) == expected
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 12), st.integers(1, 12))
 def test_frames_of_silence_move_the_times_alone(seed: int, before: int, frames: int) -> None:
     decoder = BeamSearchDecoder(SMALL, LM, frame_seconds=1.0, unknown_word_penalty=1.0)
@@ -106,7 +104,6 @@ def test_frames_of_silence_move_the_times_alone(seed: int, before: int, frames: 
     assert shifted == [(w.text, w.start, w.end) for w in plain.words]
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 6), st.sampled_from(["state", "prefix"]), st.integers(1, 8))
 def test_a_narrow_search_only_loses(seed: int, frames: int, merge: Any, width: int) -> None:
     rows = random_rows(seed, frames, SMALL.size)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from brute_force import random_rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toy_lm import Ngram, ToyLm, random_lm
 
@@ -134,7 +134,6 @@ def words_of(prefixes: Records, node: int, final: bool) -> dict[int, tuple[str, 
     return found
 
 
-@settings(deadline=None)
 @given(seeds, st.booleans())
 def test_shares_are_of_hypotheses_with_the_word_at_its_place(seed: int, final: bool) -> None:
     prefixes, state = random_tree(seed)
@@ -170,7 +169,6 @@ def test_shares_are_of_hypotheses_with_the_word_at_its_place(seed: int, final: b
     assert not prefixes["slot"].any()
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 40))
 def test_evidence_is_what_it_is_said_to_be(seed: int, frames: int) -> None:
     decoder = BeamSearchDecoder(SMALL, LM, frame_seconds=1.0, unknown_word_penalty=2.0)

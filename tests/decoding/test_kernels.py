@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from brute_force import random_rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toy_lm import random_lm
 
@@ -62,7 +62,6 @@ def test_a_lexicon_names_what_is_wrong() -> None:
         lay_out(["ab", ""], SMALL, "words")
 
 
-@settings(deadline=None)
 @given(seeds, st.floats(0.05, 1.0), st.integers(1, 12), st.floats(-6.0, -0.5))
 def test_candidates_are_the_most_probable(seed: int, mass: float, top: int, floor: float) -> None:
     alphabet = Alphabet(tuple("abcdefghi"))
@@ -88,7 +87,6 @@ def test_candidates_are_the_most_probable(seed: int, mass: float, top: int, floo
     assert row[alphabet.blank_id] < context.parameters.blank_threshold or not found
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=40), st.integers(1, 40), st.floats(0, 1))
 def test_selection_keeps_the_best(weights: list[int], width: int, ratio: float) -> None:
     beams = np.zeros(len(weights) + 1, BEAM)

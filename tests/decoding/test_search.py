@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from brute_force import Reference, acoustic_scores, best_alignment, random_rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toy_lm import ToyLm, random_lm
 
@@ -67,7 +67,6 @@ def close(expected: Mapping[str, tuple[float, float, float]]) -> dict[str, objec
     return {text: pytest.approx(parts, abs=1e-5) for text, parts in expected.items()}
 
 
-@settings(deadline=None)
 @given(seeds, frame_counts, st.sampled_from([SMALL, SPACELESS]))
 def test_every_text_has_the_sum_of_its_alignments(
     seed: int, frames: int, alphabet: Alphabet
@@ -80,7 +79,6 @@ def test_every_text_has_the_sum_of_its_alignments(
     assert all(h.acoustic_score == h.score and h.lm_score == h.hot_word_score == 0 for h in found)
 
 
-@settings(deadline=None)
 @given(seeds, frame_counts)
 def test_times_are_those_of_the_best_alignment(seed: int, frames: int) -> None:
     rows = random_rows(seed, frames, SMALL.size, sharpness=3.0)
@@ -103,7 +101,6 @@ def test_times_are_those_of_the_best_alignment(seed: int, frames: int) -> None:
         assert acoustic == pytest.approx(np.mean(written), abs=1e-5)
 
 
-@settings(deadline=None)
 @given(seeds, frame_counts, penalties)
 def test_words_are_scored_by_the_language_model(seed: int, frames: int, penalty: float) -> None:
     rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORD_MODEL)
@@ -111,7 +108,6 @@ def test_words_are_scored_by_the_language_model(seed: int, frames: int, penalty:
     assert scores(found) == close(reference(lm, penalty, {}).scores(rows))
 
 
-@settings(deadline=None)
 @given(seeds, frame_counts, st.booleans())
 def test_parts_of_sentences_go_on_after_words_and_need_not_end(
     seed: int, frames: int, ends: bool
@@ -128,7 +124,6 @@ def test_parts_of_sentences_go_on_after_words_and_need_not_end(
         assert scores(found.decode_n_best(rows, 10_000)) == close(expected)
 
 
-@settings(deadline=None)
 @given(seeds, frame_counts)
 def test_characters_are_scored_by_a_model_of_characters(seed: int, frames: int) -> None:
     rows, lm = random_rows(seed, frames, SPACELESS.size), random_lm(seed, CHARACTER_MODEL)
@@ -150,7 +145,6 @@ def test_a_model_of_characters_scores_spaces() -> None:
     assert found.lm_score == pytest.approx(expected, abs=1e-5)
 
 
-@settings(deadline=None)
 @given(seeds, frame_counts, hot_words)
 def test_hot_words_without_a_language_model(
     seed: int, frames: int, hot_words: dict[str, float]
@@ -160,7 +154,6 @@ def test_hot_words_without_a_language_model(
     assert scores(found) == close(Reference(SMALL, hot_words=hot_words).scores(rows))
 
 
-@settings(deadline=None)
 @given(seeds, frame_counts, penalties, hot_words)
 def test_hot_words_with_a_language_model(
     seed: int, frames: int, penalty: float, hot_words: dict[str, float]

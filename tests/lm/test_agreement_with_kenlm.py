@@ -45,7 +45,7 @@ def written(model: ArpaModel, folder: str) -> Path:
     return path
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32),
     st.lists(st.integers(1, 40), min_size=1, max_size=3),
@@ -69,7 +69,7 @@ def test_any_model(
                 np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(texts, texts)
 # A text that Chen and Goodman's formula gives a discount of zero.
 @example([list("a"), list("aa"), list("ae"), list("bcb"), list("daabdd"), list("bbaacba")], [["a"]])

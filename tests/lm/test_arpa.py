@@ -89,7 +89,7 @@ def test_a_cut_file_is_named_with_the_line(tmp_path: Path, lines: int) -> None:
     assert says == f", line {lines + 1}: the ARPA file ends here, without \\end\\; it is truncated"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(ARPA.encode()) - 6))
 def test_no_cut_is_passed_over(tmp_path_factory: pytest.TempPathFactory, size: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "m.arpa"
@@ -146,7 +146,7 @@ def test_words_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
         read_arpa(tmp_path / "m.arpa")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 30), max_size=3))
 def test_what_is_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, seed: int, sizes: list[int]

@@ -16,7 +16,7 @@ from plainspeech.lm.corpus import encode
 from plainspeech.lm.counts import count_ngrams
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts, st.integers(1, 5), st.integers(1, 60))
 def test_every_ngram_is_counted_whatever_the_chunks(
     tmp_path_factory: pytest.TempPathFactory, text: list[list[str]], order: int, chunk: int
@@ -46,7 +46,7 @@ def test_every_ngram_is_counted_whatever_the_chunks(
 
 
 @given(texts)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_frequent_words_come_first_and_the_text_can_be_had_again(
     tmp_path_factory: pytest.TempPathFactory, text: list[list[str]]
 ) -> None:

@@ -23,7 +23,7 @@ needs_lmplz = pytest.mark.skipif(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts, st.sampled_from(PRUNINGS), st.integers(1, 6))
 def test_probabilities_sum_to_one_after_everything(
     tmp_path_factory: pytest.TempPathFactory,

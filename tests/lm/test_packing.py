@@ -12,7 +12,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.lm.packing import QUANTUM, pack, unpack
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(1, 300), st.lists(st.integers(1, 200), max_size=2))
 def test_ngrams_come_back_and_logarithms_nearly(seed: int, words: int, sizes: list[int]) -> None:
     model = arbitrary(np.random.default_rng(seed), words, sizes)

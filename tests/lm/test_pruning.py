@@ -20,7 +20,7 @@ from plainspeech.lm.tables import build_tables, score
 SENTENCES = [line.split() for line in TEXT.splitlines()]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts, st.floats(1e-4, 0.3), st.sampled_from([(0, 0), (0, 0, 0), (0, 0, 1, 1)]))
 def test_what_is_left_is_a_model(
     tmp_path_factory: pytest.TempPathFactory,
@@ -68,7 +68,7 @@ def test_what_goes_is_what_is_missed_least(tmp_path: Path) -> None:
         assert found == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts, st.integers(1, 30))
 def test_every_known_ngram_of_the_text_is_counted(
     tmp_path_factory: pytest.TempPathFactory, text: list[list[str]], chunk: int

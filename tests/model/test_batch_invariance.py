@@ -71,7 +71,7 @@ def assert_invariant(model: Model, lengths: list[int], padding: str, extra: int)
 
 
 @of_models
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(lengths=batches, padding=paddings, extra=st.integers(0, 7))
 def test_output_depends_on_neither_neighbours_nor_padding(
     name: str, lengths: list[int], padding: str, extra: int
@@ -97,7 +97,7 @@ def gradients(model: AcousticModel, batch: Tensor, lengths: Tensor) -> dict[str,
 
 
 @of_models
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(frames=st.integers(10, LONGEST), others=batches, padding=paddings)
 def test_gradient_depends_on_neither_neighbours_nor_padding(
     name: str, frames: int, others: list[int], padding: str
@@ -137,7 +137,7 @@ def test_a_direction_that_starts_in_the_padding_is_caught() -> None:
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 @given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5), extra=st.integers(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_packed_sequences_give_the_same_function_and_gradient(
     kind: type[nn.LSTM] | type[nn.GRU], lengths: list[int], extra: int
 ) -> None:

@@ -22,7 +22,7 @@ def test_its_frames_are_30_ms_apart() -> None:
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_lengths_are_thirds_rounded_up(lengths: list[int]) -> None:
     features = torch.zeros(len(lengths), max(lengths), 8)
     with torch.no_grad():

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -41,7 +41,6 @@ def test_one_path_by_hand() -> None:
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=8), st.integers(1, 8))
-@settings(deadline=None)
 def test_the_loss_is_infinite_exactly_where_frames_are_too_few(
     target: list[int], frames: int
 ) -> None:

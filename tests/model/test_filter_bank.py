@@ -36,7 +36,7 @@ def speech_like(samples: int, seed: int) -> Array:
     lengths=st.lists(st.integers(4_000, 24_000), min_size=1, max_size=4),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_it_gives_what_transcription_computes(name: str, lengths: list[int], seed: int) -> None:
     waveforms = [speech_like(length, seed + i) for i, length in enumerate(lengths)]
     padded = torch.full((len(lengths), max(lengths)), torch.nan)

@@ -43,7 +43,7 @@ def step_by_step(model: Streaming, features: Tensor, lengths: Tensor) -> list[Te
     windows=st.builds(Windows, st.integers(3, 6), st.integers(1, 7)),
     lengths=st.lists(st.integers(1, 70), min_size=1, max_size=4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_windows_one_by_one_are_the_whole(windows: Windows, lengths: list[int]) -> None:
     model = model_of(windows)
     features = torch.randn(len(lengths), max(lengths), BINS)

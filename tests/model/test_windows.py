@@ -18,7 +18,7 @@ def test_every_frame_is_owned_once(windows: Windows, lengths: list[int]) -> None
 
 
 @given(cuts, st.integers(1, 20), st.integers(1, 3), st.integers(0, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_windows_are_slices(windows: Windows, frames: int, rate: int, context: int) -> None:
     x = 1.0 + torch.arange(rate * frames)[None, :, None]
     before = -1.0 - torch.arange(context)[None, :, None]

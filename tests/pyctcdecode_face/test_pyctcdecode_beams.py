@@ -14,7 +14,7 @@ import kenlm
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.errors import PlainspeechError
@@ -224,7 +224,6 @@ def log10_score(model: kenlm.Model, text: str, known: set[str], offset: float) -
     return float(model.score(text, bos=True, eos=True)) + offset * unknown
 
 
-@settings(deadline=None)
 @given(seeds, weights, st.floats(-2, 2), st.floats(-5, -0.1), st.floats(-3, 30))
 def test_scores_are_sums_of_alignments_alpha_log10_and_hot_words(
     small: Path, seed: int, alpha: float, beta: float, offset: float, hot: float
@@ -244,7 +243,6 @@ def test_scores_are_sums_of_alignments_alpha_log10_and_hot_words(
         assert lm_part(beam) == pytest.approx(score, abs=1e-4)
 
 
-@settings(deadline=None)
 @given(seeds, st.floats(-3, 30), st.floats(-2.0, 0.0))
 def test_a_hot_word_that_is_not_known_has_what_its_weight_exceeds_the_penalty_by(
     small: Path, seed: int, hot: float, offset: float
@@ -260,7 +258,6 @@ def test_a_hot_word_that_is_not_known_has_what_its_weight_exceeds_the_penalty_by
         assert gained == pytest.approx(each * text.split().count("bb"), abs=1e-4)
 
 
-@settings(deadline=None)
 @given(seeds, st.sampled_from([0.0, 7.5, -40.0]))
 def test_logits_log_probabilities_and_probabilities_are_the_same(seed: int, shift: float) -> None:
     decoder = build_ctcdecoder(SMALL)

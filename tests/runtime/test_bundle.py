@@ -163,7 +163,7 @@ def test_a_write_that_fails_leaves_the_old_bundle(
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_flipped_bit_is_never_loaded_as_something_else(
     tone_bundle: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -181,7 +181,7 @@ def test_a_flipped_bit_is_never_loaded_as_something_else(
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_flipped_bit_of_a_zip_is_an_error_or_harmless(
     tone_bundle: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -55,7 +55,7 @@ STRETCHES = st.lists(
 
 
 @given(STRETCHES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_all_that_is_said_is_in_a_chunk(stretches: list[tuple[float, bool]]) -> None:
     samples = audio_of(stretches)
     chunks = cut(samples)
@@ -69,7 +69,7 @@ def test_all_that_is_said_is_in_a_chunk(stretches: list[tuple[float, bool]]) -> 
 
 
 @given(STRETCHES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_chunks_are_short_in_order_and_overlap_as_they_say(
     stretches: list[tuple[float, bool]],
 ) -> None:

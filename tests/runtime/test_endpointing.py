@@ -55,7 +55,7 @@ def heard(part: UtterancePart) -> Array:
     return part.waveform[:samples]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(RUNS, st.integers(200, 5_000))
 def test_all_speech_is_in_one_utterance_each(runs: list[tuple[bool, int]], portion: int) -> None:
     audio = windows(runs)
@@ -70,7 +70,7 @@ def test_all_speech_is_in_one_utterance_each(runs: list[tuple[bool, int]], porti
     assert np.all(covered[audio > 0.5] == 1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(RUNS, st.integers(200, 5_000))
 def test_portions_make_no_difference(runs: list[tuple[bool, int]], portion: int) -> None:
     audio = windows(runs)

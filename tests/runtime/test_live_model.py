@@ -93,7 +93,7 @@ def sounded(spoken: Speak) -> Callable[[list[Spoken]], Array]:
 
 
 @given(sounds=SOUNDS, pieces=PIECES, name=NAMES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_pieces_make_no_difference(
     models: dict[str, LiveModel],
     sounded: Callable[..., Array],
@@ -109,7 +109,7 @@ def test_pieces_make_no_difference(
 
 
 @given(sounds=SOUNDS, name=NAMES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_finals_are_what_a_recognizer_makes_of_the_utterances(
     recognizers: dict[str, Recognizer],
     models: dict[str, LiveModel],
@@ -132,7 +132,7 @@ def test_finals_are_what_a_recognizer_makes_of_the_utterances(
 
 
 @given(sounds=st.lists(SOUNDS, min_size=1, max_size=3), pieces=PIECES, name=NAMES)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_recordings_as_live_audio_are_the_finals_of_a_speaker_each(
     models: dict[str, LiveModel],
     sounded: Callable[..., Array],
@@ -150,7 +150,7 @@ def test_recordings_as_live_audio_are_the_finals_of_a_speaker_each(
 
 
 @given(sounds=SOUNDS, name=st.sampled_from(["streaming, beam", "streaming, greedy"]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_what_is_settled_stays(
     models: dict[str, LiveModel],
     sounded: Callable[..., Array],

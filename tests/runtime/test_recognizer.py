@@ -75,9 +75,7 @@ def test_no_recording_is_no_transcript(recognizer: Recognizer) -> None:
 
 
 @given(texts=st.lists(st.text("abc z", max_size=6), max_size=6), budget=st.integers(1, 600))
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_batch_gives_what_each_gives_alone(
     recognizer: Recognizer,
     spoken: Speak,

@@ -66,7 +66,7 @@ def by_torch(network: Streaming, waveform: Array) -> Array:
 
 
 @given(samples=st.integers(80, 30_000), pieces=st.lists(st.integers(0, 9_000), max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_pieces_give_what_torch_gives_for_the_whole(
     network: Streaming, model: StreamingModel, samples: int, pieces: list[int]
 ) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech import audio
@@ -30,7 +30,6 @@ def test_a_detector_does_not_remember_another_stream() -> None:
 
 
 @given(st.lists(st.integers(0, 3_000), max_size=8))
-@settings(deadline=None)
 def test_blocks_of_any_length_are_the_same_to_it(sizes: list[int]) -> None:
     samples = np.arange(sum(sizes), dtype=np.float32)
     activity = SpeechProbabilities(16_000, lambda window: float(window[0]))

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech import audio
@@ -13,7 +13,6 @@ from plainspeech.serving.pcm import PcmReader
 TONE = np.round(10_000 * np.sin(np.arange(4_000) / 9)).astype("<i2")
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 700), max_size=40), st.sampled_from([16_000, 8_000, 44_100]))
 def test_how_the_bytes_are_portioned_makes_no_difference(cuts: list[int], rate: int) -> None:
     content, reader = TONE.tobytes(), PcmReader(rate, 16_000, 64)

@@ -93,7 +93,7 @@ def test_a_truncated_checkpoint_is_refused(path: Path) -> None:
             Checkpoint.load(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_damage_raises_nothing_but_our_error(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

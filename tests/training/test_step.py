@@ -79,7 +79,7 @@ utterances = st.tuples(st.integers(1, 5), st.lists(st.integers(0, 1), min_size=1
 alignable = utterances.filter(lambda pair: ctc_frames_needed(pair[1]) <= pair[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(alignable, min_size=1, max_size=3), st.integers(0, 1000), st.floats(0, 1))
 def test_the_loss_is_every_path_added_up(
     pairs: list[tuple[int, list[int]]], seed: int, weight: float

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.none() | st.integers(0, 5), min_size=1, max_size=8))
 def test_what_is_loaded_is_what_was_saved(folder: Path, frames: list[int | None]) -> None:
     """A length for each utterance; None for one that could not be read."""
