@@ -118,6 +118,17 @@ def make_tone_bundle() -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(autouse=True)
+def _tones_are_speech(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silero's detector hears no speech in tones: tests that speak in them have one that does."""
+    if {"spoken", "make_tone_bundle"}.isdisjoint(request.fixturenames):
+        return
+    monkeypatch.setattr(
+        "plainspeech.runtime.vad.silero_detector",
+        lambda: lambda window: float(np.abs(window).max() > 0.01),
+    )
+
+
 @pytest.fixture(scope="session")
 def tone_bundle(
     make_tone_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory

@@ -94,13 +94,46 @@ class RunningNormalisation:
         return np.asarray((features - mean) / deviation, np.float32)
 
 
+class RunningLevel:
+    """The level of speech, by what was heard so far.
+
+    A running mean of the power of frames no more than 10 dB below the running mean of all. A frame
+    more than 20 dB above it is an onset: the level starts anew there, and what was heard before
+    counts as background.
+
+    Args:
+        horizon: frames over which the level is remembered.
+
+    Attributes:
+        power: the level, a mean power; 0 before the first frame.
+    """
+
+    def __init__(self, horizon: float) -> None:
+        self._horizon = horizon
+        self._begin()
+
+    def _begin(self) -> None:
+        self.power = self._all = 0.0
+        self._frames = self._all_frames = 0.0
+
+    def update(self, power: float) -> bool:
+        """Take the power of the next frame; return whether it is an onset."""
+        onset = power > self.power * _ratio(20.0)
+        if onset:
+            self._begin()
+        self._all_frames = min(self._all_frames + 1.0, self._horizon)
+        self._all += (power - self._all) / self._all_frames
+        if power >= self._all * _ratio(-GATES_DB[0]):
+            self._frames = min(self._frames + 1.0, self._horizon)
+            self.power += (power - self.power) / self._frames
+        return onset
+
+
 class RunningSpeech:
     """What `normalise_speech` does, by what was heard so far.
 
-    The level is a running mean of the power of frames no more than 10 dB below the running mean of
-    all. A frame more than 20 dB above it is an onset: the level starts anew there, and what was
-    heard before counts as background. Mean and deviation are those of the frames within 30 dB of
-    the level, among which the prior counts as a second of speech at that level.
+    Mean and deviation are those of the frames within 30 dB of the `RunningLevel` since its last
+    onset, among which the prior counts as a second of speech at that level.
 
     Args:
         bins: of the features.
@@ -112,8 +145,8 @@ class RunningSpeech:
     """Frames: 20 s of the usual 10 ms, over which the level and the speech are remembered."""
 
     def __init__(self, bins: int) -> None:
-        self._all = self._loud = 0.0  # mean power of all frames, and of loud ones
-        self._all_frames = self._loud_frames = self._speech_frames = 0.0
+        self._level = RunningLevel(self.HORIZON)
+        self._count = 0.0  # frames of speech
         self._moments = np.zeros((2, bins))
 
     def __call__(self, energies: Array) -> Array:
@@ -123,24 +156,14 @@ class RunningSpeech:
         moments = np.stack([energies, np.square(energies, dtype=np.float64)], axis=1)
         levels, counts = np.empty((2, len(energies)))
         for index, power in enumerate(np.exp(energies).mean(axis=1, dtype=np.float64).tolist()):
-            if self._hear(power):
-                self._speech_frames = min(self._speech_frames + 1.0, self.HORIZON)
-                self._moments += (moments[index] - self._moments) / self._speech_frames
+            if self._level.update(power):
+                self._count = 0.0
+            if power >= self._level.power * _ratio(-GATES_DB[-1]):
+                self._count = min(self._count + 1.0, self.HORIZON)
+                self._moments += (moments[index] - self._moments) / self._count
             moments[index] = self._moments
-            levels[index], counts[index] = self._loud, self._speech_frames
+            levels[index], counts[index] = self._level.power, self._count
         return self._normalised(energies, moments, levels, counts)
-
-    def _hear(self, power: float) -> bool:
-        """Take a frame's power into the level; return whether the frame is speech."""
-        if power > self._loud * _ratio(20.0):
-            self._all = self._loud = 0.0
-            self._all_frames = self._loud_frames = self._speech_frames = 0.0
-        self._all_frames = min(self._all_frames + 1.0, self.HORIZON)
-        self._all += (power - self._all) / self._all_frames
-        if power >= self._all * _ratio(-GATES_DB[0]):
-            self._loud_frames = min(self._loud_frames + 1.0, self.HORIZON)
-            self._loud += (power - self._loud) / self._loud_frames
-        return power >= self._loud * _ratio(-GATES_DB[-1])
 
     def _normalised(
         self, energies: Array, moments: _Doubles, levels: _Doubles, counts: _Doubles

@@ -41,7 +41,7 @@ class Listener:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
 
-    def transcribe_waveforms(
+    def transcribe_recordings(
         self, waveforms: Sequence[npt.NDArray[np.float32]]
     ) -> list[Transcript]:
         self.batches.append([len(waveform) for waveform in waveforms])

@@ -68,7 +68,7 @@ def hears_tones(monkeypatch: pytest.MonkeyPatch) -> None:
     def loud() -> SpeechDetector:
         return lambda window: float(np.abs(window).max() > 0.1)
 
-    monkeypatch.setattr("plainspeech.runtime.live.silero_detector", loud)
+    monkeypatch.setattr("plainspeech.runtime.vad.silero_detector", loud)
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_recordings_as_live_audio_are_the_finals_of_a_speaker_each(
     name: str,
 ) -> None:
     recordings = [sounded(one) for one in sounds]
-    transcripts = models[name].transcribe_waveforms(recordings)
+    transcripts = models[name].transcribe_recordings(recordings)
     for recording, transcript in zip(recordings, transcripts, strict=True):
         found = finals(fed(models[name].begin(), recording, pieces))
         words = [segment.words for segment in transcript.segments]

@@ -15,7 +15,7 @@ import soundfile
 from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.long_audio import SHORT, TranscriptPart, join_parts, transcribe_blocks
+from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_blocks
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Alternative, Transcript, Word
@@ -90,14 +90,13 @@ def test_readings_belong_to_segments_that_were_heard_as_they_are() -> None:
     assert [segment.n_best for segment in found.segments[:2]] == [(), ()]
 
 
-def test_up_to_30_seconds_are_one_piece(recognizer: Recognizer, spoken: Speak) -> None:
-    parts = spoken("one"), silence(6.0), spoken("two")
-    samples = np.concatenate([*parts, silence(SHORT)])[: round(SHORT * RATE)]
-    expected = recognizer.transcribe_waveforms([samples])[0]
-    assert hear(recognizer, samples) == expected
-    assert recognizer.transcribe(samples) == expected
-    longer = hear(recognizer, np.concatenate([samples, silence(0.1)]))
-    assert [segment.text for segment in longer.segments] == ["one", "two"]
+def test_short_recordings_go_the_way_of_long_ones(recognizer: Recognizer, spoken: Speak) -> None:
+    parts = spoken("one"), silence(6.0), spoken("two"), silence(3.0)
+    samples = np.concatenate(parts)
+    transcript = hear(recognizer, samples)
+    assert [segment.text for segment in transcript.segments] == ["one", "two"]
+    assert recognizer.transcribe(samples) == transcript
+    assert recognizer.transcribe_recordings([samples, samples]) == [transcript, transcript]
 
 
 def test_silence_and_nothing_give_no_segment(recognizer: Recognizer) -> None:
@@ -156,7 +155,6 @@ def reading(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     pause = np.zeros(5 * 44_100, np.float32)
     path = tmp_path_factory.mktemp("long") / "reading.flac"
     soundfile.write(path, np.concatenate([x for part in parts for x in (part, pause)]), 44_100)
-    assert audio.duration(path) > SHORT
     return path
 
 

@@ -74,7 +74,7 @@ def recognise(
     for waveforms, unreadable in read_in_batches(utterances, rate):
         for utterance in unreadable.values():
             on_unreadable(utterance)
-        transcripts = recognizer.transcribe_waveforms(list(waveforms.values()))
+        transcripts = recognizer.transcribe_recordings(list(waveforms.values()))
         heard |= zip(waveforms, (transcript.text for transcript in transcripts), strict=True)
         missing |= unreadable
         samples += sum(map(len, waveforms.values()))

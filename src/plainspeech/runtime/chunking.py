@@ -14,11 +14,11 @@ def _windows(seconds: float) -> int:
     return round(seconds * VAD_RATE / VAD_WINDOW)
 
 
-_LONGEST = _windows(20)
-_LONG = _windows(8)  # a longer chunk ends at any pause, a shorter one at a long pause only
+_LONGEST = _windows(30)
+_LONG = _windows(20)  # a longer chunk ends at any pause, a shorter one at a long pause only
 _PAUSE, _LONG_PAUSE = _windows(0.6), _windows(2)
 _SHORTEST_PAUSE = _windows(0.1)  # at which a chunk of the greatest length can be cut
-_BEFORE, _AFTER = _windows(0.3), _windows(0.3)  # silence that is kept around speech
+_BEFORE, _AFTER = _windows(0.4), _windows(0.4)  # silence that is kept around speech
 _OVERLAP = _windows(2)  # of chunks that no pause separates
 
 

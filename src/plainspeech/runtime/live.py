@@ -12,6 +12,7 @@ import numpy as np
 from plainspeech.arrays import Array
 from plainspeech.cores import available_cores
 from plainspeech.decoding.results import PartialText
+from plainspeech.runtime import vad
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.endpointing import Endpointer
@@ -19,7 +20,7 @@ from plainspeech.runtime.events import FinalResult, LiveEvent
 from plainspeech.runtime.live_core import Job, LiveTranscription
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.streaming import StreamingModel, UtteranceStream
-from plainspeech.runtime.vad import SpeechDetector, silero_detector
+from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Segment, Transcript
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class LiveModel:
         self, recognizer: Recognizer, detector: Callable[[], SpeechDetector] | None = None
     ) -> None:
         self._recognizer = recognizer
-        self._detector = detector or silero_detector
+        self._detector = detector or vad.silero_detector
         self.streaming: StreamingModel | None = None
         if recognizer.bundle.streaming is not None or recognizer.streams:
             self.streaming = StreamingModel(recognizer.bundle)
@@ -99,7 +100,7 @@ class LiveModel:
             lambda: UtteranceStream(streaming.stream(), open_search()),
         )
 
-    def transcribe_waveforms(self, waveforms: Sequence[Array]) -> list[Transcript]:
+    def transcribe_recordings(self, waveforms: Sequence[Array]) -> list[Transcript]:
         """Transcribe recordings as if they were live audio, each by a `LiveTranscriber` of its own.
 
         Args:

