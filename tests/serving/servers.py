@@ -127,10 +127,18 @@ def running(model: Path | Recognizer, **settings: Any) -> Iterator[Running]:
             assert not thread.is_alive()
 
 
+_TONES_ARE_SPEECH = """
+from plainspeech.runtime import vad
+vad.silero_detector = lambda: lambda window: float(abs(window).max() > 0.01)
+from plainspeech.cli import main
+main()
+"""
+
+
 @contextmanager
 def process(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run ``plainspeech serve`` as its users do; yield the process and its address."""
-    command = [sys.executable, "-c", "from plainspeech.cli import main; main()", "serve"]
+    """Run ``plainspeech serve``, to which tones are speech; yield the process and its address."""
+    command = [sys.executable, "-c", _TONES_ARE_SPEECH, "serve"]
     with subprocess.Popen(
         [*command, "--model", str(bundle), "--port", "0", *options],
         stderr=subprocess.PIPE,

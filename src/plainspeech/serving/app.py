@@ -13,8 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
+from plainspeech.runtime import vad
 from plainspeech.runtime.recognizer import Recognizer
-from plainspeech.runtime.vad import SpeechDetector, silero_detector
+from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.serving import live, transcriptions
 from plainspeech.serving.access import AccessMiddleware
 from plainspeech.serving.engine import Engine
@@ -40,16 +41,16 @@ _PATHS = ("/health", "/metrics", "/v1/models", transcriptions.PATH)
 def create_app(
     recognizer: Recognizer,
     settings: ServerSettings,
-    detector: Callable[[], SpeechDetector] = silero_detector,
+    detector: Callable[[], SpeechDetector] | None = None,
 ) -> FastAPI:
     """Return the server's application.
 
     Args:
         recognizer: the model; used by the application alone from now on.
         settings: of the server.
-        detector: makes a detector of speech for one stream.
+        detector: makes a detector of speech for one stream; None takes Silero's.
     """
-    engine = Engine.build(recognizer, settings, detector)
+    engine = Engine.build(recognizer, settings, detector or vad.silero_detector)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
