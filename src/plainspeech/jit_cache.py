@@ -61,7 +61,7 @@ class _VerifiedCache(_FunctionCache):  # type: ignore[misc]
         folder, locator = Path(self._cache_path), self._impl.locator
         with suppress(OSError):
             locator.ensure_cache_path()
-        if not _only_ours(folder):
+        if not only_ours(folder):
             folder = user_cache_path("plainspeech", appauthor=False) / "machine-code"
             with suppress(OSError):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ class _VerifiedFiles:
         """Return what was saved for ``key``; None where it is missing, damaged or not ours."""
         path = self._path(key)
         try:
-            if not (_only_ours(self._folder) and _only_ours(path)):
+            if not (only_ours(self._folder) and only_ours(path)):
                 return None
             content = path.read_bytes()
             if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
@@ -100,7 +100,7 @@ class _VerifiedFiles:
 
     def save(self, key: object, data: object) -> None:
         """Save ``data`` for ``key``, whole or not at all; files of other sources are removed."""
-        if not _only_ours(self._folder):
+        if not only_ours(self._folder):
             return
         for old in self._folder.glob(f"{self._base}.*"):
             if f".{_sources()}." not in old.name:
@@ -139,7 +139,7 @@ def _sources() -> str:
     return digest.hexdigest()[:16]
 
 
-def _only_ours(path: Path) -> bool:
+def only_ours(path: Path) -> bool:
     """Return whether nobody but this user and the administrator can write to ``path``."""
     try:
         status = path.stat()

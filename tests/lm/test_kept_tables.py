@@ -127,3 +127,15 @@ def test_a_scorer_is_loaded_from_what_was_kept(
     assert vocabulary == first.vocabulary
     assert [len(level.words) for level in levels] == first.source["ngrams"]
     assert (second.order, second.vocabulary) == (first.order, first.vocabulary)
+
+
+@pytest.mark.parametrize("name", ["", "slots.npy", "tables.json"])
+def test_what_others_can_write_is_made_again(
+    cache: Path, flatten: Callable[[], NGramTables], name: str
+) -> None:
+    cached_tables("a", flatten)
+    (folder,) = cache.iterdir()
+    cached_tables("a", never)
+    (folder / name).chmod(0o777)
+    with pytest.raises(AssertionError, match="flattened again"):
+        cached_tables("a", never)

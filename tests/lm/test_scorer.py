@@ -171,12 +171,14 @@ def test_texts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"words " * 100)[:-9])
     (tmp_path / "cut.xz").write_bytes(lzma.compress(b"words " * 100)[:-9])
     (tmp_path / "plain.xz").write_bytes(b"words")
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(1 << 25)))
     for name, says in {
         "latin": "latin, line 2: is not UTF-8",
         "cut.gz": "cut.gz: cannot be read: ",
         "cut.xz": "cut.xz: cannot be read: ",
         "plain.xz": "plain.xz: cannot be read: ",
         "none": "none: cannot be read: No such file",
+        "bomb.gz": "bomb.gz, line 1: is longer than 16,777,216 bytes; write one sentence a line",
     }.items():
         with pytest.raises(PlainspeechError, match=says):
             list(read_sentences([tmp_path / name], ENGLISH))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,8 +69,24 @@ def test_what_is_damaged_or_of_another_size_is_not_there(tmp_path: Path) -> None
         assert load(path, utterances(1), SYMBOLS) is None
 
 
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    path, draw = tmp_path / "o.npz", random.Random(1)
+    outputs = {place: np.zeros((5, SYMBOLS), np.float32) for place in range(3)}
+    save(path, Outputs(outputs, {}, 3.0), 3, SYMBOLS)
+    whole = path.read_bytes()
+    ends = [*range(40), *range(len(whole) - 700, len(whole))]
+    for place in [*ends, *(draw.randrange(len(whole)) for _ in range(500))]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        assert load(path, utterances(3), SYMBOLS) is None
+
+
 def test_objects_are_not_unpickled(tmp_path: Path) -> None:
-    np.savez(tmp_path / "o.npz", frames=np.array([object()], dtype=object))
+    content = io.BytesIO()
+    np.savez(content, frames=np.array([object()], dtype=object))
+    given = hashlib.sha256(content.getvalue()).digest() + content.getvalue()
+    (tmp_path / "o.npz").write_bytes(given)
     assert load(tmp_path / "o.npz", utterances(1), SYMBOLS) is None
 
 

@@ -23,6 +23,7 @@ from platformdirs import user_cache_path
 from plainspeech.artifact.record import Record, checksum, checksums, read_record
 from plainspeech.artifact.storage import Kind, reading, write_folder
 from plainspeech.errors import LanguageModelError
+from plainspeech.jit_cache import only_ours
 from plainspeech.lm import tables as layout
 from plainspeech.lm.tables import NGramTables, with_views
 
@@ -57,6 +58,9 @@ def _key(name: str) -> str:
 
 def _load(folder: Path) -> NGramTables | None:
     """Return the tables in ``folder``; None where they are not there, or damaged."""
+    # Compiled code will take these numbers for places in memory.
+    if not all(map(only_ours, (folder, *folder.glob("*")))):
+        return None
     try:
         with reading(folder, _KIND) as read:
             record = read_record(read, folder, _KIND)

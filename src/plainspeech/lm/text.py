@@ -7,11 +7,14 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.errors import DataError
+
+_LONGEST_LINE = 1 << 24  # bytes
 
 
 def read_sentences(paths: Sequence[Path], alphabet: Alphabet) -> Iterator[list[str]]:
@@ -38,7 +41,13 @@ def read_sentences(paths: Sequence[Path], alphabet: Alphabet) -> Iterator[list[s
 def _lines(path: Path) -> Iterator[str]:
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, start=1):
+            lines = iter(partial(file.readline, _LONGEST_LINE + 1), b"")
+            for number, line in enumerate(lines, start=1):
+                if len(line) > _LONGEST_LINE:
+                    raise DataError(
+                        f"{path}, line {number}: is longer than {_LONGEST_LINE:,} bytes; "
+                        f"write one sentence a line"
+                    )
                 yield _decoded(path, number, line)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error

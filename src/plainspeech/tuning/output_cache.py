@@ -1,7 +1,7 @@
 """A model's outputs on disk, so that a model is run once, however often it is tuned.
 
-A file is an ``.npz`` without pickles, named by a SHA-256 of all that the outputs depend on. It can
-be deleted at any time.
+A file is a SHA-256 and an ``.npz`` of that hash, without pickles. It is named by a SHA-256 of all
+that the outputs depend on, and can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from plainspeech.files import write_atomically
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.tuning.outputs import Outputs
 
-FORMAT = 1
+FORMAT = 2
 """Of the files and of how features are computed; another one makes files of before unused."""
+
+
+_DIGEST = 32  # bytes of SHA-256
 
 
 def default_folder() -> Path:
@@ -56,13 +59,16 @@ def cache_file(
         hashlib.sha256(content).hexdigest(),
         [_fingerprint(utterance.audio) for utterance in utterances],
     ]
-    return folder / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}.npz"
+    return folder / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}.outputs"
 
 
 def load(path: Path, utterances: Sequence[Utterance], symbols: int) -> Outputs | None:
     """Return the outputs in ``path`` for ``utterances``; None where there are none, or damaged."""
     try:
-        with np.load(io.BytesIO(path.read_bytes())) as arrays:
+        content = path.read_bytes()
+        if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+            return None
+        with np.load(io.BytesIO(content[_DIGEST:])) as arrays:
             frames, reasons = arrays["frames"], arrays["missing"].tolist()
             rows, seconds = arrays["log_probabilities"], float(arrays["audio_seconds"])
     except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
@@ -101,7 +107,7 @@ def save(path: Path, outputs: Outputs, count: int, symbols: int) -> None:
     content = io.BytesIO()
     np.savez(content, **arrays)
     try:
-        write_atomically(path, content.getvalue())
+        write_atomically(path, hashlib.sha256(content.getvalue()).digest() + content.getvalue())
     except OSError as error:
         raise ConfigurationError(
             f"{path.parent}: cannot be written: {error.strerror}; give another folder (--cache)"
