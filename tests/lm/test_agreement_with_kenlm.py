@@ -124,3 +124,18 @@ def test_a_process_may_begin_with_a_model_of_kenlms(tmp_path: Path) -> None:
     )
     expected = Scorer.from_arpa(path).score(words[:5])
     assert float(found.stdout) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_probability_above_one_is_the_sum_that_the_file_says(tmp_path: Path) -> None:
+    """KenLM keeps a flag in its sign and turns it; no model that sums to one has any."""
+    (tmp_path / "m.arpa").write_text(
+        "\\data\\\nngram 1=6\nngram 2=5\nngram 3=1\n\n\\1-grams:\n"
+        "-1\t<unk>\n0\t<s>\t0\n-1\t</s>\n-1\ta\t0\n-1\tb\t0.3\n-0.2\tc\t0\n\n"
+        "\\2-grams:\n-0.5\ta b\t0\n-1\ta a\n-1\tc a\n-1\tc b\n-1\tc c\n\n"
+        "\\3-grams:\n-0.4\ta b c\n\n\\end\\\n"
+    )
+    ours = Scorer.load(tmp_path / "m.arpa").log_probabilities(["b", "c"], bos=False, eos=False)
+    kenlms = Scorer.from_kenlm(tmp_path / "m.arpa", ["a", "b", "c"])
+    theirs = kenlms.log_probabilities(["b", "c"], bos=False, eos=False)
+    np.testing.assert_allclose(ours / np.log(10), [-1.0, 0.1], atol=1e-6)
+    np.testing.assert_allclose(theirs / np.log(10), [-1.0, -0.1], atol=1e-6)

@@ -74,7 +74,7 @@ def unpack(content: bytes, vocabulary: int, order: int) -> list[Level]:
         raise LanguageModelError(f"the n-grams are damaged: {error} is missing") from error
     # What zipfile and the reader of headers raise for damaged files.
     except (ValueError, OSError, EOFError, RuntimeError, *_ZIP_ERRORS) as error:
-        raise LanguageModelError(f"the n-grams are damaged: {error}") from error
+        raise LanguageModelError(f"the n-grams are damaged: {str(error)[:200]}") from error
     return levels
 
 
