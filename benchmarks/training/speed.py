@@ -139,7 +139,7 @@ def ours(name: str, corpus: Corpus) -> System:
     """Return this package's trainer of the preset ``name``, with a recipe's own settings."""
     import torch
 
-    from plainspeech.data.batches import plan_epoch
+    from plainspeech.data.loading import plan_epoch
     from plainspeech.model.presets import preset
     from plainspeech.training.loop import Trainer
     from plainspeech.training.recipe import Data, Optimisation, Recipe

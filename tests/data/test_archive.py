@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainspeech.data.archive import _escapes, extracted
+from plainspeech.data.download import _escapes, extracted
 from plainspeech.errors import PlainspeechError
 
 

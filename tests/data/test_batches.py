@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainspeech.data.batches import plan_epoch
+from plainspeech.data.loading import plan_epoch
 
 corpora = st.lists(st.floats(0.1, 35), max_size=60)
 limits = st.floats(1, 200)

@@ -97,7 +97,7 @@ def test_without_augmentation_features_are_those_of_use(
 
     network._session = Spy()
     for utterance in utterances:
-        recognizer.transcribe(utterance.audio)
+        recognizer.log_probabilities([audio.read(utterance.audio)])
     features = FeatureExtractor(settings, torch.device("cpu"))
     batches = list(loader(utterances).batches([[i] for i in range(len(utterances))]))
     for inputs, batch in zip(heard, batches, strict=True):

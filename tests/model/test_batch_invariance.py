@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.crnn import Crnn
-from plainspeech.model.ctc import ctc_loss
 from plainspeech.model.recurrence import Bidirectional
 from plainspeech.model.reference import Reference
 from plainspeech.model.streaming import Streaming
 from plainspeech.model.windows import Windows
+from plainspeech.training.step import ctc_loss
 
 BINS, SYMBOLS, LONGEST = 12, 5, 24
 Model = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -12,8 +12,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import Preset, preset
 from plainspeech.runtime.bundle import Bundle, StreamingPart
 from plainspeech.training.checkpoint import Checkpoint
-from plainspeech.training.onnx_networks import OPSET, largest_difference, to_onnx
-from plainspeech.training.quantise import quantise
+from plainspeech.training.onnx_networks import OPSET, largest_difference, quantise, to_onnx
 
 TOLERANCE = 1e-3
 """The most by which a log-probability in ONNX may differ from torch's, both in float32."""

@@ -18,16 +18,15 @@ import torch
 from torch import Tensor
 
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.data.batches import plan_epoch
-from plainspeech.data.loading import Batch, Loader, WaveformSource
+from plainspeech.data.loading import Batch, Loader, WaveformSource, plan_epoch
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.model.presets import Preset
 from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.features import FeatureExtractor
+from plainspeech.training.optimisation import learning_rate
 from plainspeech.training.precision import autocast, mixed_precision
 from plainspeech.training.recipe import Recipe
-from plainspeech.training.schedule import learning_rate
 from plainspeech.training.state import RunState
 from plainspeech.training.step import (
     batch_loss,

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
-from plainspeech.training.averaging import WeightAverage
 from plainspeech.training.checkpoint import Checkpoint, Progress
+from plainspeech.training.optimisation import WeightAverage, make_optimiser
 from plainspeech.training.recipe import Recipe
-from plainspeech.training.step import make_optimiser
 
 
 @dataclass

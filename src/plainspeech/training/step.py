@@ -1,4 +1,4 @@
-"""The parts of one training step: a batch on the device, its loss, its optimiser."""
+"""The parts of one training step: a batch on the device and its loss."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from plainspeech.data.loading import Batch
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.base import AcousticModel
-from plainspeech.model.ctc import ctc_loss
 from plainspeech.model.padding import mask
-from plainspeech.training.recipe import Optimisation
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,35 @@ class TensorBatch:
     targets: Tensor
     target_lengths: Tensor
     views: int = 1
+
+
+def ctc_loss(
+    log_probabilities: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
+) -> Tensor:
+    """Return the negative log-likelihood of each utterance's targets, ``(batch,)``, in nats.
+
+    Connectionist temporal classification (Graves et al., ICML 2006). The blank is the last
+    symbol. Log-probabilities are float32 and targets int64, out of autocast's reach: with other
+    types cuDNN takes over silently, by target length, with another precision. An utterance that
+    cannot be aligned gives infinity, which is not hidden: see ``plainspeech data check``.
+
+    Args:
+        log_probabilities: ``(batch, frames, symbols)``.
+        lengths: ``(batch,)`` frames of each utterance; on the CPU, where torch wants them, as
+            ``target_lengths``: taken from a GPU, they would wait for all that it has to do.
+        targets: ``(batch, longest)`` ids, padded with anything.
+        target_lengths: ``(batch,)``.
+    """
+    with torch.autocast(log_probabilities.device.type, enabled=False):
+        return functional.ctc_loss(
+            log_probabilities.float().transpose(0, 1),
+            targets.long(),
+            lengths.long(),
+            target_lengths.long(),
+            blank=log_probabilities.shape[-1] - 1,
+            reduction="none",
+            zero_infinity=False,
+        )
 
 
 def batch_loss(
@@ -109,13 +137,3 @@ def _refuse(what: str, batch: Batch) -> NoReturn:
         f"the {what}; the batch was {', '.join(u.id for u in batch.utterances)}; "
         f"look at these with 'plainspeech data check', or lower optimisation.learning_rate"
     )
-
-
-def make_optimiser(model: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
-    """Return AdamW with weight decay on matrices and kernels only."""
-    weights = list(model.parameters())
-    groups = [
-        {"params": [w for w in weights if w.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)

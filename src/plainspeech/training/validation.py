@@ -7,8 +7,7 @@ from collections.abc import Callable
 import torch
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.data.batches import plan_epoch
-from plainspeech.data.loading import Loader
+from plainspeech.data.loading import Loader, plan_epoch
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.evaluation.error_rates import ErrorRates, Pair, error_rates
 from plainspeech.model.base import AcousticModel

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from plainspeech.alphabet import ctc_frames_needed
-from plainspeech.model.ctc import ctc_loss
+from plainspeech.training.step import ctc_loss
 
 SYMBOLS = 4
 BLANK = 3

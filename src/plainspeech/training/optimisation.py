@@ -1,12 +1,15 @@
-"""Averaging of weights over the steps of a run."""
+"""How weights change: the optimiser, its learning rate, and their average over the steps."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from plainspeech.training.recipe import Optimisation
 
 
 class WeightAverage:
@@ -51,3 +54,26 @@ class WeightAverage:
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+
+
+def learning_rate(peak: float, epoch: float, warmup: float, epochs: float) -> float:
+    """Return the rate at ``epoch``, counted in fractions from 0.
+
+    Linear from zero to ``peak`` over the first ``warmup`` epochs, then along a half cosine to zero
+    at the last (Loshchilov and Hutter, ICLR 2017). Epochs, not steps, so that the same recipe
+    serves corpora of any size.
+    """
+    if epoch < warmup:
+        return peak * epoch / warmup
+    progress = min((epoch - warmup) / max(epochs - warmup, 1e-9), 1.0)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def make_optimiser(model: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
+    """Return AdamW with weight decay on matrices and kernels only."""
+    weights = list(model.parameters())
+    groups = [
+        {"params": [w for w in weights if w.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
