@@ -70,7 +70,7 @@ class Case:
             cutoff_prob=float(self.draw.choice([1e-6, 0.5, 1.0])),
             cutoff_top_n=int(self.draw.choice([1, 2, 40, 1000])),
             token_floor=float(self.draw.choice([-1e-9, -1.0, -6.0, -1e9, -np.inf])),
-            unknown_word_penalty=float(self.draw.choice([0.0, 1.0, 16.0, 1000.0])),
+            unknown_word_penalty=float(self.draw.choice([0.0, 1.0, 16.0, 1e6])),
             merge="prefix" if model is None or self.draw.random() < 0.3 else "state",
         )
         if not self.tame:

@@ -14,7 +14,7 @@ Merge = Literal["state", "prefix"]
 
 # Bounds far beyond what is of use, within which the scores of the search stay finite.
 _LARGEST = 100.0  # alpha, and beta in nats
-_LARGEST_PENALTY = 1000.0  # nats
+_LARGEST_PENALTY = 1e6  # nats
 _WIDEST = 100_000  # hypotheses
 _MOST_SYMBOLS = 1 << 20
 
