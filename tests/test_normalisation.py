@@ -33,6 +33,13 @@ def test_the_level_does_not_matter(features: FeatureSettings, decibels: float) -
     assert np.abs(loud - quiet).mean() < 0.005
 
 
+@pytest.mark.parametrize("decibels", [-20.0, -40.0, -80.0])
+def test_quiet_utterances_are_raised_above_the_floor_of_the_log(decibels: float) -> None:
+    features = LogMel(FeatureSettings(high_hz=5_800))
+    loud, quiet = features(WAVEFORM), features(WAVEFORM * np.float32(10 ** (decibels / 20)))
+    assert np.abs(loud - quiet).mean() < 0.03
+
+
 @pytest.mark.parametrize("before", [0.0, 2.0, 20.0])
 @pytest.mark.parametrize("after", [0.5, 10.0])
 def test_silence_around_speech_does_not_matter(before: float, after: float) -> None:

@@ -142,10 +142,25 @@ class LogMel:
         Returns:
             ``(frames, bins)`` float32; no frame where the waveform is shorter than half a hop.
         """
+        if self.settings.normalise == "utterance":
+            waveform = raised(waveform)
         bank = knf.OnlineFbank(self._options)
         _accept(bank, waveform, self.settings)
         bank.input_finished()
         return normaliser(self.settings)(_frames(bank, 0, self.settings.bins))
+
+
+QUIET, RAISED = 0.1, 0.5
+"""A peak below the first is raised to the second; of full scale."""
+
+
+def raised(waveform: Array) -> Array:
+    """Return ``waveform``, louder where it is quiet, so that its speech is above the log's floor.
+
+    Normalisation by utterance sees no other difference. Silence is returned as it is.
+    """
+    peak = np.abs(waveform).max(initial=0.0)
+    return waveform * np.float32(RAISED / peak) if 0 < peak < QUIET else waveform
 
 
 def normaliser(settings: FeatureSettings) -> Callable[[Array], Array]:

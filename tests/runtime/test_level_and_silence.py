@@ -92,3 +92,10 @@ def test_speech_is_found_at_any_level(speech: Array, decibels: float) -> None:
     quiet = np.clip(speech * np.float32(10 ** (decibels / 20)), -1, 1)
     found = np.array(SpeechProbabilities(RATE, silero_detector()).feed(quiet))
     assert ((found > 0.5) == (expected > 0.5)).mean() > 0.97
+
+
+@pytest.mark.parametrize("decibels", [-40.0, -60.0])
+def test_quiet_recordings_give_the_text_of_loud_ones(
+    model: Recognizer, speech: Array, decibels: float
+) -> None:
+    assert model.transcribe(speech * np.float32(10 ** (decibels / 20))).text == TEXT

@@ -6,7 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plainspeech.features import LEAST_ENERGY, FeatureSettings, mel, normaliser
+from plainspeech.features import (
+    LEAST_ENERGY,
+    QUIET,
+    RAISED,
+    FeatureSettings,
+    mel,
+    normaliser,
+)
 from plainspeech.model.padding import mask
 from plainspeech.normalisation import GATES_DB, LEAST_DEVIATION, SILENCE
 
@@ -52,6 +59,10 @@ class FilterBank(nn.Module):
         inside = mask(lengths, waveforms.shape[1], waveforms.device)
         waveforms = waveforms.masked_fill(~inside, 0.0)
         waveforms = waveforms * self.settings.gain
+        if self.settings.normalise == "utterance":
+            peaks = waveforms.abs().amax(1, keepdim=True)
+            quiet = (peaks > 0) & (peaks < QUIET)
+            waveforms = waveforms * torch.where(quiet, RAISED / peaks, 1.0)
         energies = self._energies(waveforms, lengths, int(frames.max()))
         there = mask(frames, energies.shape[1], energies.device)[:, :, None]
         return self._normalised(energies, there, frames) * there, frames
