@@ -77,3 +77,10 @@ def test_bad_options_are_named_before_anything_is_written(
     with pytest.raises(PlainspeechError, match=says):
         run("build", text, "-o", tmp_path / "s", *options)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_binary_needs_its_words(tmp_path: Path) -> None:
+    (tmp_path / "m.bin").write_bytes(b"mmap lm http://kheafield.com/code format version 5")
+    with pytest.raises(PlainspeechError, match=r"is a KenLM binary, .* give a list .*--words"):
+        run("package", tmp_path / "m.bin", "-o", tmp_path / "s")
+    assert not (tmp_path / "s").exists()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainspeech.cli.terminal import stderr
-from plainspeech.errors import ConfigurationError, DataError
+from plainspeech.errors import ConfigurationError, DataError, LanguageModelError
 
 if TYPE_CHECKING:
     from plainspeech.lm.perplexity import Prediction
@@ -106,10 +106,15 @@ def package(
 ) -> None:
     """Make a scorer from an existing model: flattened, or, with --words, queried through KenLM."""
     from plainspeech.lm.arpa import read_arpa
+    from plainspeech.lm.kenlm import is_kenlm_binary
     from plainspeech.lm.package import write_kenlm_scorer, write_scorer
     from plainspeech.lm.scorer import Scorer
 
     source = {"model": model.name}
+    if words is None and is_kenlm_binary(model):
+        raise LanguageModelError(
+            f"{model}: is a KenLM binary, whose words cannot be read; give a list of them (--words)"
+        )
     if words is None:
         flat = read_arpa(model)
         write_scorer(output, flat.vocabulary, flat.levels, source)
