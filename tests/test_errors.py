@@ -59,8 +59,8 @@ def test_each_leaf_is_raised_where_it_should_be(
     assert "\n" not in str(caught.value)
 
 
-NOT_YET = {"cli", "data", "model", "training"}
-"""Parts that still raise the base."""
+MAY_STOP = {"cli"}
+"""A verb that was stopped raises the base: nothing was wrong with anything."""
 
 
 def raised(tree: ast.Module) -> set[str]:
@@ -78,7 +78,7 @@ def raised(tree: ast.Module) -> set[str]:
     [
         file
         for file in sorted(SOURCE.rglob("*.py"))
-        if file.relative_to(SOURCE).parts[0] not in NOT_YET
+        if file.relative_to(SOURCE).parts[0] not in MAY_STOP
     ],
     ids=lambda file: str(file.relative_to(SOURCE)),
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, PlainspeechError
 from plainspeech.training.augmentation import Augmentation
 from plainspeech.training.recipe import Optimisation, Recipe, read_recipe
 
@@ -115,3 +115,26 @@ def test_a_recipe_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_that_come_with_the_package_are_sound(path: Path) -> None:
     assert read_recipe(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a = " + "[" * 5_000, "not a recipe: nested too deeply"),
+        ("seed = " + "9" * 5_000, "not TOML: "),
+        (f"seed = {'9' * 400}\n{LEAST}", "seed is beyond 1e\\+15"),
+        (
+            LEAST.replace('"dev.jsonl"', '"d\\u0000v.jsonl"'),
+            "data: dev is .*, which is not of type",
+        ),
+        (f"{'x' * 9_000} = 1\n{LEAST}", "there is no key 'xxxxxxxxxxxx"),
+        (f"seed = '{'y' * 9_000}'\n{LEAST}", "seed is 'yyyyyyyyyyyy"),
+    ],
+    ids=["nested", "5000 digits", "400 digits", "NUL", "long key", "long value"],
+)
+def test_hostile_recipes_are_one_short_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        read(tmp_path, text)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400 + len(str(tmp_path))

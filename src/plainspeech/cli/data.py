@@ -14,7 +14,7 @@ from rich.table import Table
 from plainspeech.cli.extras import needs
 from plainspeech.cli.label import label
 from plainspeech.cli.terminal import stderr, track
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:
     from plainspeech.data.check import Finding
@@ -43,7 +43,7 @@ def download(
 ) -> None:
     """Download subsets of LibriSpeech, verify and extract them to DIR/LibriSpeech.
 
-    --subset train-clean-5 dev-clean-2 DIR names two. What was interrupted goes on where it stopped.
+    --subset train-clean-5 dev-clean-2 DIR names two. What was interrupted resumes where it stopped.
     """
     from plainspeech.data import download as library
 
@@ -51,12 +51,14 @@ def download(
     subsets = [*(subset or []), *others]
     if folder in library.SUBSETS or not subsets:
         names = ", ".join(library.SUBSETS)
-        raise PlainspeechError(f"data download: give --subset SUBSET... DIR; subsets are: {names}")
+        raise ConfigurationError(
+            f"data download: give --subset SUBSET... DIR; subsets are: {names}"
+        )
     for name in subsets:
         library.find(name)
     failed = [name for name in subsets if not _download(name, Path(folder), mirror)]
     if failed:
-        raise PlainspeechError(f"not downloaded: {', '.join(failed)}; the same command goes on")
+        raise DataError(f"not downloaded: {', '.join(failed)}; the same command resumes")
 
 
 def _download(subset: str, folder: Path, mirrors: Sequence[str] | None) -> bool:
@@ -99,7 +101,7 @@ def prepare(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
     skip_faulty: Annotated[
-        bool, typer.Option("--skip-faulty", help="Leave out what cannot be used, and go on.")
+        bool, typer.Option("--skip-faulty", help="Leave out what cannot be used.")
     ] = False,
 ) -> None:
     """Write a manifest of recordings, with durations and normalised transcripts."""
@@ -110,12 +112,12 @@ def prepare(
     for problem in problems:
         stderr().print(f"error: {problem}", markup=False)
     if problems and not skip_faulty:
-        raise PlainspeechError(
+        raise DataError(
             f"{output}: not written, for {len(problems)} faults (above); mend them, or leave what "
             f"has them out with --skip-faulty"
         )
     if not utterances:
-        raise PlainspeechError(f"{output}: not written, no utterance is left")
+        raise DataError(f"{output}: not written, no utterance is left")
     write_manifest(output, utterances)
     hours = sum(utterance.duration for utterance in utterances) / 3600
     stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h", markup=False)
@@ -149,7 +151,7 @@ def check(
     stderr().print(_summary(splits, findings))
     errors = sum(finding.is_error for finding in findings)
     if errors:
-        raise PlainspeechError(f"data check: {errors} errors (above)")
+        raise DataError(f"data check: {errors} errors (above)")
 
 
 def _summary(splits: Sequence[Sequence[Utterance]], findings: Iterable[Finding]) -> Table:

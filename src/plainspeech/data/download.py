@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
 from plainspeech.data.fetch import Report, fetch
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, DataError, nearest
 
 TREE = "LibriSpeech"
 """The folder that every archive holds, and below it one folder a subset."""
@@ -56,10 +56,10 @@ def find(subset: str) -> Archive:
     """Return where ``subset`` is published.
 
     Raises:
-        PlainspeechError: there is none of that name.
+        DataError: there is none of that name.
     """
     if subset not in SUBSETS:
-        raise PlainspeechError(f"no subset is named {subset!r}; {nearest(subset, SUBSETS)}")
+        raise ConfigurationError(f"no subset is named {subset!r}; {nearest(subset, SUBSETS)}")
     return SUBSETS[subset]
 
 
@@ -82,7 +82,7 @@ def download(
         The subset's folder.
 
     Raises:
-        PlainspeechError: no such subset, no mirror gave it, or it cannot be extracted.
+        DataError: no such subset, no mirror gave it, or it cannot be extracted.
     """
     archive = find(subset)
     target = folder / TREE / subset
@@ -98,9 +98,7 @@ def download(
 
 def _address(mirror: str) -> str:
     if urlsplit(mirror).scheme not in ("http", "https"):
-        raise PlainspeechError(
-            f"mirror {mirror!r}: the address must begin with http:// or https://"
-        )
+        raise DataError(f"mirror {mirror!r}: the address must begin with http:// or https://")
     return mirror.rstrip("/")
 
 
@@ -109,7 +107,7 @@ def _extract(archive: Path, target: Path) -> None:
     with extracted(archive, target.parent.parent / f".{target.name}.extracting") as content:
         tree = content / TREE
         if not (tree / target.name).is_dir():
-            raise PlainspeechError(f"{archive}: the archive has no folder {TREE}/{target.name}")
+            raise DataError(f"{archive}: the archive has no folder {TREE}/{target.name}")
         target.parent.mkdir(parents=True, exist_ok=True)
         for file in tree.iterdir():
             if file.is_file():
@@ -128,7 +126,7 @@ def extracted(archive: Path, folder: Path) -> Iterator[Path]:
         folder: made anew; it may be left of an extraction that was killed.
 
     Raises:
-        PlainspeechError: the archive is damaged, or a member would be written outside the folder
+        DataError: the archive is damaged, or a member would be written outside the folder
             or is neither a file nor a folder.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -140,7 +138,7 @@ def extracted(archive: Path, folder: Path) -> Iterator[Path]:
             tar.extractall(folder, members=_checked(tar, archive))  # noqa: S202
         yield folder
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise PlainspeechError(f"{archive}: cannot extract the archive: {error}") from error
+        raise DataError(f"{archive}: cannot extract the archive: {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -148,11 +146,9 @@ def extracted(archive: Path, folder: Path) -> Iterator[Path]:
 def _checked(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
     for member in tar:
         if not (member.isreg() or member.isdir()):
-            raise PlainspeechError(f"{archive}: {member.name!r} is neither a file nor a folder")
+            raise DataError(f"{archive}: {member.name!r} is neither a file nor a folder")
         if _escapes(member.name):
-            raise PlainspeechError(
-                f"{archive}: {member.name!r} would be written outside the folder"
-            )
+            raise DataError(f"{archive}: {member.name!r} would be written outside the folder")
         yield member
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 
 Report = Callable[[int, int | None], None]
 """Takes the bytes at hand and the bytes of the whole, None where no server has told."""
@@ -43,7 +43,7 @@ def fetch(urls: Sequence[str], path: Path, md5: str, report: Report, pause: floa
         pause: seconds before the first repetition, doubled with each.
 
     Raises:
-        PlainspeechError: no mirror gave the file, or it cannot be written.
+        DataError: no mirror gave the file, or it cannot be written.
     """
     partial = _Partial(path, report)
     reasons: list[str] = []
@@ -52,7 +52,7 @@ def fetch(urls: Sequence[str], path: Path, md5: str, report: Report, pause: floa
         if not reason:
             return
         reasons.append(f"{url}: {reason}")
-    raise PlainspeechError(f"{path.name}: no mirror gave the file: {'; '.join(reasons)}")
+    raise DataError(f"{path.name}: no mirror gave the file: {'; '.join(reasons)}")
 
 
 def _refusal(partial: _Partial, url: str, md5: str, pause: float) -> str:
@@ -165,4 +165,4 @@ def _local(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PlainspeechError(f"{path}: cannot write the download: {error}") from error
+        raise DataError(f"{path}: cannot write the download: {error}") from error

@@ -9,7 +9,7 @@ import lhotse
 import soundfile
 
 from plainspeech.data.manifest import Utterance
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 from plainspeech.files import replacing
 
 _SAME = 1e-3
@@ -20,10 +20,10 @@ def write_cuts(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write ``utterances`` as lhotse's cuts to a ``.jsonl`` or ``.jsonl.gz``, whole or not at all.
 
     Raises:
-        PlainspeechError: the name ends otherwise, or a recording's header cannot be read.
+        DataError: the name ends otherwise, or a recording's header cannot be read.
     """
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
-        raise PlainspeechError(f"{path}: lhotse's cuts are written to .jsonl or .jsonl.gz")
+        raise DataError(f"{path}: lhotse's cuts are written to .jsonl or .jsonl.gz")
     with replacing(path) as temporary:
         to_cuts(utterances).to_file(temporary)
 
@@ -32,13 +32,13 @@ def read_cuts(path: Path) -> list[Utterance]:
     """Read lhotse's cuts as utterances.
 
     Raises:
-        PlainspeechError: the file is not a set of cuts, or a cut is no utterance.
+        DataError: the file is not a set of cuts, or a cut is no utterance.
     """
     try:
         cuts = list(lhotse.CutSet.from_file(path))
     # lhotse says what is wrong with a file by whatever its parsing stumbles over.
     except Exception as error:
-        raise PlainspeechError(f"{path}: not a file of lhotse's cuts: {error}") from error
+        raise DataError(f"{path}: not a file of lhotse's cuts: {error}") from error
     return from_cuts(cuts)
 
 
@@ -46,7 +46,7 @@ def to_cuts(utterances: Iterable[Utterance]) -> lhotse.CutSet:
     """Return one cut an utterance: the whole recording, with the transcript as its supervision.
 
     Raises:
-        PlainspeechError: the header of a recording cannot be read.
+        DataError: the header of a recording cannot be read.
     """
     return lhotse.CutSet.from_cuts(_to_cut(utterance) for utterance in utterances)
 
@@ -56,7 +56,7 @@ def _to_cut(utterance: Utterance) -> lhotse.MonoCut | lhotse.MultiCut:
     try:
         header = soundfile.info(path)
     except soundfile.LibsndfileError as error:
-        raise PlainspeechError(f"{utterance.origin}: {utterance.id}: {path}: {error}") from error
+        raise DataError(f"{utterance.origin}: {utterance.id}: {path}: {error}") from error
     channels = list(range(header.channels))
     recording = lhotse.Recording(
         id=utterance.id,
@@ -85,7 +85,7 @@ def from_cuts(cuts: Iterable[lhotse.Cut]) -> list[Utterance]:
     """Return one utterance a cut.
 
     Raises:
-        PlainspeechError: a cut is not the whole of a recording in a file, with one transcript.
+        DataError: a cut is not the whole of a recording in a file, with one transcript.
     """
     return [_from_cut(cut) for cut in cuts]
 
@@ -93,15 +93,15 @@ def from_cuts(cuts: Iterable[lhotse.Cut]) -> list[Utterance]:
 def _from_cut(cut: lhotse.Cut) -> Utterance:
     whole = isinstance(cut, lhotse.MonoCut | lhotse.MultiCut) and cut.has_recording
     if not whole or len(cut.supervisions) != 1:
-        raise PlainspeechError(f"cut {cut.id}: an utterance is one recording with one supervision")
+        raise DataError(f"cut {cut.id}: an utterance is one recording with one supervision")
     source, *others = cut.recording.sources
     if others or source.type != "file" or cut.recording.transforms:
-        raise PlainspeechError(f"cut {cut.id}: {_MEND.format('is not a file as it stands')}")
+        raise DataError(f"cut {cut.id}: {_MEND.format('is not a file as it stands')}")
     if cut.start > _SAME or abs(cut.duration - cut.recording.duration) > _SAME:
-        raise PlainspeechError(f"cut {cut.id}: {_MEND.format('is a part of its recording')}")
+        raise DataError(f"cut {cut.id}: {_MEND.format('is a part of its recording')}")
     (supervision,) = cut.supervisions
     if supervision.text is None:
-        raise PlainspeechError(f"cut {cut.id}: the supervision has no text")
+        raise DataError(f"cut {cut.id}: the supervision has no text")
     return Utterance(
         id=cut.id,
         audio=Path(source.source),

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 from plainspeech.files import write_atomically
 
 
@@ -47,13 +47,13 @@ def read_manifest(path: Path, *, durations: bool = True) -> list[Utterance]:
         durations: whether every line must have one; where it need not, a missing one reads as 0.
 
     Raises:
-        PlainspeechError: the file cannot be read, or a line (named by number) is not an utterance.
+        DataError: the file cannot be read, or a line (named by number) is not an utterance.
     """
     try:
         # Lines end at a newline alone: a transcript may hold what str.splitlines takes for one.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise PlainspeechError(f"{path}: cannot read the manifest: {error}") from error
+        raise DataError(f"{path}: cannot read the manifest: {error}") from error
     defaults: dict[str, Any] = {"speaker": ""} if durations else {"speaker": "", "duration": 0.0}
     utterances = [
         _parse(line, f"{path}, line {number}", path.parent, defaults)
@@ -61,7 +61,7 @@ def read_manifest(path: Path, *, durations: bool = True) -> list[Utterance]:
         if line.strip()
     ]
     if not utterances:
-        raise PlainspeechError(f"{path}: the manifest has no utterance")
+        raise DataError(f"{path}: the manifest has no utterance")
     return utterances
 
 
@@ -70,17 +70,17 @@ def _parse(line: str, where: str, folder: Path, defaults: dict[str, Any]) -> Utt
         # Whole numbers as floats: a duration of 12 is one of 12.0, however many digits it has.
         record = json.loads(line, parse_int=float)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise PlainspeechError(f"{where}: not JSON: {error}") from error
+        raise DataError(f"{where}: not JSON: {error}") from error
     if not isinstance(record, dict):
-        raise PlainspeechError(f"{where}: an utterance is a JSON object")
+        raise DataError(f"{where}: an utterance is a JSON object")
     record = defaults | record
     for key, kind in _TYPES.items():
         if key not in record:
-            raise PlainspeechError(f"{where}: the key {key!r} is missing{_MENDS.get(key, '')}")
+            raise DataError(f"{where}: the key {key!r} is missing{_MENDS.get(key, '')}")
         if not isinstance(record[key], kind):
-            raise PlainspeechError(f"{where}: {key!r} is {record[key]!r}")
+            raise DataError(f"{where}: {key!r} is {record[key]!r}")
     if not (math.isfinite(record["duration"]) and record["duration"] >= 0):
-        raise PlainspeechError(f"{where}: 'duration' is {record['duration']!r}")
+        raise DataError(f"{where}: 'duration' is {record['duration']!r}")
     return Utterance(
         id=record["id"],
         audio=folder / record["audio"],
@@ -101,13 +101,13 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     the manifest, so that the two can be moved together; any other by its absolute path.
 
     Raises:
-        PlainspeechError: the file cannot be written.
+        DataError: the file cannot be written.
     """
     try:
         lines = [f"{_line(utterance, path.parent)}\n" for utterance in utterances]
         write_atomically(path, "".join(lines).encode())
     except (OSError, UnicodeEncodeError) as error:
-        raise PlainspeechError(f"{path}: cannot write the manifest: {error}") from error
+        raise DataError(f"{path}: cannot write the manifest: {error}") from error
 
 
 def _line(utterance: Utterance, folder: Path) -> str:

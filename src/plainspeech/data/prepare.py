@@ -15,7 +15,7 @@ from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.audio import EXTENSIONS
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.data.tracking import Track, untracked
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError, PlainspeechError
 
 
 def prepare(
@@ -39,7 +39,7 @@ def prepare(
         The sound utterances in order, and a line for each of the others that names it.
 
     Raises:
-        PlainspeechError: a source is missing, or no utterance was found in it.
+        DataError: a source is missing, or no utterance was found in it.
     """
     found: list[Utterance] = []
     problems: list[str] = []
@@ -58,12 +58,10 @@ def _find(source: Path) -> tuple[list[Utterance], list[str]]:
     if source.is_file():
         return read_manifest(source, durations=False), []
     if not source.is_dir():
-        raise PlainspeechError(f"{source}: no such folder or manifest")
+        raise DataError(f"{source}: no such folder or manifest")
     utterances, problems = scan(source)
     if not utterances and not problems:
-        raise PlainspeechError(
-            f"{source}: no *.trans.txt in or below it; is it LibriSpeech's tree?"
-        )
+        raise DataError(f"{source}: no *.trans.txt in or below it; is it LibriSpeech's tree?")
     return utterances, problems
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, nearest
 from plainspeech.features import FeatureSettings
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.crnn import Crnn
@@ -61,8 +61,8 @@ def preset(name: str) -> Preset:
     """Return the preset called ``name``.
 
     Raises:
-        PlainspeechError: there is none; the message suggests the nearest.
+        ConfigurationError: there is none; the message suggests the nearest.
     """
     if name not in PRESETS:
-        raise PlainspeechError(f"there is no model preset {name!r}; {nearest(name, PRESETS)}")
+        raise ConfigurationError(f"there is no model preset {name!r}; {nearest(name, PRESETS)}")
     return PRESETS[name]

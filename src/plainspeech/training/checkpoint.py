@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ModelError
 from plainspeech.files import replacing
 
 FORMAT = 1
@@ -72,7 +72,7 @@ class Checkpoint:
         """Write the checkpoint, whole or not at all.
 
         Raises:
-            PlainspeechError: it cannot be written; one that is there stays.
+            ModelError: it cannot be written; one that is there stays.
         """
         header = {"format": FORMAT, "progress": asdict(self.progress), "run": self.run}
         tensors = {name: tensor.detach().contiguous() for name, tensor in self.tensors.items()}
@@ -80,40 +80,40 @@ class Checkpoint:
             with replacing(path) as temporary:
                 save_file(tensors, temporary, {"plainspeech": json.dumps(header)})
         except (OSError, SafetensorError) as error:
-            raise PlainspeechError(f"{path}: cannot write the checkpoint: {error}") from error
+            raise ModelError(f"{path}: cannot write the checkpoint: {error}") from error
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint onto the CPU.
 
         Raises:
-            PlainspeechError: the file is missing, damaged, or not a checkpoint of this format.
+            ModelError: the file is missing, damaged, or not a checkpoint of this format.
         """
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})["plainspeech"])
                 if header["format"] != FORMAT:
-                    raise PlainspeechError(
+                    raise ModelError(
                         f"{path}: the checkpoint has the format {header['format']}, this "
                         f"plainspeech reads {FORMAT}; use the plainspeech that it was made with"
                     )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return cls(tensors, Progress(**header["progress"]), header["run"])
         except (OSError, SafetensorError) as error:
-            raise PlainspeechError(f"{path}: cannot read the checkpoint: {error}") from error
+            raise ModelError(f"{path}: cannot read the checkpoint: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise PlainspeechError(f"{path}: not a checkpoint of plainspeech") from error
+            raise ModelError(f"{path}: not a checkpoint of plainspeech") from error
 
     def give_average(self, model: nn.Module, origin: Path) -> None:
         """Give ``model`` the averaged weights.
 
         Raises:
-            PlainspeechError: they are of another model; the message names ``origin``.
+            ModelError: they are of another model; the message names ``origin``.
         """
         try:
             model.load_state_dict(self.part("average"))
         except RuntimeError as error:
-            raise PlainspeechError(
+            raise ModelError(
                 f"{origin}: its weights are not those of this plainspeech's model"
             ) from error
 

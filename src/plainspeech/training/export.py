@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ModelError
 from plainspeech.model.presets import Preset, preset
 from plainspeech.runtime.bundle import Bundle, StreamingPart
 from plainspeech.training.checkpoint import Checkpoint
@@ -31,7 +31,7 @@ def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | No
             preset that streams; by default it takes the same weights as the other.
 
     Raises:
-        PlainspeechError: a checkpoint cannot be read or is of another model, or onnxruntime
+        ModelError: a checkpoint cannot be read or is of another model, or onnxruntime
             computes something else from the exported model than torch does.
     """
     trained = live = _Trained.load(checkpoint_path)
@@ -69,7 +69,7 @@ class _Trained:
     def load(cls, path: Path) -> _Trained:
         checkpoint = Checkpoint.load(path)
         if checkpoint.progress.batch or not checkpoint.progress.history:
-            raise PlainspeechError(
+            raise ModelError(
                 f"{path}: not exported: it is from the midst of an epoch, and nobody has "
                 f"measured its weights; take best.safetensors"
             )
@@ -88,7 +88,7 @@ class _Trained:
         network = to_onnx(model, chosen.features.bins)
         difference = largest_difference(model, network, chosen.features.bins)
         if difference > TOLERANCE:
-            raise PlainspeechError(
+            raise ModelError(
                 f"{self.path}: not exported: ONNX and torch differ by {difference:.2g}"
             )
         return network, difference
@@ -103,12 +103,12 @@ class _Trained:
 def _require_streaming(trained: _Trained, live: _Trained) -> None:
     wanted = preset(trained.preset).streams_as
     if wanted is None:
-        raise PlainspeechError(
+        raise ModelError(
             f"{trained.path}: trained as {trained.preset!r}, which has no streaming network beside "
             f"it; leave out {live.path}"
         )
     if live.preset != wanted:
-        raise PlainspeechError(
+        raise ModelError(
             f"{live.path}: trained as {live.preset!r}; the streaming network beside "
             f"{trained.preset!r} takes weights of {wanted!r}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -10,13 +11,19 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from plainspeech.errors import PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, nearest
 from plainspeech.training.augmentation import Augmentation
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+_LARGEST = 10**15
+"""A whole number beyond this is a slip; floats hold all of those below exactly."""
+
+_SHOWN = 200  # characters of an offending value in a message
 
 
 @dataclass(frozen=True)
@@ -103,15 +110,17 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe; its paths are taken relative to its folder.
 
     Raises:
-        PlainspeechError: the file is not TOML, a key is unknown (the nearest is suggested), is
+        ConfigurationError: the file is not TOML, a key is unknown (the nearest is suggested), is
             missing, or has a value of the wrong type or beyond reason.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PlainspeechError(f"{path}: cannot read the recipe: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise PlainspeechError(f"{path}: not TOML: {error}") from error
+        raise ConfigurationError(f"{path}: cannot read the recipe: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{path}: not a recipe: nested too deeply") from error
+    except ValueError as error:  # not TOML, or a number of thousands of digits
+        raise ConfigurationError(f"{path}: not TOML: {str(error)[:_SHOWN]}") from error
     return parse_recipe(table, path.parent, str(path))
 
 
@@ -174,22 +183,22 @@ def _check(recipe: Recipe, where: str) -> None:
         for key in keys:
             value = _get(recipe, key)
             if value is not None and not (isfinite(value) and holds(value)):
-                raise PlainspeechError(f"{where}: {key} is {value}; it must be {wanted}")
+                raise ConfigurationError(f"{where}: {key} is {value}; it must be {wanted}")
     if recipe.optimisation.precision not in ("auto", "bf16", "fp32"):
-        raise PlainspeechError(f"{where}: optimisation.precision can be 'auto', 'bf16' or 'fp32'")
+        raise ConfigurationError(f"{where}: optimisation.precision can be 'auto', 'bf16' or 'fp32'")
     if not recipe.data.train:
-        raise PlainspeechError(f"{where}: data.train names no manifest")
+        raise ConfigurationError(f"{where}: data.train names no manifest")
     speeds = recipe.augmentation.speeds if recipe.augmentation else (1.0,)
     if not speeds or not all(0.5 <= speed <= 2 for speed in speeds):
-        raise PlainspeechError(f"{where}: augmentation.speeds must be numbers from 0.5 to 2")
+        raise ConfigurationError(f"{where}: augmentation.speeds must be numbers from 0.5 to 2")
     if recipe.augmentation:
         snr = recipe.augmentation.snr_db
         if len(snr) != 2 or not all(map(isfinite, snr)) or snr[0] > snr[1]:
-            raise PlainspeechError(
+            raise ConfigurationError(
                 f"{where}: augmentation.snr_db must be two numbers, the lower first"
             )
     elif recipe.optimisation.consistency_weight:
-        raise PlainspeechError(
+        raise ConfigurationError(
             f"{where}: optimisation.consistency_weight needs an [augmentation], else both views of "
             f"an utterance are the same"
         )
@@ -216,16 +225,18 @@ def section(kind: type[Any], table: Mapping[str, Any], folder: Path, where: str)
         where: to name in messages.
 
     Raises:
-        PlainspeechError: a key is unknown (the nearest is suggested), is missing, or has a value
+        ConfigurationError: a key is unknown (the nearest is suggested), is missing, or has a value
             of the wrong type.
     """
     known: dict[str, Field[Any]] = {own.name: own for own in fields(kind)}
     for key in table:
         if key not in known:
-            raise PlainspeechError(f"{where}: there is no key {key!r}; {nearest(key, known)}")
+            raise ConfigurationError(
+                f"{where}: there is no key {reprlib.repr(key)}; {nearest(key[:_SHOWN], known)}"
+            )
     for key, own in known.items():
         if key not in table and own.default is own.default_factory is MISSING:
-            raise PlainspeechError(f"{where}: the key {key!r} is missing")
+            raise ConfigurationError(f"{where}: the key {key!r} is missing")
     kinds = get_type_hints(kind)
     return kind(
         **{
@@ -244,14 +255,18 @@ def _value(kind: Any, value: Any, folder: Path, where: str) -> Any:
         return section(kind, value, folder, where)  # type: ignore[arg-type]
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_value(get_args(kind)[0], item, folder, where) for item in value)
-    if kind is Path and isinstance(value, str):
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ConfigurationError(f"{where} is beyond {_LARGEST:.0e}")
+    if kind is Path and isinstance(value, str) and "\0" not in value:
         return folder / Path(value).expanduser()
     if kind is float and type(value) in (int, float):
         return float(value)
     # By its exact type: to Python, true is a whole number.
     if type(value) is (get_origin(kind) or kind):
         return value
-    raise PlainspeechError(f"{where} is {value!r}, which is not of type {_name(kind)}")
+    raise ConfigurationError(
+        f"{where} is {reprlib.repr(value)}, which is not of type {_name(kind)}"
+    )
 
 
 def _name(kind: Any) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from plainspeech.alphabet import ENGLISH, can_align
 from plainspeech.data.manifest import Utterance, read_manifest
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 from plainspeech.features import output_frames
 from plainspeech.model.presets import Preset, preset
 from plainspeech.training.checkpoint import Checkpoint
@@ -30,7 +30,7 @@ def prepare(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer
         align it at the slowest frame rate it may be played at.
 
     Raises:
-        PlainspeechError: a manifest or recording is missing, or a transcript cannot be written.
+        DataError: a manifest or recording is missing, or a transcript cannot be written.
     """
     # A smoke test may validate on what it trains on: then it is one manifest, read once.
     manifests = {path: read_manifest(path) for path in (*recipe.data.train, recipe.data.dev)}
@@ -48,7 +48,7 @@ def prepare(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer
     ]
     usable = [utterance for utterance in train if utterance.id not in names]
     if not usable:
-        raise PlainspeechError(f"nothing is left to train on: {lines[0]}")
+        raise DataError(f"nothing is left to train on: {lines[0]}")
     run = {"recipe": _plain(asdict(recipe)), "data": _digest([*usable, *dev]), "code": _revision()}
     run["hours"] = sum(u.duration for u in usable) / 3600
     if recipe.initial:
@@ -71,7 +71,7 @@ def _refuse_unusable(utterances: Sequence[Utterance]) -> None:
             faults.append(f"{u.origin}: {u.id}: the text has {foreign!r}, not in the alphabet")
     if faults:
         more = f" (and {len(faults) - 1} more: see 'plainspeech data check')" * (len(faults) > 1)
-        raise PlainspeechError(f"{faults[0]}{more}")
+        raise DataError(f"{faults[0]}{more}")
 
 
 def _alignable(utterance: Utterance, chosen: Preset, speed: float) -> bool:

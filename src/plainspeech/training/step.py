@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from plainspeech.data.loading import Batch
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.padding import mask
 
@@ -133,7 +133,7 @@ def refuse_infinite_gradient(norm: Tensor, batch: Batch) -> None:
 
 
 def _refuse(what: str, batch: Batch) -> NoReturn:
-    raise PlainspeechError(
+    raise DataError(
         f"the {what}; the batch was {', '.join(u.id for u in batch.utterances)}; "
         f"look at these with 'plainspeech data check', or lower optimisation.learning_rate"
     )
