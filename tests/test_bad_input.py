@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 import plainspeech
+from tones import TONES_ARE_SPEECH
 
 Speak = Callable[..., npt.NDArray[np.float32]]
 MakeBundle = Callable[[Path], Path]
@@ -23,9 +24,10 @@ SOURCE = Path(plainspeech.__file__).parents[1]
 
 
 def transcribe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run ``plainspeech transcribe`` as its users do."""
+    """Run ``plainspeech transcribe``, to which tones are speech."""
     return subprocess.run(
-        [sys.executable, "-c", "from plainspeech.cli import main; main()", "transcribe"]
+        [sys.executable, "-c", f"{TONES_ARE_SPEECH}from plainspeech.cli import main; main()"]
+        + ["transcribe"]
         + [str(argument) for argument in arguments],
         capture_output=True,
         text=True,

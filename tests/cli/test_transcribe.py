@@ -26,6 +26,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.transcript import Segment, Word
+from tones import TONES_ARE_SPEECH
 
 Speak = Callable[..., npt.NDArray[np.float32]]
 SOURCE = Path(plainspeech.__file__).parents[1]
@@ -65,12 +66,6 @@ def test_silence_is_an_empty_line(app: typer.Typer, tmp_path: Path, tone_bundle:
 
 def test_no_file_is_a_usage_error(app: typer.Typer) -> None:
     assert CliRunner().invoke(app, []).exit_code == 2
-
-
-TONES_ARE_SPEECH = """
-from plainspeech.runtime import vad
-vad.silero_detector = lambda: lambda window: float(abs(window).max() > 0.01)
-"""
 
 
 def run(arguments: list[str], piped: bytes = b"") -> subprocess.CompletedProcess[bytes]:

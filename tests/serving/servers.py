@@ -29,6 +29,7 @@ from plainspeech.serving.engine import Engine
 from plainspeech.serving.server import Server, open_socket
 from plainspeech.serving.settings import ServerSettings
 from plainspeech.transcript import Transcript
+from tones import TONES_ARE_SPEECH
 
 Speak = Callable[..., Array]
 
@@ -127,18 +128,15 @@ def running(model: Path | Recognizer, **settings: Any) -> Iterator[Running]:
             assert not thread.is_alive()
 
 
-_TONES_ARE_SPEECH = """
-from plainspeech.runtime import vad
-vad.silero_detector = lambda: lambda window: float(abs(window).max() > 0.01)
-from plainspeech.cli import main
-main()
-"""
-
-
 @contextmanager
 def process(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run ``plainspeech serve``, to which tones are speech; yield the process and its address."""
-    command = [sys.executable, "-c", _TONES_ARE_SPEECH, "serve"]
+    command = [
+        sys.executable,
+        "-c",
+        f"{TONES_ARE_SPEECH}from plainspeech.cli import main; main()",
+        "serve",
+    ]
     with subprocess.Popen(
         [*command, "--model", str(bundle), "--port", "0", *options],
         stderr=subprocess.PIPE,
