@@ -27,7 +27,7 @@ from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.serving.app import create_app
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.server import Server, open_socket
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.server_settings import ServerSettings
 from plainspeech.transcript import Transcript
 from tones import TONES_ARE_SPEECH
 

@@ -12,7 +12,7 @@ from servers import PATH, Running, Speak, running, wav
 from websockets.sync.client import connect
 
 from plainspeech.errors import ConfigurationError
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.server_settings import ServerSettings
 
 NAMED = "https://speech.example"
 

@@ -9,7 +9,7 @@ from servers import Blocked, Speak, running, wav
 
 from plainspeech import errors
 from plainspeech.errors import PlainspeechError
-from plainspeech.serving.errors import api_error
+from plainspeech.serving.api_errors import api_error
 
 KINDS = [
     kind

@@ -12,7 +12,7 @@ from servers import PATH, Running, Speak, loud, running, wav
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.serving.app import create_app
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.server_settings import ServerSettings
 
 
 @pytest.fixture(scope="module")

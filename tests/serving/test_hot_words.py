@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from plainspeech.decoding.hot_words import DEFAULT_WEIGHT, LONGEST_PHRASE
 from plainspeech.runtime.bundle import bundled_model_path
 from plainspeech.runtime.recognizer import load_model
-from plainspeech.serving.errors import ApiError
+from plainspeech.serving.api_errors import ApiError
 
 SAMPLE = Path(__file__).parents[2] / "samples/2803-154328-0001.flac"
 

@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 
 from plainspeech.serving.capacity import Capacity
 from plainspeech.serving.metrics import Metrics
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.server_settings import ServerSettings
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
 

@@ -279,3 +279,14 @@ def test_sessions_are_bounded(tone_bundle: Path) -> None:
         assert eventually(lambda: server.engine.capacity.sessions == 0)
         with connect(url(server)) as third:
             assert json.loads(third.recv()) == {"type": "ready"}
+
+
+def test_a_client_that_trickles_is_let_go(tone_bundle: Path) -> None:
+    """A byte now and then is no speech, and would keep a place for ever."""
+    with running(tone_bundle, silence_seconds=0.5) as server, connect(url(server)) as client:
+        with suppress(ConnectionClosed):
+            for _ in range(200):
+                client.send(b"\x00\x00")
+                time.sleep(0.05)
+        assert rest(client)[-1]["error"]["code"] == "silence_timeout"
+        assert server.is_at_rest()

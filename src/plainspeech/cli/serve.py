@@ -62,7 +62,7 @@ def serve(
     with needs("serve"):
         from plainspeech.serving.app import create_app
         from plainspeech.serving.server import Server, open_socket
-    from plainspeech.serving.settings import ServerSettings
+    from plainspeech.serving.server_settings import ServerSettings
 
     console = stderr()
     with open_socket(host, port) as socket:

@@ -156,10 +156,10 @@ class LiveTranscriber:
         return [event for job in jobs for event in job.complete(self._recognise(job))]
 
     def _recognise(self, job: Job) -> PartialText | Transcript:
-        return self._transcribe(job.waveform) if job.stream is None else advance(job)
+        return self._transcribe(job.waveform) if job.stream is None else run_job(job)
 
 
-def advance(job: Job) -> PartialText | Transcript:
+def run_job(job: Job) -> PartialText | Transcript:
     """Return the result of a streaming model's job."""
     assert job.stream is not None
     return job.stream.finish(job.waveform) if job.is_final else job.stream.feed(job.waveform)

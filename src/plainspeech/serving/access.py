@@ -15,8 +15,8 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from plainspeech.serving.errors import ApiError, refuse
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.api_errors import ApiError, refuse
+from plainspeech.serving.server_settings import ServerSettings
 
 
 class AccessMiddleware:

@@ -16,13 +16,13 @@ from starlette.staticfiles import StaticFiles
 from plainspeech.runtime import vad
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.vad import SpeechDetector
-from plainspeech.serving import live, transcriptions
+from plainspeech.serving import live_endpoint, transcriptions
 from plainspeech.serving.access import AccessMiddleware
+from plainspeech.serving.api_errors import install_handlers
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.errors import install_handlers
 from plainspeech.serving.limits import LimitsMiddleware
 from plainspeech.serving.metrics import MetricsMiddleware
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.server_settings import ServerSettings
 
 PAGE = Path(__file__).with_name("page")
 """The folder of the web page's files."""
@@ -61,7 +61,7 @@ def create_app(
     app = FastAPI(title="plainspeech", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.engine = engine
     app.include_router(transcriptions.router)
-    app.include_router(live.router)
+    app.include_router(live_endpoint.router)
     for path, handler in (("/v1/models", _models), ("/health", _health), ("/metrics", _metrics)):
         app.add_api_route(path, handler, methods=["GET"])
         app.add_api_route(path, handler, methods=["HEAD"], include_in_schema=False)

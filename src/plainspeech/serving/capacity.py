@@ -9,9 +9,9 @@ from http import HTTPStatus
 
 import anyio
 
-from plainspeech.serving.errors import ApiError
+from plainspeech.serving.api_errors import ApiError
 from plainspeech.serving.metrics import Metrics
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.server_settings import ServerSettings
 
 _RETRY_SECONDS = 2
 _GRACE_SECONDS = 0.25

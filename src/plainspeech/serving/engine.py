@@ -24,11 +24,11 @@ from plainspeech.errors import DecodingError
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.vad import SpeechDetector
+from plainspeech.serving.api_errors import api_error
 from plainspeech.serving.batching import LARGEST_BATCH, Batcher
 from plainspeech.serving.capacity import Capacity
-from plainspeech.serving.errors import api_error
 from plainspeech.serving.metrics import Metrics
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.server_settings import ServerSettings
 
 _MOST_HINTS = 500
 _SHORTEST_HOT_WORD = 4  # letters, in a prompt; shorter words are in everything and would do harm

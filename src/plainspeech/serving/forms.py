@@ -13,7 +13,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from plainspeech.serving.errors import ApiError
+from plainspeech.serving.api_errors import ApiError
 
 _FIELDS = 32
 _FIELD_BYTES = 64 * 1024

@@ -11,9 +11,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plainspeech.serving.access import check_token
+from plainspeech.serving.api_errors import ApiError, refuse
 from plainspeech.serving.capacity import Capacity
-from plainspeech.serving.errors import ApiError, refuse
-from plainspeech.serving.settings import ServerSettings
+from plainspeech.serving.server_settings import ServerSettings
 
 
 class LimitsMiddleware:

@@ -11,7 +11,7 @@ import anyio
 from plainspeech.arrays import Array
 from plainspeech.decoding.results import PartialText
 from plainspeech.runtime.events import LiveEvent
-from plainspeech.runtime.live import advance
+from plainspeech.runtime.live import run_job
 from plainspeech.runtime.live_core import Job, LiveTranscription
 from plainspeech.serving.batching import Lane
 from plainspeech.serving.engine import Engine
@@ -73,7 +73,7 @@ class LiveDriver:
             return await self._lane.transcribe(job.waveform)
         engine = self._engine
         engine.metrics.audio.inc(len(job.waveform) / engine.live.sample_rate)
-        return await anyio.to_thread.run_sync(advance, job, limiter=engine.streaming_threads)
+        return await anyio.to_thread.run_sync(run_job, job, limiter=engine.streaming_threads)
 
     def _is_idle(self) -> bool:
         """Return whether no optional job is running; raise what the last one raised."""

@@ -16,9 +16,9 @@ from plainspeech.arrays import Array
 from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_blocks
+from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.batching import Lane
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.errors import ApiError, api_error
 from plainspeech.transcript import Transcript
 
 _LONGEST_NAME = 80  # characters

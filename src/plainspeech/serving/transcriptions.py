@@ -13,8 +13,8 @@ from fastapi.responses import Response, StreamingResponse
 
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.serving import formats
+from plainspeech.serving.api_errors import ApiError
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.errors import ApiError
 from plainspeech.serving.formats import Granularity, ResponseFormat
 from plainspeech.serving.forms import FormRoute
 from plainspeech.serving.recordings import UploadedRecording
@@ -27,7 +27,7 @@ router = APIRouter(route_class=FormRoute)
 
 
 @router.post(PATH)
-async def transcribe(
+async def create_transcription(
     request: Request,
     file: UploadFile,
     model: Annotated[str, Form()],

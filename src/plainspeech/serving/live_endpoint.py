@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -15,8 +16,8 @@ from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.events import LiveEvent, json_values
 from plainspeech.serving.access import check_site, check_token
+from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.errors import ApiError, api_error
 from plainspeech.serving.live_driver import LiveDriver
 from plainspeech.serving.pcm import PcmReader
 
@@ -24,6 +25,7 @@ PATH = "/v1/stream"
 
 _RATES = (8_000, 192_000)  # Hz
 _LEAST_SAMPLES = 512  # that are processed at a time, unless the audio ends
+_SLOWEST = 20  # times as fast as it arrives, audio may play at most: bytes that trickle hold a slot
 _CLOSE_CODES = {  # RFC 6455, section 7.4.1, and the IANA's registry
     HTTPStatus.TOO_MANY_REQUESTS: 1013,
     HTTPStatus.SERVICE_UNAVAILABLE: 1012,
@@ -79,6 +81,9 @@ class LiveSession:
         self._pcm = PcmReader(rate, self._rate, _LEAST_SAMPLES)
         self._samples = 0
         self._timeout = engine.settings.silence_seconds
+        self._waited = 0.0  # seconds, since the client last sent enough
+        self._arrived = 0  # bytes, likewise
+        self._least = 2 * rate * self._timeout / _SLOWEST
 
     async def run(self) -> None:
         """Serve the session until its end.
@@ -115,23 +120,40 @@ class LiveSession:
         await driver.feed(waveform)
 
     async def _next(self, draining: asyncio.Task[Any]) -> bytes | None:
-        """Return the next audio data, None at the end."""
+        """Return the next audio data, None at the end.
+
+        Raises:
+            ApiError: the client has sent too little for too long, not counting the time in which
+                the server was busy.
+        """
         receiving = asyncio.create_task(self._socket.receive())
+        started = time.monotonic()
         try:
             await asyncio.wait(
-                {receiving, draining}, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED
+                {receiving, draining},
+                timeout=self._timeout - self._waited,
+                return_when=asyncio.FIRST_COMPLETED,
             )
             if draining.done():
                 return None
             if receiving.done():
-                return _audio_data(receiving.result())
+                data = _audio_data(receiving.result())
+                self._note(len(data or b""), time.monotonic() - started)
+                return data
         finally:
             receiving.cancel()
         raise ApiError(
             HTTPStatus.REQUEST_TIMEOUT,
-            f"No data arrived for {self._timeout:g} s; send silence as samples of zero.",
+            f"Next to no data arrived for {self._timeout:g} s; send silence as samples of zero.",
             "silence_timeout",
         )
+
+    def _note(self, size: int, waited: float) -> None:
+        """Count what has arrived, and how long it took."""
+        self._arrived += size
+        self._waited += waited
+        if self._arrived >= self._least:
+            self._arrived, self._waited = 0, 0.0
 
     async def _emit(self, event: LiveEvent) -> None:
         await self._send(json_values(event))
