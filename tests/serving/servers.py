@@ -21,6 +21,7 @@ import soundfile
 import plainspeech
 from plainspeech.arrays import Array
 from plainspeech.decoding.hot_words import HotWords
+from plainspeech.runtime.bundle import bundled_model_path
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.vad import SpeechDetector
@@ -130,13 +131,13 @@ def running(model: Path | Recognizer, **settings: Any) -> Iterator[Running]:
 
 @contextmanager
 def process(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run ``plainspeech serve``, to which tones are speech; yield the process and its address."""
-    command = [
-        sys.executable,
-        "-c",
-        f"{TONES_ARE_SPEECH}from plainspeech.cli import main; main()",
-        "serve",
-    ]
+    """Run ``plainspeech serve`` as its users do; yield the process and its address.
+
+    To any model but the package's own, tones are speech.
+    """
+    detector = "" if bundle == bundled_model_path() else TONES_ARE_SPEECH
+    code = f"{detector}from plainspeech.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve"]
     with subprocess.Popen(
         [*command, "--model", str(bundle), "--port", "0", *options],
         stderr=subprocess.PIPE,

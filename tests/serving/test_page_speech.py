@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,10 @@ from browsers import chromium, needs_chromium, said, visit, wait_for
 from playwright.sync_api import Browser, Page
 from servers import Blocked, Running, Speak, process, running
 from test_page import BUNDLED, SAMPLE, SILENCE, now, wait_for_time
-from websockets.sync.client import connect
 
 from plainspeech.arrays import Array
+from plainspeech.runtime.events import FinalResult
+from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import load_model
 
 pytestmark = needs_chromium
@@ -82,18 +82,12 @@ def test_speech_becomes_text_while_the_button_is_held(tmp_path_factory: Any) -> 
         wait_for(page, "#status", "Done.")
         kept, rate = download(page)
         assert len(kept) / rate > len(samples) / 16_000
-        assert said(page) == " ".join(finals_of(url, kept))
+        live = LiveModel(load_model(BUNDLED)).begin()
+        events = [*live.feed(kept), *live.finish()]
+        assert said(page) == " ".join(
+            event.text for event in events if isinstance(event, FinalResult)
+        )
         assert page.locator("#announced").inner_text() == said(page)
-
-
-def finals_of(url: str, samples: Array) -> list[str]:
-    """Return what the server reads of ``samples`` in a session of their own."""
-    with connect(f"{url.replace('http', 'ws')}/v1/stream") as client:
-        for block in np.array_split(np.round(samples * 32768).astype("<i2"), 50):
-            client.send(block.tobytes())
-        client.send(json.dumps({"type": "end"}))
-        messages = [json.loads(message) for message in client]
-    return [message["text"] for message in messages if message["type"] == "final"]
 
 
 def download(page: Page) -> tuple[Array, int]:
