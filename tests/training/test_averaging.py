@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from plainspeech.training.optimisation import WeightAverage
+from plainspeech.training.optimiser import WeightAverage
 
 
 def model(value: float) -> nn.Linear:

@@ -21,7 +21,7 @@ from plainspeech.features import FeatureSettings
 from plainspeech.model.base import AcousticModel
 from plainspeech.training.augmentation import Augmentation
 from plainspeech.training.features import FeatureExtractor
-from plainspeech.training.optimisation import make_optimiser
+from plainspeech.training.optimiser import make_optimiser
 from plainspeech.training.recipe import Optimisation
 from plainspeech.training.step import (
     TensorBatch,

@@ -73,7 +73,7 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class RecurrentBlock(nn.Module):
+class RecurrentLayer(nn.Module):
     """Normalisation, GELU, a bidirectional GRU and dropout."""
 
     def __init__(self, inputs: int, hidden: int, dropout: float) -> None:
@@ -117,7 +117,7 @@ class Reference(AcousticModel):
         self.blocks = nn.ModuleList(ResidualBlock(channels, halved, dropout) for _ in range(blocks))
         self.project = nn.Linear(channels * halved, hidden)
         self.layers = nn.ModuleList(
-            RecurrentBlock(hidden if layer == 0 else 2 * hidden, hidden, dropout)
+            RecurrentLayer(hidden if layer == 0 else 2 * hidden, hidden, dropout)
             for layer in range(layers)
         )
         self.classify = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.GELU(), nn.Dropout(dropout))

@@ -24,7 +24,7 @@ from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.model.presets import Preset
 from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.features import FeatureExtractor
-from plainspeech.training.optimisation import learning_rate
+from plainspeech.training.optimiser import learning_rate
 from plainspeech.training.precision import autocast, mixed_precision
 from plainspeech.training.recipe import Recipe
 from plainspeech.training.state import RunState

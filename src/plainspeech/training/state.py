@@ -12,7 +12,7 @@ from torch import Tensor
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
 from plainspeech.training.checkpoint import Checkpoint, Progress
-from plainspeech.training.optimisation import WeightAverage, make_optimiser
+from plainspeech.training.optimiser import WeightAverage, make_optimiser
 from plainspeech.training.recipe import Recipe
 
 
