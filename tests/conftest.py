@@ -29,6 +29,10 @@ _DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdi
 os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/plainspeech-cache-{_DIGEST[:16]}"
 os.environ["NUMBA_CACHE_DIR"] = f"{tempfile.gettempdir()}/plainspeech-machine-code-{_DIGEST[:16]}"
 
+# Of several OpenMP threads each waits for the others, and spins: on a busy machine a test of the
+# training then takes ten times as long. Set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Machines are busy at times: how long an example takes says nothing of whether it holds.
 settings.register_profile(
     "plainspeech", deadline=None, suppress_health_check=[HealthCheck.too_slow]
