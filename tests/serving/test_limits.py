@@ -278,13 +278,15 @@ def test_many_parts_take_no_more_memory_than_one(lasting: Running, part: str) ->
     head = f"--x\r\nContent-Disposition: form-data; name={name}\r\n\r\n".encode()
     body = (head + bytes(60_000) + b"\r\n") * 30 + b"--x--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    tracemalloc.start()
-    response = lasting.client.post(PATH, content=iter([body]), headers=headers)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert response.status_code == 400
-    assert error_of(response)["code"] in ("bad_request", "invalid_field")
-    assert peak < 60_000 * (32 if part == "field" else 16) + len(body)
+    peaks = []
+    for _ in range(3):  # other threads allocate, too: the least is its own
+        tracemalloc.start()
+        response = lasting.client.post(PATH, content=iter([body]), headers=headers)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert response.status_code == 400
+        assert error_of(response)["code"] in ("bad_request", "invalid_field")
+    assert min(peaks) < 60_000 * (32 if part == "field" else 16) + len(body)
     assert lasting.is_at_rest()
 
 
