@@ -129,7 +129,7 @@ def _tones_are_speech(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         return
     monkeypatch.setattr(
         "plainspeech.runtime.vad.silero_detector",
-        lambda: lambda window: float(np.abs(window).max() > 0.01),
+        lambda: lambda windows: np.asarray(np.abs(windows).max(axis=1) > 0.01, np.float32),
     )
 
 

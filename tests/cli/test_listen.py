@@ -66,7 +66,7 @@ def hears_tones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silero's detector hears no speech in them."""
 
     def loud() -> SpeechDetector:
-        return lambda window: float(np.abs(window).max() > 0.1)
+        return lambda windows: np.asarray(np.abs(windows).max(axis=1) > 0.1, np.float32)
 
     monkeypatch.setattr("plainspeech.runtime.vad.silero_detector", loud)
 

@@ -16,9 +16,9 @@ from plainspeech.runtime.chunking import Chunk, Chunker
 RATE = 16_000
 
 
-def loud(window: Array) -> float:
+def loud(windows: Array) -> Array:
     """Detect voice where the samples are not zero."""
-    return float(np.any(window != 0))
+    return np.asarray(np.any(windows != 0, axis=1), np.float32)
 
 
 def audio_of(stretches: list[tuple[float, bool]], rate: int = RATE) -> Array:

