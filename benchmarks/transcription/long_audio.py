@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -23,11 +24,13 @@ from rich.table import Table
 
 from plainspeech import audio
 from plainspeech.arrays import Array
+from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.evaluation.error_rates import Pair, error_rates
 from plainspeech.runtime.long_audio import join_parts, transcribe_blocks
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.vad import SpeechDetector, silero_detector
+from plainspeech.transcript import Transcript
 
 
 class Chapters:
@@ -67,11 +70,16 @@ def chapter_by_chapter(
     recognizer: Recognizer, corpus: Chapters, detector: Callable[[], SpeechDetector]
 ) -> dict[str, str]:
     """Transcribe chapters as long audio; return the text of each."""
-    hear = recognizer.transcribe_waveforms
-    return {
-        name: join_parts(transcribe_blocks([corpus.spoken(name)], corpus.rate, hear, detector)).text
-        for name in corpus.chapters
-    }
+    texts = {}
+    with ThreadPoolExecutor(available_cores()) as pool:
+
+        def begin(waveform: Array) -> Future[Transcript]:
+            return pool.submit(lambda: recognizer.transcribe_waveforms([waveform])[0])
+
+        for name in corpus.chapters:
+            blocks = [corpus.spoken(name)]
+            texts[name] = join_parts(transcribe_blocks(blocks, corpus.rate, begin, detector)).text
+    return texts
 
 
 def never_silent() -> SpeechDetector:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,12 @@ import soundfile
 from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_blocks
+from plainspeech.runtime.long_audio import (
+    BeginTranscript,
+    TranscriptPart,
+    join_parts,
+    transcribe_blocks,
+)
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Alternative, Transcript, Word
@@ -29,6 +36,17 @@ def loud() -> SpeechDetector:
     return lambda windows: np.asarray(np.abs(windows).max(axis=1) > 0.01, np.float32)
 
 
+def at_once(transcribe: Callable[[Sequence[Array]], list[Transcript]]) -> BeginTranscript:
+    """Return what transcribes a waveform before it returns."""
+
+    def begin(waveform: Array) -> Future[Transcript]:
+        made = Future[Transcript]()
+        made.set_result(transcribe([waveform])[0])
+        return made
+
+    return begin
+
+
 @pytest.fixture(scope="module")
 def recognizer(tone_bundle: Path) -> Recognizer:
     return load_model(tone_bundle, threads=1)
@@ -37,7 +55,9 @@ def recognizer(tone_bundle: Path) -> Recognizer:
 def hear(recognizer: Recognizer, samples: Array) -> Transcript:
     """Transcribe samples as long audio, block by block."""
     blocks = (samples[start : start + RATE] for start in range(0, len(samples), RATE))
-    return join_parts(transcribe_blocks(blocks, RATE, recognizer.transcribe_waveforms, loud))
+    return join_parts(
+        transcribe_blocks(blocks, RATE, at_once(recognizer.transcribe_waveforms), loud)
+    )
 
 
 def silence(seconds: float) -> Array:
@@ -83,9 +103,9 @@ def test_readings_belong_to_segments_that_were_heard_as_they_are() -> None:
 
     noise = np.ones(RATE, np.float32)
     parted = [*[noise] * 18, silence(4.0), *[noise] * 18]
-    found = join_parts(transcribe_blocks(parted, RATE, hear_two, loud))
+    found = join_parts(transcribe_blocks(parted, RATE, at_once(hear_two), loud))
     assert [len(segment.n_best) for segment in found.segments] == [2, 2]
-    found = join_parts(transcribe_blocks([noise] * 40, RATE, hear_two, loud))
+    found = join_parts(transcribe_blocks([noise] * 40, RATE, at_once(hear_two), loud))
     assert len(found.segments) > 1
     assert [segment.n_best for segment in found.segments[:2]] == [(), ()]
 
@@ -113,7 +133,7 @@ def test_segments_come_before_the_end_is_read() -> None:
             read += 1
             yield np.concatenate([np.ones(RATE // 2, np.float32), silence(0.5)])
 
-    parts = transcribe_blocks(blocks(), RATE, said_once, loud)
+    parts = transcribe_blocks(blocks(), RATE, at_once(said_once), loud)
     first = next(parts)
     assert first.segments
     assert first.end == read <= 300
@@ -134,7 +154,7 @@ def test_memory_does_not_grow_with_the_recording() -> None:
         tracemalloc.start()
         try:
             for _ in transcribe_blocks(
-                (block.copy() for _ in range(seconds)), RATE, said_once, loud
+                (block.copy() for _ in range(seconds)), RATE, at_once(said_once), loud
             ):
                 pass
             return tracemalloc.get_traced_memory()[1]
@@ -142,6 +162,47 @@ def test_memory_does_not_grow_with_the_recording() -> None:
             tracemalloc.stop()
 
     assert peak(3_000) < 1.2 * peak(600)
+
+
+class Waiting:
+    """A transcript that is made when it is waited for."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.state = "pending"
+
+    def result(self) -> Transcript:
+        self.state = "done"
+        return Transcript.of_words([Word(f"w{self.number}", 0.1, 0.2, 1.0)], 1.0)
+
+    def cancel(self) -> None:
+        self.state = "cancelled"
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_chunks_are_made_ahead_and_given_up_at_the_end(ahead: int) -> None:
+    begun: list[Waiting] = []
+
+    def begin(waveform: Array) -> Waiting:
+        begun.append(Waiting(len(begun)))
+        return begun[-1]
+
+    block = np.concatenate([np.ones(RATE * 10, np.float32), silence(2.5)])
+    parts = transcribe_blocks(itertools.repeat(block), RATE, begin, loud, ahead)
+    heard = [segment.text for part in itertools.islice(parts, 3) for segment in part.segments]
+    assert heard == [f"w{number}" for number in range(len(heard))]
+    assert [each.state for each in begun[-ahead - 1 :]] == ["done"] + ["pending"] * ahead
+    parts.close()
+    assert [each.state for each in begun[-ahead - 1 :]] == ["done"] + ["cancelled"] * ahead
+
+
+def test_threads_make_no_difference(tone_bundle: Path, spoken: Speak) -> None:
+    texts = ["the first of some sentences", "a deed", "the last one"] * 6
+    samples = np.concatenate([x for text in texts for x in (spoken(text), silence(2.5))])
+    models = [load_model(tone_bundle, threads=threads) for threads in (1, 2, 3)]
+    found = [[*model.transcribe_parts(samples)] for model in models]
+    assert [segment.text for part in found[0] for segment in part.segments] == texts
+    assert join_parts(found[1]) == join_parts(found[2]) == join_parts(found[0])
 
 
 SAMPLES = ("2412-153954-0002", "2035-147961-0007", "2803-154328-0001", "1272-135031-0004")

@@ -1,10 +1,15 @@
-"""Recordings of any length, transcribed chunk by chunk in bounded memory, silence left out."""
+"""Recordings of any length, transcribed chunk by chunk in bounded memory, silence left out.
+
+Reading and the search for speech go on while earlier chunks are transcribed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Protocol
 
 from plainspeech.arrays import Array
 from plainspeech.runtime import vad
@@ -13,10 +18,21 @@ from plainspeech.runtime.joining import joined
 from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Segment, Transcript, Word
 
-TranscribeBatch = Callable[[Sequence[Array]], list[Transcript]]
-"""Transcribes many waveforms at once."""
 
-_BATCH_SECONDS = 60.0  # of speech that are transcribed together, several chunks in parallel
+class PendingTranscript(Protocol):
+    """A transcript that is being made, as `concurrent.futures.Future` is one."""
+
+    def result(self) -> Transcript:
+        """Wait for it and return it."""
+
+    def cancel(self) -> object:
+        """Say that nobody waits for it any more."""
+
+
+BeginTranscript = Callable[[Array], PendingTranscript]
+"""Begins to transcribe a waveform, ``(samples,)``, and does not wait for it."""
+
+_PART_SECONDS = 60.0  # of speech; the last part of a recording may have less
 
 
 @dataclass(frozen=True)
@@ -44,59 +60,85 @@ def join_parts(parts: Iterable[TranscriptPart]) -> Transcript:
 def transcribe_blocks(
     blocks: Iterable[Array],
     rate: int,
-    transcribe: TranscribeBatch,
+    begin: BeginTranscript,
     detector: Callable[[], SpeechDetector] | None = None,
-) -> Iterator[TranscriptPart]:
+    ahead: int = 0,
+) -> Generator[TranscriptPart, None, None]:
     """Yield the transcript of a recording part by part; the last one ends where it does.
+
+    Closing it gives up what is in the making.
 
     Args:
         blocks: ``(samples,)`` float32 each.
         rate: Hz.
-        transcribe: for chunks.
+        begin: for chunks.
         detector: makes a detector of speech, which finds what is said and the pauses in it; None
             takes Silero's.
+        ahead: chunks that may be in the making while the recording is read on.
     """
-    yield from _ChunkedTranscription(rate, transcribe, (detector or vad.silero_detector)()).parts(
-        blocks
-    )
+    detect = (detector or vad.silero_detector)()
+    recording = _ChunkedTranscription(rate, begin, detect, ahead)
+    try:
+        yield from recording.parts(blocks)
+    finally:
+        recording.cancel()
 
 
 class _ChunkedTranscription:
-    """The transcription of one long recording."""
+    """The transcription of one recording."""
 
-    def __init__(self, rate: int, transcribe: TranscribeBatch, detector: SpeechDetector) -> None:
+    def __init__(
+        self, rate: int, begin: BeginTranscript, detector: SpeechDetector, ahead: int
+    ) -> None:
         self._rate = rate
-        self._transcribe = transcribe
+        self._begin = begin
+        self._ahead = ahead
         self._chunker = Chunker(rate, detector)
+        self._pending: deque[tuple[Chunk, PendingTranscript]] = deque()
         self._last: Segment | None = None  # of the last chunk, whose end the next may overlap
 
     def parts(self, blocks: Iterable[Array]) -> Iterator[TranscriptPart]:
-        chunks: list[Chunk] = []
-        samples = 0
+        segments: list[Segment] = []
+        samples = speech = 0  # samples read, and those of the chunks that `segments` are of
         for block in blocks:
             samples += len(block)
-            chunks += self._chunker.feed(block)
-            if sum(len(chunk.waveform) for chunk in chunks) >= _BATCH_SECONDS * self._rate:
-                yield TranscriptPart(tuple(self._segments(chunks)), samples / self._rate)
-                chunks = []
-        chunks += self._chunker.finish()
-        segments = (*self._segments(chunks), *self._take_last())
-        yield TranscriptPart(segments, samples / self._rate)
+            self._start(self._chunker.feed(block))
+            while len(self._pending) > self._ahead:
+                speech += len(self._pending[0][0].waveform)
+                segments += self._next_segments()
+            if speech >= _PART_SECONDS * self._rate:
+                yield TranscriptPart(tuple(segments), samples / self._rate)
+                segments, speech = [], 0
+        self._start(self._chunker.finish())
+        while self._pending:
+            segments += self._next_segments()
+        segments += self._take_last()
+        yield TranscriptPart(tuple(segments), samples / self._rate)
 
-    def _segments(self, chunks: Sequence[Chunk]) -> Iterator[Segment]:
-        """Yield the segments of ``chunks``, except for the last, which the next may change."""
-        transcripts = self._transcribe([chunk.waveform for chunk in chunks])
-        for chunk, transcript in zip(chunks, transcripts, strict=True):
-            start = chunk.start / self._rate
-            segments = [segment.shifted(start) for segment in transcript.segments]
-            if chunk.overlap:
-                words = [word for segment in segments for word in segment.words]
-                following = self._join(words, start, start + chunk.overlap / self._rate)
-                segments = [Segment(following)] if following else []
+    def cancel(self) -> None:
+        """Give up the chunks that are in the making."""
+        for _, transcript in self._pending:
+            transcript.cancel()
+
+    def _start(self, chunks: Iterable[Chunk]) -> None:
+        self._pending.extend((chunk, self._begin(chunk.waveform)) for chunk in chunks)
+
+    def _next_segments(self) -> Iterator[Segment]:
+        """Yield the segments of the first chunk that is pending.
+
+        The last of them follows with the next chunk, which may change it.
+        """
+        chunk, transcript = self._pending.popleft()
+        start = chunk.start / self._rate
+        segments = [segment.shifted(start) for segment in transcript.result().segments]
+        if chunk.overlap:
+            words = [word for segment in segments for word in segment.words]
+            following = self._join(words, start, start + chunk.overlap / self._rate)
+            segments = [Segment(following)] if following else []
+        yield from self._take_last()
+        for segment in segments:
             yield from self._take_last()
-            for segment in segments:
-                yield from self._take_last()
-                self._last = segment
+            self._last = segment
 
     def _join(self, words: Sequence[Word], start: float, end: float) -> tuple[Word, ...]:
         """Cut the last segment and ``words`` where they meet; return what remains of ``words``."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -112,17 +112,42 @@ class Recognizer:
             AudioError: the recording cannot be read; after some parts, where it is damaged later.
             DecodingError: the hot words are not valid.
         """
+        yield from self._parts(source, sample_rate, hot_words, self._threads)
+
+    def _parts(
+        self,
+        source: str | Path | BinaryIO | npt.NDArray[Any],
+        sample_rate: int,
+        hot_words: HotWords | None,
+        threads: int,
+    ) -> Iterator[TranscriptPart]:
+        """Do what `transcribe_parts` does, with ``threads`` besides this one, which reads.
+
+        With one, it and this one take turns.
+        """
         wanted = self.bundle.features.sample_rate
-        transcribe = partial(self.transcribe_waveforms, hot_words=hot_words)
-        if isinstance(source, np.ndarray):
-            waveform = audio.from_array(source, sample_rate, wanted)
-            blocks = (waveform[start : start + wanted] for start in range(0, len(waveform), wanted))
-            yield from transcribe_blocks(blocks, wanted, transcribe)
-            return
-        _check_source(source)
-        with audio.opened(source, wanted) as recording:
-            for part in transcribe_blocks(recording.blocks, wanted, transcribe):
-                yield replace(part, declared_duration=recording.duration)
+        ahead = 0 if threads == 1 else 2 * threads
+        with ThreadPoolExecutor(threads) as pool:
+
+            def begin(waveform: Array) -> Future[Transcript]:
+                return pool.submit(self._transcribe_one, waveform, hot_words)
+
+            if isinstance(source, np.ndarray):
+                waveform = audio.from_array(source, sample_rate, wanted)
+                starts = range(0, len(waveform), wanted)
+                blocks = (waveform[start : start + wanted] for start in starts)
+                yield from transcribe_blocks(blocks, wanted, begin, ahead=ahead)
+                return
+            _check_source(source)
+            with (
+                audio.opened(source, wanted) as recording,
+                closing(transcribe_blocks(recording.blocks, wanted, begin, ahead=ahead)) as parts,
+            ):
+                for part in parts:
+                    yield replace(part, declared_duration=recording.duration)
+
+    def _transcribe_one(self, waveform: Array, hot_words: HotWords | None) -> Transcript:
+        return self.transcribe_waveforms([waveform], hot_words)[0]
 
     def transcribe_recordings(self, waveforms: Sequence[Array]) -> list[Transcript]:
         """Transcribe many recordings in parallel, each as `transcribe` does.
@@ -131,8 +156,12 @@ class Recognizer:
             waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
         """
         rate = self.bundle.features.sample_rate
+
+        def transcribe(waveform: Array) -> Transcript:
+            return join_parts(self._parts(waveform, rate, None, threads=1))
+
         with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(lambda waveform: self.transcribe(waveform, rate), waveforms))
+            return list(pool.map(transcribe, waveforms))
 
     def transcribe_waveforms(
         self, waveforms: Sequence[Array], hot_words: HotWords | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from http import HTTPStatus
 from typing import BinaryIO, cast
@@ -22,6 +23,7 @@ from plainspeech.serving.engine import Engine
 from plainspeech.transcript import Transcript
 
 _LONGEST_NAME = 80  # characters
+_AHEAD = 4  # chunks of a recording that wait or are recognised while it is read on
 
 
 class UploadedRecording:
@@ -74,18 +76,17 @@ class UploadedRecording:
                 self._file.close()
 
     def _parts(self, lane: Lane) -> Generator[TranscriptPart, None, None]:
-        def transcribe(waveforms: Sequence[Array]) -> list[Transcript]:
-            return anyio.from_thread.run(self._transcribe, lane, waveforms)
+        def begin(waveform: Array) -> _QueuedChunk:
+            return _QueuedChunk(lane, waveform)
 
         rate = self._engine.sample_rate
         with audio.opened(cast(BinaryIO, self._file), rate) as recording:
             self._check_length(recording.duration or 0.0)
             blocks = self._bounded(recording.blocks)
-            for part in transcribe_blocks(blocks, rate, transcribe, self._engine.detector):
-                yield replace(part, declared_duration=recording.duration)
-
-    async def _transcribe(self, lane: Lane, waveforms: Sequence[Array]) -> list[Transcript]:
-        return await asyncio.gather(*map(lane.transcribe, waveforms))
+            detector = self._engine.detector
+            with closing(transcribe_blocks(blocks, rate, begin, detector, _AHEAD)) as parts:
+                for part in parts:
+                    yield replace(part, declared_duration=recording.duration)
 
     def _bounded(self, blocks: Iterator[Array]) -> Iterator[Array]:
         """Yield ``blocks`` up to the longest duration, and only while the request lasts."""
@@ -105,6 +106,30 @@ class UploadedRecording:
                 "audio_too_long",
                 "file",
             )
+
+
+class _QueuedChunk:
+    """A chunk of a recording in the queue; for the thread that reads the recording."""
+
+    def __init__(self, lane: Lane, waveform: Array) -> None:
+        self._task = anyio.from_thread.run_sync(
+            lambda: asyncio.ensure_future(lane.transcribe(waveform))
+        )
+
+    def result(self) -> Transcript:
+        """Return its transcript, or end with the request."""
+        return anyio.from_thread.run(self._done)
+
+    async def _done(self) -> Transcript:
+        return await self._task
+
+    def cancel(self) -> None:
+        """Take it out of the queue."""
+        anyio.from_thread.run_sync(self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._task.cancel() and not self._task.cancelled():
+            self._task.exception()  # has been seen, and nobody needs it
 
 
 class NamedFile(io.BufferedIOBase):
