@@ -12,8 +12,14 @@ from benchmarks.processes import machine
 from benchmarks.transcription.rounds import Corpus, Results, Start
 from benchmarks.transcription.systems import CUBE, PRODUCTS
 from plainspeech.alphabet import ENGLISH
-from plainspeech.evaluation.bootstrap import Interval, difference_interval, rate_interval
-from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
+from plainspeech.evaluation.error_rates import (
+    ErrorCounts,
+    Interval,
+    Pair,
+    difference_interval,
+    rate_interval,
+    word_counts,
+)
 
 PARTS = ("features", "network", "decoding")
 ONE_BY_ONE, TOGETHER = "one by one", "together"

@@ -46,7 +46,7 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
         dispatcher = _njit(nogil=True, **options)(function)
         with suppress(RuntimeError):  # numba finds no folder that can be written
             dispatcher._cache = _VerifiedCache(function)
-        return cast(Function, dispatcher)
+        return cast("Function", dispatcher)
 
     return compile_at_first_call
 

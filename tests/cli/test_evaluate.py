@@ -250,7 +250,7 @@ def test_without_jiwer_the_extra_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(sys.modules, "jiwer", None)
-    for module in ("error_rates", "scores", "record", "recognition", "sclite"):
+    for module in ("error_rates", "listing", "recognition", "report"):
         monkeypatch.delitem(sys.modules, f"plainspeech.evaluation.{module}", raising=False)
     assert run("model", manifest) == 1
     assert "pip install 'plainspeech[evaluate]'" in capsys.readouterr().err

@@ -23,8 +23,7 @@ from typer.testing import CliRunner
 import plainspeech
 from plainspeech.arrays import Array
 from plainspeech.cli.audio_sources import Playback
-from plainspeech.cli.latency import Latency
-from plainspeech.cli.listen import end_of, listen, on_terminal
+from plainspeech.cli.listen import Latency, end_of, listen, on_terminal
 from plainspeech.runtime.events import FinalResult, PartialResult
 from plainspeech.runtime.live import LiveTranscriber
 from plainspeech.runtime.vad import SpeechDetector
@@ -115,12 +114,13 @@ def test_json_has_words_and_times(app: typer.Typer, file: str, bundle: str) -> N
 def test_ctrl_c_ends_it_with_what_was_said(
     app: typer.Typer, file: str, bundle: str, clock: Clock
 ) -> None:
+    handler = signal.getsignal(signal.SIGINT)
     clock.presses = [clock.now + 1.85]
     result = CliRunner().invoke(app, [file, "--model", bundle])
     assert (result.exit_code, result.stdout) == (0, "good\n")
     assert clock.now == pytest.approx(101.85, abs=0.05)
     assert result.stderr.splitlines()[-1].startswith("latency: ")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_ctrl_c_twice_ends_it_at_once(

@@ -19,9 +19,8 @@ import typer
 from typer.testing import CliRunner
 
 import plainspeech
-from plainspeech.cli.destinations import Line
-from plainspeech.cli.inputs import InputFile
 from plainspeech.cli.transcribe import transcribe
+from plainspeech.cli.transcript_files import InputFile, Line
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.runtime.recognizer import Recognizer

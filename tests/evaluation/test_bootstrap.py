@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainspeech.evaluation.bootstrap import (
+from plainspeech.evaluation.error_rates import (
     CONFIDENCE,
+    ErrorCounts,
     Interval,
     difference_interval,
     rate_interval,
 )
-from plainspeech.evaluation.error_rates import ErrorCounts
 
 COUNTS = st.lists(
     st.builds(ErrorCounts, *[st.integers(0, 30)] * 4).filter(

@@ -16,7 +16,7 @@ from rapidfuzz.distance import Levenshtein
 
 from plainspeech.errors import DataError
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
-from plainspeech.evaluation.sclite import write_trn
+from plainspeech.evaluation.listing import write_trn
 
 SCLITE = next((name for name in ("sclite", "sctk") if shutil.which(name)), None)
 needs_sclite = pytest.mark.skipif(

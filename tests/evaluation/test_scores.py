@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from plainspeech.evaluation.error_rates import ErrorCounts, Pair
-from plainspeech.evaluation.scores import Scores
+from plainspeech.evaluation.error_rates import ErrorCounts, Pair, Scores
 
 PAIRS = [
     Pair("1", "good", "one two three", "one two three"),

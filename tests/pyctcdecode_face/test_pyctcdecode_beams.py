@@ -296,7 +296,7 @@ def test_the_beam_is_as_wide_as_asked(decoder: BeamSearchDecoderCTC) -> None:
 
 def test_batches_are_what_single_utterances_are(decoder: BeamSearchDecoderCTC) -> None:
     utterances = [spelled(text, seed) for seed, text in enumerate(["a bug", "bugs a", "tunes"])]
-    pool = cast(Pool, SimpleNamespace(_processes=2))
+    pool = cast("Pool", SimpleNamespace(_processes=2))
     for given_pool in (None, pool):
         texts = decoder.decode_batch(given_pool, utterances, hotwords=["bug"])
         assert texts == [decoder.decode(rows, hotwords=["bug"]) for rows in utterances]

@@ -82,7 +82,7 @@ class Window(io.RawIOBase):
 
 def windows(stream: BinaryIO, ranges: Sequence[tuple[int, int]]) -> list[BinaryIO]:
     """Return parts of ``stream`` as files, by where they begin and end in bytes."""
-    return [cast(BinaryIO, Window(stream, begin, end)) for begin, end in ranges]
+    return [cast("BinaryIO", Window(stream, begin, end)) for begin, end in ranges]
 
 
 def whole(stream: BinaryIO) -> tuple[int, int]:
@@ -150,7 +150,7 @@ def finished_wav(stream: BinaryIO) -> BinaryIO | None:
     count = min(count, 0xFFFF_FFFF - len(kept) - 20)
     sizes = [(count + len(kept) + 12).to_bytes(4, "little"), count.to_bytes(4, "little")]
     head = b"RIFF" + sizes[0] + b"WAVE" + kept + b"data" + sizes[1]
-    return cast(BinaryIO, Window(stream, start, end, head)) if kept else None
+    return cast("BinaryIO", Window(stream, start, end, head)) if kept else None
 
 
 def _chunk_at(header: bytes, place: int) -> bool:

@@ -70,7 +70,7 @@ def _copied(name: str, pipe: BinaryIO) -> BinaryIO:
             _append(name, copy, block)
         copy.seek(0)
         stack.pop_all()  # whoever gets it closes it
-        return cast(BinaryIO, copy)
+        return cast("BinaryIO", copy)
 
 
 def _append(name: str, copy: IO[bytes], block: bytes) -> None:

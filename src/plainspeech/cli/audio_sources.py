@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from plainspeech.cli.extras import needs
+from plainspeech.cli.terminal import needs
 from plainspeech.errors import AudioError, ConfigurationError
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from plainspeech.cli.extras import needs
 from plainspeech.cli.options import BUNDLED, DecoderOption, LanguageModelOption, PrecisionOption
-from plainspeech.cli.terminal import progress, stderr
+from plainspeech.cli.terminal import needs, progress, stderr
 from plainspeech.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,8 +66,8 @@ def evaluate(
     from plainspeech.runtime.recognizer import load_model
 
     with needs("evaluate"):
+        from plainspeech.evaluation.listing import write_trn
         from plainspeech.evaluation.report import write_json
-        from plainspeech.evaluation.sclite import write_trn
     utterances = read_manifest(manifest)
     path = bundled_model_path() if model == BUNDLED else Path(model)
     loaded = load_model(
@@ -118,8 +117,8 @@ def _evaluation(
     manifest: Path,
     recognition: Recognition,
 ) -> Evaluation:
+    from plainspeech.evaluation.error_rates import Scores
     from plainspeech.evaluation.report import Evaluation
-    from plainspeech.evaluation.scores import Scores
 
     return Evaluation(
         model=model,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from plainspeech.cli.extras import needs
+from plainspeech.cli.terminal import needs
 
 app = typer.Typer(help="Look at models.", no_args_is_help=True)
 
@@ -37,7 +37,7 @@ def record(
 ) -> None:
     """Put measured error rates on a model's card."""
     with needs("evaluate"):
-        from plainspeech.evaluation.card import record_result
+        from plainspeech.evaluation.report import record_result
     result = record_result(bundle, results, data)
     typer.echo(f"{bundle}: {data}, {result['decoder']}: WER {result['wer']:.2%}")
 

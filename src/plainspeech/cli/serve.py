@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from plainspeech.cli.extras import needs
 from plainspeech.cli.options import (
     DecoderOption,
     LanguageModelOption,
@@ -14,7 +13,7 @@ from plainspeech.cli.options import (
     PrecisionOption,
     load_recognizer,
 )
-from plainspeech.cli.terminal import stderr
+from plainspeech.cli.terminal import needs, stderr
 
 
 def serve(

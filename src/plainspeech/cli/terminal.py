@@ -1,12 +1,21 @@
-"""What every verb prints to beside its results: messages, and progress bars for what takes long."""
+"""What verbs tell their user beside results: messages, progress bars, which extra is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from rich import progress as rich_progress
 from rich.console import Console
+
+from plainspeech.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from plainspeech.runtime.long_audio import TranscriptPart
 
 T = TypeVar("T")
 
@@ -41,3 +50,89 @@ def progress(console: Console) -> rich_progress.Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+class ProgressBars:
+    """A bar for each recording that is being transcribed; several threads may show one each.
+
+    Args:
+        terminal: on which they are shown.
+        shown: False shows none.
+    """
+
+    def __init__(self, terminal: TextIO, shown: bool) -> None:
+        columns = (
+            rich_progress.TextColumn("{task.description}", markup=False),
+            rich_progress.BarColumn(),
+            rich_progress.TimeElapsedColumn(),
+            rich_progress.TimeRemainingColumn(),
+        )
+        # Standard output is for the transcripts alone, and bars would redirect it.
+        self._progress = rich_progress.Progress(
+            *columns,
+            console=Console(file=terminal),
+            disable=not shown,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> ProgressBars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def tracked(self, parts: Iterable[TranscriptPart], name: str) -> Iterator[TranscriptPart]:
+        """Yield ``parts`` while a bar shows how much of the recording has been transcribed."""
+        task = self._progress.add_task(name, total=None)
+        try:
+            for part in parts:
+                self._progress.update(task, completed=part.end, total=part.declared_duration)
+                yield part
+        finally:
+            self._progress.remove_task(task)
+
+
+@contextmanager
+def silent_libraries() -> Iterator[TextIO]:
+    """Silence C libraries on stderr; yield it for Python, whose `sys.stderr` still reaches it.
+
+    libmpg123 prints warnings about damaged files, which this package reports itself.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        with (
+            os.fdopen(saved, "w", closefd=False) as terminal,
+            redirect_stderr(terminal) if _is_stderr(sys.stderr) else nullcontext(),
+        ):
+            yield terminal
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _is_stderr(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == 2
+    except (OSError, io.UnsupportedOperation):
+        return False
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Turn a failed import in the block into advice to install ``extra``."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "plainspeech":
+            raise
+        raise ConfigurationError(
+            f"{error.name} is not installed; this needs the {extra} extra: "
+            f"pip install 'plainspeech[{extra}]'"
+        ) from error

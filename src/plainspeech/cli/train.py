@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plainspeech.cli.extras import needs
-from plainspeech.cli.terminal import stderr
+from plainspeech.cli.terminal import needs, stderr
 from plainspeech.errors import ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:

@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plainspeech.cli.destinations import Destination, Document, Folder, Line, NamedLines
-from plainspeech.cli.hot_words import read_hot_words
-from plainspeech.cli.inputs import STDIN, InputFile, find_inputs
 from plainspeech.cli.options import (
     DecoderOption,
     HotWordOption,
@@ -23,9 +20,19 @@ from plainspeech.cli.options import (
     ModelOption,
     PrecisionOption,
     load_recognizer,
+    read_hot_words,
 )
-from plainspeech.cli.progress_bars import ProgressBars, silent_libraries
-from plainspeech.cli.terminal import stderr
+from plainspeech.cli.terminal import ProgressBars, silent_libraries, stderr
+from plainspeech.cli.transcript_files import (
+    STDIN,
+    Destination,
+    Document,
+    Folder,
+    InputFile,
+    Line,
+    NamedLines,
+    find_inputs,
+)
 from plainspeech.errors import ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from plainspeech.cli.extras import needs
 from plainspeech.cli.options import BUNDLED
-from plainspeech.cli.terminal import progress, stderr
+from plainspeech.cli.terminal import needs, progress, stderr
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from plainspeech.tuning.dev_set import DevSet
     from plainspeech.tuning.optimisation import Stage, Trial, TuningHistory
     from plainspeech.tuning.outputs import Outputs
-    from plainspeech.tuning.result import ComparisonRow
-    from plainspeech.tuning.tuner import Tuner
+    from plainspeech.tuning.tuner import ComparisonRow, Tuner
 
 
 def tune(
@@ -80,9 +78,8 @@ def tune(
     utterances = read_manifest(manifest)
     bundle = Bundle.load(bundled_model_path() if model == BUNDLED else model)
     with needs("tune"):
-        from plainspeech.tuning.result import tuned_bundle
         from plainspeech.tuning.surface import check_writable, draw_surface
-        from plainspeech.tuning.tuner import Tuner
+        from plainspeech.tuning.tuner import Tuner, tuned_bundle
     if plot:
         check_writable(plot)
     tuner = Tuner.open(bundle, language_model, beam_width)
@@ -123,14 +120,12 @@ def _dev_set(
     bundle: Bundle, manifest: Path, utterances: list[Utterance], folder: Path | None
 ) -> DevSet:
     """Return the dev set with the model's outputs, from the cache where they are there."""
-    from plainspeech.tuning import output_cache
     from plainspeech.tuning.dev_set import DevSet
+    from plainspeech.tuning.outputs import cache_file, default_folder, load
 
     console = stderr()
-    file = output_cache.cache_file(
-        folder or output_cache.default_folder(), bundle, manifest, utterances
-    )
-    outputs = output_cache.load(file, utterances, bundle.alphabet.size)
+    file = cache_file(folder or default_folder(), bundle, manifest, utterances)
+    outputs = load(file, utterances, bundle.alphabet.size)
     if outputs:
         console.print(f"{file}: outputs of the model, from the cache", markup=False)
     else:
@@ -156,7 +151,7 @@ def _computed(bundle: Bundle, utterances: list[Utterance]) -> Outputs:
 
 def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
     """Save ``outputs``; where that fails, tuning continues without."""
-    from plainspeech.tuning.output_cache import save
+    from plainspeech.tuning.outputs import save
 
     try:
         save(file, outputs, count, symbols)
@@ -201,7 +196,7 @@ def _entry(
     rows: Sequence[ComparisonRow],
 ) -> dict[str, Any]:
     """Return the entry on the model's card."""
-    from plainspeech.tuning.result import card_figures
+    from plainspeech.tuning.tuner import card_figures
 
     return {
         "manifest": str(manifest),
@@ -217,7 +212,7 @@ def _entry(
 
 
 def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path | None) -> None:
-    from plainspeech.tuning.result import comparison, difference
+    from plainspeech.tuning.tuner import comparison, difference
 
     console = Console(highlight=False, soft_wrap=True)
     for name, value in vars(history.chosen).items():

@@ -12,8 +12,7 @@ import numpy as np
 from plainspeech import audio
 from plainspeech.alphabet import ENGLISH, Alphabet, can_align, ctc_frames_needed
 from plainspeech.cores import available_cores
-from plainspeech.data.manifest import Utterance
-from plainspeech.data.tracking import Track, untracked
+from plainspeech.data.manifest import Track, Utterance, untracked
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings, output_frames
 

@@ -1,4 +1,4 @@
-"""Manifests: one JSON object an utterance and line."""
+"""Manifests: one JSON object an utterance and line; long passes over them show progress."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from plainspeech.errors import DataError
 from plainspeech.files import write_atomically
+
+_TYPES = {"id": str, "audio": str, "text": str, "duration": float, "speaker": str}
+_MENDS = {"duration": "; 'plainspeech data prepare' adds it"}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,6 @@ class Utterance:
     duration: float
     speaker: str = ""
     origin: str = field(default="", compare=False)
-
-
-_TYPES = {"id": str, "audio": str, "text": str, "duration": float, "speaker": str}
 
 
 def read_manifest(path: Path, *, durations: bool = True) -> list[Utterance]:
@@ -91,9 +92,6 @@ def _parse(line: str, where: str, folder: Path, defaults: dict[str, Any]) -> Utt
     )
 
 
-_MENDS = {"duration": "; 'plainspeech data prepare' adds it"}
-
-
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write ``utterances`` as JSONL, whole or not at all.
 
@@ -129,3 +127,16 @@ def _path_from(folder: Path, audio: Path) -> str:
 @cache
 def _real(folder: Path) -> Path:
     return folder.resolve()
+
+
+class Track(Protocol):
+    """Shows how far an iteration is."""
+
+    def __call__(self, items: Iterable[T], total: int) -> Iterable[T]:
+        """Pass ``items``, of which there are ``total``, on."""
+
+
+def untracked(items: Iterable[T], total: int) -> Iterable[T]:
+    """Pass ``items`` on and show nothing."""
+    del total
+    return items

@@ -13,8 +13,7 @@ from pathlib import Path
 from plainspeech import audio
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.audio import EXTENSIONS
-from plainspeech.data.manifest import Utterance, read_manifest
-from plainspeech.data.tracking import Track, untracked
+from plainspeech.data.manifest import Track, Utterance, read_manifest, untracked
 from plainspeech.errors import DataError, PlainspeechError
 
 

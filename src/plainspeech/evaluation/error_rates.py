@@ -1,4 +1,4 @@
-"""Word and character error rates, always of a whole corpus.
+"""Word and character error rates, always of a whole corpus, and their confidence intervals.
 
 An error rate is errors over reference length, both summed over the corpus. The mean of the rates
 of single utterances is another number: it gives a word of a short utterance more weight than a
@@ -7,13 +7,25 @@ word of a long one, and nothing that is published can be compared with it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Literal
 
 import jiwer
+import numpy as np
 
 Operation = Literal["hit", "substitution", "deletion", "insertion"]
+
+
+_OPERATIONS: dict[str, Operation] = {
+    "equal": "hit",
+    "substitute": "substitution",
+    "delete": "deletion",
+    "insert": "insertion",
+}
+CONFIDENCE = 0.95
+"""Of every interval that is reported."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +145,6 @@ def align_words(pair: Pair) -> list[Step]:
     return steps
 
 
-_OPERATIONS: dict[str, Operation] = {
-    "equal": "hit",
-    "substitute": "substitution",
-    "delete": "deletion",
-    "insert": "insertion",
-}
-
-
 def _alignments(
     pairs: Sequence[Pair], unit: Literal["words", "characters"]
 ) -> list[list[jiwer.AlignmentChunk]]:
@@ -160,3 +164,118 @@ def _counts(chunks: Sequence[jiwer.AlignmentChunk]) -> ErrorCounts:
             chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx
         )
     return ErrorCounts(found["hit"], found["substitution"], found["deletion"], found["insertion"])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Utterances and their errors.
+
+    Attributes:
+        pairs: the utterances.
+        words: the counts of each, in words.
+        characters: the counts of each, in characters.
+    """
+
+    pairs: tuple[Pair, ...]
+    words: tuple[ErrorCounts, ...]
+    characters: tuple[ErrorCounts, ...]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> Scores:
+        """Return the scores of ``pairs``."""
+        return cls(tuple(pairs), tuple(word_counts(pairs)), tuple(character_counts(pairs)))
+
+    @property
+    def totals(self) -> ErrorRates:
+        """The corpus-level rates."""
+        return ErrorRates(sum(self.words, ErrorCounts()), sum(self.characters, ErrorCounts()))
+
+    @property
+    def sentences_wrong(self) -> int:
+        """How many utterances have an error."""
+        return sum(counts.errors > 0 for counts in self.words)
+
+    def by_speaker(self) -> dict[str, Scores]:
+        """Return the scores of each speaker, the one with the highest word error rate first."""
+        places = defaultdict(list)
+        for place, pair in enumerate(self.pairs):
+            places[pair.speaker].append(place)
+        parts = {speaker: self._part(chosen) for speaker, chosen in places.items()}
+        worst_first = sorted(
+            parts, key=lambda speaker: (-parts[speaker].totals.words.rate, speaker)
+        )
+        return {speaker: parts[speaker] for speaker in worst_first}
+
+    def _part(self, places: Sequence[int]) -> Scores:
+        return Scores(
+            tuple(self.pairs[place] for place in places),
+            tuple(self.words[place] for place in places),
+            tuple(self.characters[place] for place in places),
+        )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The ends of a confidence interval of an error rate, or of the difference of two."""
+
+    low: float
+    high: float
+
+
+def rate_interval(counts: Sequence[ErrorCounts], resamples: int = 2_000, seed: int = 0) -> Interval:
+    """Return the bootstrap percentile interval of the corpus-level error rate.
+
+    A resample draws as many utterances as there are, with replacement, and divides its errors by
+    its reference length (Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR
+    performance evaluation", ICASSP 2004). Utterances are drawn rather than words, since the
+    errors of an utterance come together. Whole speakers are not drawn: test sets have too few of
+    them, so the interval speaks for other utterances of these speakers.
+
+    Args:
+        counts: of each utterance.
+        resamples: how many.
+        seed: of the draws; the same seed gives the same interval.
+
+    Returns:
+        The middle `CONFIDENCE` of the resampled rates; zero width where no utterance is given.
+    """
+    return _interval(counts, [0] * len(counts), resamples, seed)
+
+
+def difference_interval(
+    before: Sequence[ErrorCounts],
+    after: Sequence[ErrorCounts],
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> Interval:
+    """Return the interval of the corpus-level error rate of ``after`` less that of ``before``.
+
+    Both are of the same utterances in the same order, and are drawn together, as `rate_interval`
+    draws one: what is hard for both does not blur their difference.
+
+    Args:
+        before: of each utterance.
+        after: of each utterance, by another decoder or model.
+        resamples: how many.
+        seed: of the draws.
+    """
+    return _interval(after, [count.errors for count in before], resamples, seed)
+
+
+def _interval(
+    counts: Sequence[ErrorCounts], subtracted: Sequence[int], resamples: int, seed: int
+) -> Interval:
+    """Return the interval of the rate of ``counts`` with so many errors fewer an utterance."""
+    if not counts:
+        return Interval(0.0, 0.0)
+    errors = np.array([count.errors for count in counts]) - np.array(subtracted)
+    lengths = np.array([count.reference_length for count in counts])
+    draw = np.random.default_rng(seed)
+    rates = np.empty(resamples)
+    # One resample at a time: all at once is 450 MB for the 28,539 utterances of train-clean-100.
+    for index in range(resamples):
+        drawn = draw.integers(len(counts), size=len(counts))
+        rates[index] = errors[drawn].sum() / max(1, lengths[drawn].sum())
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(rates, [tail, 1 - tail])
+    return Interval(float(low), float(high))

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from plainspeech import audio
 from plainspeech.arrays import Array
-from plainspeech.data.manifest import Utterance
-from plainspeech.data.tracking import Track, untracked
+from plainspeech.data.manifest import Track, Utterance, untracked
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import AudioError, DataError
 from plainspeech.evaluation.error_rates import Pair, error_rates

@@ -112,7 +112,7 @@ def write_kenlm_scorer(
     values["kenlm"] = checksum(model, SCORER)
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         # Written as bytes are, without being read into memory as a whole.
-        _write(folder, vocabulary, values, {}, {_KENLM: cast(bytes, content)})
+        _write(folder, vocabulary, values, {}, {_KENLM: cast("bytes", content)})
 
 
 def _write(

@@ -80,7 +80,7 @@ class UploadedRecording:
             return _QueuedChunk(lane, waveform)
 
         rate = self._engine.sample_rate
-        with audio.opened(cast(BinaryIO, self._file), rate) as recording:
+        with audio.opened(cast("BinaryIO", self._file), rate) as recording:
             self._check_length(recording.duration or 0.0)
             blocks = self._bounded(recording.blocks)
             detector = self._engine.detector

@@ -13,9 +13,8 @@ from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import Evidence
-from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
+from plainspeech.evaluation.error_rates import ErrorCounts, Pair, Scores, word_counts
 from plainspeech.evaluation.reliability import Flags, correct_words
-from plainspeech.evaluation.scores import Scores
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.tuning.outputs import Outputs
 

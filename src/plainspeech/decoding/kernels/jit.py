@@ -34,12 +34,12 @@ def subroutine(function: Function) -> Function:
     call it.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-    return cast(Function, _njit(nogil=True, error_model="numpy", **options)(function))
+    return cast("Function", _njit(nogil=True, error_model="numpy", **options)(function))
 
 
 def inlined(function: Function) -> Function:
     """Compile ``function`` in place wherever it is called; for what is called often."""
-    return cast(Function, _njit(nogil=True, error_model="numpy", inline="always")(function))
+    return cast("Function", _njit(nogil=True, error_model="numpy", inline="always")(function))
 
 
 def both(function: Function) -> Function:
@@ -56,4 +56,4 @@ def machine_code(function: Function, *examples: Any) -> Function:
     dispatcher: Any = function
     signature = tuple(map(numba.typeof, examples))
     dispatcher.compile(signature)
-    return cast(Function, dispatcher.get_overload(signature))
+    return cast("Function", dispatcher.get_overload(signature))

@@ -17,8 +17,7 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.recognition import Unreadable
 from plainspeech.runtime.bundle import Bundle
-from plainspeech.tuning.output_cache import cache_file, load, save
-from plainspeech.tuning.outputs import Outputs
+from plainspeech.tuning.outputs import Outputs, cache_file, load, save
 
 SYMBOLS = 3
 

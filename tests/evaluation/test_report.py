@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from plainspeech import cli
 from plainspeech.data.manifest import Utterance, write_manifest
 from plainspeech.errors import DataError
-from plainspeech.evaluation.card import record_result
+from plainspeech.evaluation.report import record_result
 from plainspeech.runtime.bundle import Bundle
 
 Speak = Callable[..., npt.NDArray[np.float32]]
