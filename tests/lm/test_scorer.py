@@ -307,6 +307,6 @@ def test_a_reader_that_dies_is_told_from_one_that_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plainspeech.lm.kenlm._TRIAL", "import os; os.abort()")
-    (tmp_path / "m.bin").write_bytes(b"mmap lm")
+    shutil.copyfile(Path(__file__).parent / "kenlm_binaries" / "trie.bin", tmp_path / "m.bin")
     with pytest.raises(LanguageModelError, match="is damaged: KenLM crashes when it reads it"):
         Scorer.from_kenlm(tmp_path / "m.bin", ["the"])

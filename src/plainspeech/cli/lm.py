@@ -106,7 +106,7 @@ def package(
 ) -> None:
     """Make a scorer from an existing model: flattened, or, with --words, queried through KenLM."""
     from plainspeech.lm.arpa import read_arpa
-    from plainspeech.lm.kenlm import is_kenlm_binary
+    from plainspeech.lm.kenlm_binary import is_kenlm_binary
     from plainspeech.lm.package import write_kenlm_scorer, write_scorer
     from plainspeech.lm.scorer import Scorer
 

@@ -61,15 +61,17 @@ class _Lines:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.number = 0
+        self.limit = 0  # bytes that may come, once a line has been read
         self._lines = self._read()
 
     def _read(self) -> Iterator[bytes]:
         try:
             with self.path.open("rb") as file:
+                self.limit = os.fstat(file.fileno()).st_size
                 if file.read(2) == _GZIP:
                     file.seek(0)
-                    limit = _FREE + _LARGEST_RATIO * os.fstat(file.fileno()).st_size
-                    yield from self._bounded(_split(gzip.GzipFile(fileobj=file)), limit)
+                    self.limit = _FREE + _LARGEST_RATIO * self.limit
+                    yield from self._bounded(_split(gzip.GzipFile(fileobj=file)), self.limit)
                 else:
                     file.seek(0)
                     yield from _split(file)
@@ -178,6 +180,19 @@ def read_arpa(path: Path, vocabulary: Sequence[str] = SPECIAL_WORDS) -> ArpaMode
     if lines.next_filled() != b"\\end\\":
         lines.fail("expected \\end\\; there are more n-grams than \\data\\ says")
     return ArpaModel(vocabulary, levels)
+
+
+def check_counts(path: Path) -> None:
+    """Refuse an ARPA file whose header promises more n-grams than the file has room for.
+
+    Raises:
+        LanguageModelError: it does, is no ARPA file, or cannot be read.
+    """
+    lines = _Lines(path)
+    # A logarithm of one digit, words of one letter, and what parts them.
+    least = sum((2 + 2 * n) * count for n, count in enumerate(_read_counts(lines), start=1))
+    if least > lines.limit:
+        lines.fail("the file is too small for as many n-grams as this: it is truncated or damaged")
 
 
 def _read_counts(lines: _Lines) -> list[int]:

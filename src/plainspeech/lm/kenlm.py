@@ -2,6 +2,10 @@
 
 Compiled code looks into a cache first, which any number of threads may use at the same time, and
 calls KenLM for what is not there.
+
+KenLM trusts its files. A binary is checked number by number before KenLM reads it
+(`plainspeech.lm.kenlm_binary`), the counts of an ARPA file against its size, and both are loaded
+and queried in a process of their own first, which may die of what the checks do not know.
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ from numba.extending import overload
 
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm import tables as flat
-from plainspeech.lm.arpa import LN10
+from plainspeech.lm.arpa import LN10, check_counts
+from plainspeech.lm.kenlm_binary import check_kenlm_binary, is_kenlm_binary
+from plainspeech.lm.tables import LARGEST_BACKOFF_LOG, LEAST_LOG
 
 _CACHED = 1 << 20  # answers
-_BINARY = b"mmap lm"
 _TRIED = 20_000  # words that a model is tried with
 _PATIENCE = 1800.0  # seconds to load a model that is an ARPA file of many gigabytes
 _REFUSED = 3  # status of a trial that ends with an error of KenLM's
@@ -117,7 +122,10 @@ class KenLMModel(types.WrapperAddressProtocol):
         """Return the bits of ln p(word | state) and the next state as one number."""
         following = kenlm.State()
         log10 = self._model.BaseScore(self._states[state], self._vocabulary[word], following)
-        bits = int(np.float32(log10 * LN10).view(np.int32))
+        log = log10 * LN10
+        if not LEAST_LOG <= log <= LARGEST_BACKOFF_LOG:  # or NaN, in a damaged file
+            log = LEAST_LOG
+        bits = int(np.float32(log).view(np.int32))
         return (bits << 32) | self._number(following)
 
     def __wrapper_address__(self) -> int:
@@ -147,16 +155,9 @@ def _ask(tables: Any, state: Any, word: Any) -> Any:
     return np.int32(answer >> 32).view(np.float32), np.int32(answer & 0x7FFFFFFF)
 
 
-def is_kenlm_binary(path: Path) -> bool:
-    """Return whether ``path`` is a file that begins as KenLM's binaries do."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_BINARY)) == _BINARY
-    except OSError:
-        return False
-
-
 def _load(path: Path, words: Sequence[str]) -> kenlm.Model:
+    check = check_kenlm_binary if is_kenlm_binary(path) else check_counts
+    check(path)
     _try_in_a_child(path, words)
     config = kenlm.Config()
     config.arpa_complain = kenlm.ARPALoadComplain.NONE

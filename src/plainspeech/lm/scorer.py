@@ -14,7 +14,8 @@ from plainspeech.artifact.storage import Read, from_memory, reading
 from plainspeech.errors import LanguageModelError
 from plainspeech.jit_cache import compiled
 from plainspeech.lm.arpa import is_arpa, read_arpa
-from plainspeech.lm.kenlm import KenLMModel, KenLMTables, is_kenlm_binary
+from plainspeech.lm.kenlm import KenLMModel, KenLMTables
+from plainspeech.lm.kenlm_binary import is_kenlm_binary
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
 from plainspeech.lm.tables import (
     EOS_ID,

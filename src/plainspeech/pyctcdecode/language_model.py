@@ -11,7 +11,8 @@ from pathlib import Path
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.files import replacing, write_atomically
 from plainspeech.lm.arpa import LN10
-from plainspeech.lm.kenlm import KenLMTables, is_kenlm_binary
+from plainspeech.lm.kenlm import KenLMTables
+from plainspeech.lm.kenlm_binary import is_kenlm_binary
 from plainspeech.lm.scorer import Scorer
 from plainspeech.lm.tables import SPECIAL_WORDS, score
 from plainspeech.pyctcdecode.constants import (
