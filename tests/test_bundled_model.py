@@ -15,8 +15,8 @@ from plainspeech import audio
 from plainspeech.cli import app
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import Pair, error_rates
-from plainspeech.runtime.events import FinalResult, PartialResult
 from plainspeech.runtime.live import LiveModel
+from plainspeech.runtime.live_core import FinalResult, PartialResult
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "manifest.jsonl"
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plainspeech.subtitles import LINE, LONGEST, READING_SPEED, SHORTEST, Cue, subtitle_cues
 from plainspeech.transcript import Transcript, Word
+from plainspeech.writers import LINE, LONGEST, READING_SPEED, SHORTEST, Cue, subtitle_cues
 
 
 def transcript_of(spoken: list[tuple[str, float, float]]) -> Transcript:

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.subtitles import Cue, subtitle_cues
 from plainspeech.transcript import Alternative, Segment, Transcript, Word
-from plainspeech.writers import FORMATS, render
+from plainspeech.writers import FORMATS, Cue, render, subtitle_cues
 
 HOURS = 3600.0
 TWO = Transcript(

@@ -24,8 +24,8 @@ import plainspeech
 from plainspeech.arrays import Array
 from plainspeech.cli.audio_sources import Playback
 from plainspeech.cli.listen import Latency, end_of, listen, on_terminal
-from plainspeech.runtime.events import FinalResult, PartialResult
 from plainspeech.runtime.live import LiveTranscriber
+from plainspeech.runtime.live_core import FinalResult, PartialResult
 from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Word
 

@@ -20,7 +20,7 @@ from plainspeech.features import FeatureSettings
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.network import WholeNetwork
 from plainspeech.runtime.recognizer import load_model
-from plainspeech.training.features import FeatureExtractor
+from plainspeech.training.device import FeatureExtractor
 
 Speak = Callable[..., npt.NDArray[np.float32]]
 TEXTS = ("cab", "a", "one ear", "dead end", "it's")

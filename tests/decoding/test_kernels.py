@@ -13,10 +13,9 @@ from toy_lm import random_lm
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
-from plainspeech.decoding.kernels.candidates import select_candidates
 from plainspeech.decoding.kernels.initial_state import initial_state
 from plainspeech.decoding.kernels.jit import inlined
-from plainspeech.decoding.kernels.pruning import prune
+from plainspeech.decoding.kernels.pruning import prune, select_candidates
 from plainspeech.decoding.kernels.records import BEAM, NONE, ROOT, Trie
 from plainspeech.decoding.kernels.tries import child
 from plainspeech.decoding.lexicon import lay_out

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from plainspeech.lm.arpa import ArpaModel
 from plainspeech.lm.corpus import encode
-from plainspeech.lm.counts import count_ngrams
-from plainspeech.lm.kneser_ney import estimate
+from plainspeech.lm.kneser_ney import count_ngrams, estimate
 from plainspeech.lm.tables import (
     BOS_ID,
     EOS_ID,

@@ -11,9 +11,9 @@ from lm_models import texts
 
 from plainspeech.errors import PlainspeechError
 from plainspeech.lm import corpus as corpora
-from plainspeech.lm import counts as counting
+from plainspeech.lm import kneser_ney as counting
 from plainspeech.lm.corpus import encode
-from plainspeech.lm.counts import count_ngrams
+from plainspeech.lm.kneser_ney import count_ngrams
 
 
 @settings(max_examples=60)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from lm_models import TEXT, after_everything, estimated, texts
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.build import BuildSettings, build
-from plainspeech.lm.lmplz import find_lmplz
+from plainspeech.lm.build import BuildSettings, build, find_lmplz
 from plainspeech.lm.scorer import Scorer
 from plainspeech.lm.tables import build_tables
 

@@ -11,9 +11,8 @@ from lm_models import TEXT, WORDS, after_everything, texts
 
 from plainspeech.lm import entropy_pruning
 from plainspeech.lm.corpus import encode
-from plainspeech.lm.counts import count_ngrams
 from plainspeech.lm.entropy_pruning import count_known, prune_by_entropy
-from plainspeech.lm.kneser_ney import estimate
+from plainspeech.lm.kneser_ney import count_ngrams, estimate
 from plainspeech.lm.levels import word_ids
 from plainspeech.lm.tables import build_tables, score
 

@@ -19,6 +19,7 @@ from plainspeech.alphabet import ENGLISH
 from plainspeech.artifact.record import Record, checksums
 from plainspeech.errors import LanguageModelError, PlainspeechError
 from plainspeech.lm.arpa import write_arpa
+from plainspeech.lm.corpus import read_sentences
 from plainspeech.lm.package import (
     SCORER,
     read_scorer_files,
@@ -27,9 +28,7 @@ from plainspeech.lm.package import (
     write_scorer,
 )
 from plainspeech.lm.packing import QUANTUM
-from plainspeech.lm.perplexity import predict
-from plainspeech.lm.scorer import Scorer
-from plainspeech.lm.text import read_sentences
+from plainspeech.lm.scorer import Scorer, predict
 
 SENTENCE = ["the", "cat", "sat", "on", "the", "mat"]
 

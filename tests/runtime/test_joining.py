@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plainspeech.runtime.joining import joined
+from plainspeech.runtime.long_audio import joined
 from plainspeech.transcript import Word
 
 

@@ -17,8 +17,8 @@ from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.bundle import Bundle, StreamingPart
 from plainspeech.runtime.endpointing import Endpointer
-from plainspeech.runtime.events import FinalResult, LiveEvent, PartialResult, json_values
 from plainspeech.runtime.live import LiveModel, LiveTranscriber
+from plainspeech.runtime.live_core import FinalResult, LiveEvent, PartialResult, json_values
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.vad import SpeechDetector
 

@@ -22,7 +22,7 @@ from plainspeech.model.windows import Windows
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.streaming import StreamingModel
-from plainspeech.training.onnx_networks import to_onnx
+from plainspeech.training.export import to_onnx
 
 BINS = 20
 FEATURES = FeatureSettings(bins=BINS, normalise="running")

@@ -16,8 +16,8 @@ from servers import Blocked, Running, Speak, process, running
 from test_page import BUNDLED, SAMPLE, SILENCE, now, wait_for_time
 
 from plainspeech.arrays import Array
-from plainspeech.runtime.events import FinalResult
 from plainspeech.runtime.live import LiveModel
+from plainspeech.runtime.live_core import FinalResult
 from plainspeech.runtime.recognizer import load_model
 
 pytestmark = needs_chromium

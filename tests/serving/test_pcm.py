@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech import audio
-from plainspeech.serving.pcm import PcmReader
+from plainspeech.serving.live_driver import PcmReader
 
 TONE = np.round(10_000 * np.sin(np.arange(4_000) / 9)).astype("<i2")
 

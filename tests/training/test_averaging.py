@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from plainspeech.training.optimiser import WeightAverage
+from plainspeech.training.state import WeightAverage
 
 
 def model(value: float) -> nn.Linear:

@@ -27,8 +27,7 @@ from plainspeech.runtime.recognizer import load_model
 from plainspeech.runtime.streaming import StreamingModel
 from plainspeech.training import export
 from plainspeech.training.checkpoint import Checkpoint
-from plainspeech.training.export import export_bundle
-from plainspeech.training.onnx_networks import largest_difference, to_onnx
+from plainspeech.training.export import export_bundle, largest_difference, to_onnx
 
 
 @pytest.fixture(autouse=True, scope="module")

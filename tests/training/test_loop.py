@@ -22,9 +22,9 @@ from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import ErrorCounts, ErrorRates
 from plainspeech.model.presets import PRESETS
-from plainspeech.training import loop, validation
+from plainspeech.training import loop
 from plainspeech.training.checkpoint import Checkpoint
-from plainspeech.training.features import FeatureExtractor
+from plainspeech.training.device import FeatureExtractor
 from plainspeech.training.loop import BEST, CHECKPOINT, StepReport, Trainer, TrainingStopped
 from plainspeech.training.step import TensorBatch
 
@@ -132,7 +132,7 @@ def test_a_stop_in_validation_does_not_save_the_average_as_the_weights(
         return greedy_text(log_probabilities, alphabet)
 
     with monkeypatch.context() as patch:
-        patch.setattr(validation, "greedy_text", interrupted)
+        patch.setattr(loop, "greedy_text", interrupted)
         with pytest.raises(TrainingStopped):
             trainer.fit(ignore, ignore)
     assert Checkpoint.load(trainer.folder / CHECKPOINT).progress.history == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from plainspeech.training.precision import autocast, mixed_precision
+from plainspeech.training.device import autocast, mixed_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

@@ -8,7 +8,7 @@ import torch
 from tiny import BINS, SHAPES
 
 from plainspeech.runtime.network import WholeNetwork, WindowedNetwork
-from plainspeech.training.onnx_networks import quantise, to_onnx
+from plainspeech.training.export import quantise, to_onnx
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainspeech.training.optimiser import learning_rate
+from plainspeech.training.state import learning_rate
 
 runs = st.tuples(st.floats(0, 5), st.floats(0.5, 100)).map(lambda pair: (pair[0], sum(pair)))
 

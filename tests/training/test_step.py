@@ -20,9 +20,9 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.model.base import AcousticModel
 from plainspeech.training.augmentation import Augmentation
-from plainspeech.training.features import FeatureExtractor
-from plainspeech.training.optimiser import make_optimiser
+from plainspeech.training.device import FeatureExtractor
 from plainspeech.training.recipe import Optimisation
+from plainspeech.training.state import make_optimiser
 from plainspeech.training.step import (
     TensorBatch,
     batch_loss,

@@ -22,8 +22,8 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
+from plainspeech.training.device import choose_device
 from plainspeech.training.loop import Trainer
-from plainspeech.training.precision import choose_device
 
 Plainspeech = Callable[..., tuple[int, str]]
 

@@ -33,8 +33,8 @@ from plainspeech.cli.terminal import stderr
 from plainspeech.errors import ConfigurationError, nearest
 
 if TYPE_CHECKING:
-    from plainspeech.runtime.events import FinalResult, LiveEvent, PartialResult
     from plainspeech.runtime.live import LiveTranscriber
+    from plainspeech.runtime.live_core import FinalResult, LiveEvent, PartialResult
 
 
 _FORMATS = ("txt", "json")
@@ -60,7 +60,7 @@ class Latency:
 
     def shown(self, event: LiveEvent, when: float) -> None:
         """Record that ``event`` was displayed at the clock time ``when``."""
-        from plainspeech.runtime.events import FinalResult
+        from plainspeech.runtime.live_core import FinalResult
 
         if isinstance(event, FinalResult):
             self._end(event, when)
@@ -199,7 +199,7 @@ def _until_interrupted() -> Iterator[Callable[[], bool]]:
 
 def show_line(event: LiveEvent) -> None:
     """Print the text of an utterance."""
-    from plainspeech.runtime.events import FinalResult
+    from plainspeech.runtime.live_core import FinalResult
 
     if isinstance(event, FinalResult) and event.text:
         typer.echo(event.text)
@@ -207,7 +207,7 @@ def show_line(event: LiveEvent) -> None:
 
 def show_json(event: LiveEvent) -> None:
     """Print an utterance as JSON with words and times, as the server sends it."""
-    from plainspeech.runtime.events import FinalResult, json_values
+    from plainspeech.runtime.live_core import FinalResult, json_values
 
     if isinstance(event, FinalResult) and event.text:
         typer.echo(json.dumps(json_values(event), ensure_ascii=False))
@@ -216,7 +216,7 @@ def show_json(event: LiveEvent) -> None:
 @contextmanager
 def on_terminal(console: Console) -> Iterator[Show]:
     """Show the current utterance on the last line, and the ones before above it."""
-    from plainspeech.runtime.events import FinalResult
+    from plainspeech.runtime.live_core import FinalResult
 
     with Live(console=console, auto_refresh=False, transient=True) as line:
 

@@ -13,8 +13,7 @@ from plainspeech.cli.terminal import stderr
 from plainspeech.errors import ConfigurationError, DataError, LanguageModelError
 
 if TYPE_CHECKING:
-    from plainspeech.lm.perplexity import Prediction
-    from plainspeech.lm.scorer import Scorer
+    from plainspeech.lm.scorer import Prediction, Scorer
 
 app = typer.Typer(help="Build, inspect and use n-gram scorers.", no_args_is_help=True)
 
@@ -70,10 +69,9 @@ def build(
     from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings
     from plainspeech.lm.build import build as run
+    from plainspeech.lm.corpus import read_sentences
     from plainspeech.lm.package import write_scorer
-    from plainspeech.lm.perplexity import predict
-    from plainspeech.lm.scorer import Scorer
-    from plainspeech.lm.text import read_sentences
+    from plainspeech.lm.scorer import Scorer, predict
 
     symbols = Alphabet((" ", *alphabet.replace(" ", ""))) if alphabet else ENGLISH
     settings = BuildSettings(order, _counts(prune, order), entropy, words, estimator, symbols)
@@ -144,9 +142,8 @@ def score(
 ) -> None:
     """Print ln p(sentence) before each sentence, and the perplexity of each text."""
     from plainspeech.alphabet import Alphabet
-    from plainspeech.lm.perplexity import predict
-    from plainspeech.lm.scorer import Scorer
-    from plainspeech.lm.text import read_sentences
+    from plainspeech.lm.corpus import read_sentences
+    from plainspeech.lm.scorer import Scorer, predict
 
     loaded = Scorer.load(scorer)
     alphabet = Alphabet((" ", *sorted(set("".join(loaded.words)))))

@@ -34,8 +34,8 @@ def train(
     """Train a model, or resume a run that was stopped."""
     with needs("train"):
         from plainspeech.training.loop import BEST, TrainingStopped
+    from plainspeech.training.device import choose_device
     from plainspeech.training.export import export_bundle
-    from plainspeech.training.precision import choose_device
     from plainspeech.training.recipe import read_recipe
     from plainspeech.training.session import prepare
 

@@ -16,8 +16,8 @@ import sys
 
 from plainspeech.errors import ConfigurationError
 from plainspeech.pyctcdecode import alphabet, constants, decoder, language_model
+from plainspeech.pyctcdecode.adapter import OutputBeam
 from plainspeech.pyctcdecode.alphabet import Alphabet
-from plainspeech.pyctcdecode.beams import OutputBeam
 from plainspeech.pyctcdecode.decoder import BeamSearchDecoderCTC, build_ctcdecoder
 from plainspeech.pyctcdecode.language_model import LanguageModel
 

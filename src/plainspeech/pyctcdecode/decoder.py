@@ -15,14 +15,15 @@ from plainspeech.cores import available_cores
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.files import write_atomically
-from plainspeech.pyctcdecode.adapter import Pruning, SearchAdapter
-from plainspeech.pyctcdecode.alphabet import Alphabet
-from plainspeech.pyctcdecode.beams import (
+from plainspeech.pyctcdecode.adapter import (
     BeamWithoutState,
     OutputBeam,
+    Pruning,
+    SearchAdapter,
     log_probabilities,
     output_beam,
 )
+from plainspeech.pyctcdecode.alphabet import Alphabet
 from plainspeech.pyctcdecode.constants import (
     DEFAULT_ALPHA,
     DEFAULT_BEAM_WIDTH,

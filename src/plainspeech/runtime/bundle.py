@@ -16,7 +16,7 @@ file stays in memory: it is read again, and checked again, when it is used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,6 @@ from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ConfigurationError, ModelError, nearest
 from plainspeech.features import FeatureSettings
-from plainspeech.runtime.stored_files import Files, RenamedFiles, StoredFiles
 
 if TYPE_CHECKING:
     from plainspeech.lm.scorer import Scorer
@@ -44,6 +43,10 @@ STREAMING_FOLDER = "streaming/"
 
 Networks = Mapping[str, bytes]
 """ONNX files by their precision, a key of `NETWORK_FILES`."""
+
+
+Files = Mapping[str, bytes]
+"""Contents of files by their names."""
 
 
 @dataclass(frozen=True)
@@ -271,3 +274,56 @@ def _taken(record: Record, defaults: FeatureSettings | BeamSettings) -> dict[str
         name: record.number(name) if kind is float else record.take(name, kind)
         for name, kind in kinds.items()
     }
+
+
+class StoredFiles(Files):
+    """The files that a record lists, in the folder or zip that the record is in.
+
+    Each use checks size and hash, so that a file is the one that was written or an error.
+
+    Args:
+        record: lists them.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._listed = record.part("files").values
+
+    def __getitem__(self, name: str) -> bytes:
+        one = replace(self._record, values={"files": {name: self._listed[name]}})
+        with reading(one.origin, one.kind) as read:
+            return read_listed(read, one)[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._listed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
+class RenamedFiles(Files):
+    """Some files by other names.
+
+    Args:
+        names: the old name of each by its new one.
+        files: by their old names.
+    """
+
+    def __init__(self, names: Mapping[str, str], files: Files) -> None:
+        self._names = names
+        self._files = files
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._files[self._names[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

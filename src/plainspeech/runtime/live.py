@@ -16,8 +16,7 @@ from plainspeech.runtime import vad
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.endpointing import Endpointer
-from plainspeech.runtime.events import FinalResult, LiveEvent
-from plainspeech.runtime.live_core import Job, LiveTranscription
+from plainspeech.runtime.live_core import FinalResult, Job, LiveEvent, LiveTranscription
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.streaming import StreamingModel, UtteranceStream
 from plainspeech.runtime.vad import SpeechDetector

@@ -101,7 +101,7 @@ class Recognizer:
         """Yield the transcript of a recording part by part, in bounded memory.
 
         Speech is found first, and cut where the speaker pauses, see
-        `plainspeech.runtime.chunking`; where nothing is said, there is no text.
+        `plainspeech.runtime.long_audio`; where nothing is said, there is no text.
 
         Args:
             source: as in `transcribe`.

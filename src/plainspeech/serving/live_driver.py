@@ -1,4 +1,7 @@
-"""Runs the jobs of a live session: in threads with a streaming model, else in the request queue."""
+"""Runs the jobs of a live session on the PCM that its client sends.
+
+In threads with a streaming model, else in the request queue.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,55 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import anyio
+import numpy as np
+import soxr
 
 from plainspeech.arrays import Array
 from plainspeech.decoding.results import PartialText
-from plainspeech.runtime.events import LiveEvent
 from plainspeech.runtime.live import run_job
-from plainspeech.runtime.live_core import Job, LiveTranscription
+from plainspeech.runtime.live_core import Job, LiveEvent, LiveTranscription
 from plainspeech.serving.batching import Lane
 from plainspeech.serving.engine import Engine
 from plainspeech.transcript import Transcript
 
 Emit = Callable[[LiveEvent], Awaitable[None]]
+
+
+class PcmReader:
+    """Decodes and resamples 16-bit little-endian mono PCM.
+
+    Args:
+        rate: Hz, of the data.
+        wanted: Hz, of the waveform.
+        least: samples at ``wanted`` Hz that are worth processing; fewer are held back.
+    """
+
+    def __init__(self, rate: int, wanted: int, least: int) -> None:
+        self._bytes = bytearray()
+        self._least = 2 * max(1, least * rate // wanted)
+        self._stream = (
+            None if rate == wanted else soxr.ResampleStream(rate, wanted, 1, dtype="float32")
+        )
+
+    def feed(self, data: bytes) -> bool:
+        """Take ``data``; return whether there is enough to `take`."""
+        self._bytes += data
+        return len(self._bytes) >= self._least
+
+    def take(self, last: bool = False) -> Array:
+        """Return the waveform since the last call; half a sample is held back, or lost at the end.
+
+        Args:
+            last: whether no more data will follow.
+        """
+        whole = len(self._bytes) & ~1
+        samples = np.frombuffer(bytes(self._bytes[:whole]), "<i2")
+        del self._bytes[:whole]
+        waveform: Array = np.multiply(samples, 1 / 32768, dtype=np.float32)
+        if self._stream is None:
+            return waveform
+        resampled: Array = self._stream.resample_chunk(waveform, last=last)
+        return resampled
 
 
 class LiveDriver:

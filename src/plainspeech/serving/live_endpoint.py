@@ -14,12 +14,11 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.events import LiveEvent, json_values
+from plainspeech.runtime.live_core import LiveEvent, json_values
 from plainspeech.serving.access import check_site, check_token
 from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.live_driver import LiveDriver
-from plainspeech.serving.pcm import PcmReader
+from plainspeech.serving.live_driver import LiveDriver, PcmReader
 
 PATH = "/v1/stream"
 

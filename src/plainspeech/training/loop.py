@@ -20,20 +20,20 @@ from torch import Tensor
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.data.loading import Batch, Loader, WaveformSource, plan_epoch
 from plainspeech.data.manifest import Utterance
+from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import ConfigurationError, ModelError
+from plainspeech.evaluation.error_rates import ErrorRates, Pair, error_rates
+from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
 from plainspeech.training.checkpoint import Checkpoint, Progress
-from plainspeech.training.features import FeatureExtractor
-from plainspeech.training.optimiser import learning_rate
-from plainspeech.training.precision import autocast, mixed_precision
+from plainspeech.training.device import FeatureExtractor, autocast, mixed_precision
 from plainspeech.training.recipe import Recipe
-from plainspeech.training.state import RunState
+from plainspeech.training.state import RunState, learning_rate
 from plainspeech.training.step import (
     batch_loss,
     refuse_infinite_gradient,
     refuse_infinite_loss,
 )
-from plainspeech.training.validation import validate
 
 
 class TrainingStopped(Exception):  # noqa: N818  # nothing went wrong
@@ -320,3 +320,41 @@ class Trainer:
             state.averaged(self.run).save(self.folder / BEST)
         self.save()
         on_epoch(row)
+
+
+_BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in training
+
+
+@torch.no_grad()
+def validate(
+    model: AcousticModel,
+    loader: Loader,
+    features: FeatureExtractor,
+    alphabet: Alphabet,
+    mixed: bool,
+    on_batch: Callable[[], None],
+) -> ErrorRates:
+    """Return the greedy error rates of ``model`` on the loader's utterances, corpus-level.
+
+    Args:
+        model: which is left ready to evaluate, not to train.
+        loader: of the utterances.
+        features: makes theirs, not augmented, where the model is.
+        alphabet: of the model's outputs.
+        mixed: whether to compute in mixed precision.
+        on_batch: called after every batch; what it raises ends the validation.
+    """
+    model.eval()
+    durations = [utterance.duration for utterance in loader.utterances]
+    pairs = []
+    for batch in loader.batches(plan_epoch(durations, _BATCH_SECONDS, seed=0, epoch=0)):
+        tensors = features(batch)
+        with autocast(mixed, tensors.features.device):
+            log_probabilities, lengths = model(tensors.features, tensors.lengths)
+        for utterance, rows, length in zip(
+            batch.utterances, log_probabilities.cpu().numpy(), lengths.tolist(), strict=True
+        ):
+            hypothesis = greedy_text(rows[:length], alphabet)
+            pairs.append(Pair(utterance.id, utterance.speaker, utterance.text, hypothesis))
+        on_batch()
+    return error_rates(pairs)

@@ -10,10 +10,9 @@ import math
 
 import numpy as np
 
-from plainspeech.decoding.kernels.candidates import clear_candidates, select_candidates
 from plainspeech.decoding.kernels.expansion import expand
 from plainspeech.decoding.kernels.jit import inlined, kernel, subroutine
-from plainspeech.decoding.kernels.pruning import commit, prune
+from plainspeech.decoding.kernels.pruning import clear_candidates, commit, prune, select_candidates
 from plainspeech.decoding.kernels.records import (
     CHARACTER_MODEL,
     NONE,
