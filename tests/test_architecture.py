@@ -28,7 +28,6 @@ BASE = {
     "normalisation",
     "files",
     "jit_cache",
-    "subtitles",
     "transcript",
     "writers",
 }
@@ -55,9 +54,8 @@ ALLOWED = {
     "normalisation": {"arrays"},
     "files": set(),
     "jit_cache": set(),
-    "subtitles": {"transcript"},
     "transcript": set(),
-    "writers": {"errors", "subtitles", "transcript"},
+    "writers": {"errors", "transcript"},
     "lm": BASE,
     "decoding": BASE | {"lm"},
     "pyctcdecode": BASE | {"decoding", "lm"},

@@ -34,7 +34,7 @@ from rich.table import Table
 
 from benchmarks.processes import Child
 from plainspeech import audio, load_model
-from plainspeech.artifact.storage import reading
+from plainspeech.artifact import reading
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
 from plainspeech.lm.arpa import write_arpa

@@ -34,7 +34,7 @@ _MODULES = {
     "Recognizer": "runtime.recognizer",
     "Scorer": "lm.scorer",
     "Segment": "transcript",
-    "StreamingModel": "runtime.streaming",
+    "StreamingModel": "runtime.streaming_model",
     "Transcript": "transcript",
     "Word": "transcript",
     "load_model": "runtime.recognizer",

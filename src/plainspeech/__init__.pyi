@@ -16,7 +16,7 @@ from plainspeech.runtime.bundle import Bundle as Bundle
 from plainspeech.runtime.live import LiveModel as LiveModel
 from plainspeech.runtime.recognizer import Recognizer as Recognizer
 from plainspeech.runtime.recognizer import load_model as load_model
-from plainspeech.runtime.streaming import StreamingModel as StreamingModel
+from plainspeech.runtime.streaming_model import StreamingModel as StreamingModel
 from plainspeech.transcript import Segment as Segment
 from plainspeech.transcript import Transcript as Transcript
 from plainspeech.transcript import Word as Word

@@ -19,7 +19,7 @@ from plainspeech import cli
 from plainspeech.decoding.calibration import WITHOUT_LANGUAGE_MODEL
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.lm.arpa import write_arpa
-from plainspeech.lm.build import BuildSettings, build
+from plainspeech.lm.build import BuildSettings, build_model
 from plainspeech.lm.package import write_kenlm_scorer, write_scorer
 from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import Bundle
@@ -39,7 +39,7 @@ SAID = {"a good deed": "a good deed", "feed a cab": "feex a cab", "a bad bed": "
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lm")
     (folder / "text").write_text("\n".join(SENTENCES))
-    model, source = build(
+    model, source = build_model(
         [folder / "text"], BuildSettings(order=2, prune=(0,), estimator="builtin")
     )
     write_scorer(folder / "scorer", model.vocabulary, model.levels, source, 0.3, 0.7)

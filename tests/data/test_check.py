@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from plainspeech.alphabet import ENGLISH, ctc_frames_needed
-from plainspeech.data.check import Finding, check
+from plainspeech.data.check import Finding, find_faults
 from plainspeech.data.manifest import Utterance
 
 RATE = 16_000
@@ -36,7 +36,7 @@ def kinds(findings: list[Finding]) -> list[tuple[str, str]]:
 
 
 def test_a_good_corpus_has_no_findings(good: list[Utterance]) -> None:
-    assert check([good[:2], good[2:]]) == []
+    assert find_faults([good[:2], good[2:]]) == []
 
 
 def test_each_fault_is_named_in_order(tmp_path: Path, good: list[Utterance]) -> None:
@@ -54,7 +54,7 @@ def test_each_fault_is_named_in_order(tmp_path: Path, good: list[Utterance]) -> 
         replace(save(tmp_path / "long.wav", noise(1, 14)), duration=1.1),
         save(tmp_path / "dense.wav", noise(0.5, 15), "ll" * 9),
     ]
-    assert kinds(check([[*good, *bad]])) == [
+    assert kinds(find_faults([[*good, *bad]])) == [
         ("missing", "unreadable or empty"),
         ("cut", "unreadable or empty"),
         ("zero", "unreadable or empty"),
@@ -70,7 +70,7 @@ def test_each_fault_is_named_in_order(tmp_path: Path, good: list[Utterance]) -> 
 
 def test_a_finding_is_one_line_with_manifest_line_id_and_mend(tmp_path: Path) -> None:
     bad = save(tmp_path / "bad.wav", noise(1, 0), "1")
-    (finding,) = check([[bad]])
+    (finding,) = find_faults([[bad]])
     assert str(finding) == (
         f"{tmp_path.name}.jsonl, line 1: bad: the transcript has '1', which the alphabet does "
         f"not: run 'plainspeech data prepare'"
@@ -84,14 +84,14 @@ def test_the_last_frame_decides_over_alignment(tmp_path: Path, text: str) -> Non
     # A model of stride 3 over a hop of 10 ms gives ceil(round(samples / 160) / 3) frames.
     enough = save(tmp_path / "enough.wav", noise(0.03 * (needed - 1) + 0.01, 1), text)
     lacking = save(tmp_path / "lacking.wav", noise(0.03 * (needed - 1), 2), text)
-    found = kinds(check([[enough, lacking] if needed > 1 else [enough]]))
+    found = kinds(find_faults([[enough, lacking] if needed > 1 else [enough]]))
     assert found == ([("lacking", "not alignable")] if needed > 1 else [])
 
 
 def test_the_frame_rate_is_the_models(tmp_path: Path) -> None:
     utterance = save(tmp_path / "a.wav", noise(0.5, 1), "abcdefghij")
-    assert kinds(check([[utterance]], subsampling=6)) == [("a", "not alignable")]
-    assert check([[utterance]], subsampling=4) == []
+    assert kinds(find_faults([[utterance]], subsampling=6)) == [("a", "not alignable")]
+    assert find_faults([[utterance]], subsampling=4) == []
 
 
 def test_the_same_samples_are_found_in_another_container(
@@ -99,26 +99,26 @@ def test_the_same_samples_are_found_in_another_container(
 ) -> None:
     waveform, _ = soundfile.read(good[0].audio)
     copy = save(tmp_path / "copy.flac", waveform)
-    assert kinds(check([[*good, copy]])) == [("copy", "duplicated")]
-    findings = check([good, [copy]])
+    assert kinds(find_faults([[*good, copy]])) == [("copy", "duplicated")]
+    findings = find_faults([good, [copy]])
     assert kinds(findings) == [("copy", "shared between splits")]
     assert "the same recording as good0" in str(findings[0])
 
 
 def test_an_id_is_used_once(good: list[Utterance]) -> None:
     other = replace(good[1], id="good0")
-    assert kinds(check([[good[0], other]])) == [("good0", "duplicated")]
-    assert kinds(check([[good[0]], [other]])) == [("good0", "shared between splits")]
+    assert kinds(find_faults([[good[0], other]])) == [("good0", "duplicated")]
+    assert kinds(find_faults([[good[0]], [other]])) == [("good0", "shared between splits")]
 
 
 def test_the_same_utterance_twice_is_one_finding(good: list[Utterance]) -> None:
-    assert kinds(check([[good[0], good[0]]])) == [("good0", "duplicated")]
+    assert kinds(find_faults([[good[0], good[0]]])) == [("good0", "duplicated")]
 
 
 def test_a_speaker_in_two_splits_is_one_warning(good: list[Utterance]) -> None:
     a, b, c = (replace(utterance, speaker="84") for utterance in good)
-    findings = check([[a], [b, c]])
+    findings = find_faults([[a], [b, c]])
     assert kinds(findings) == [("good1", "shared speaker")]
     assert not findings[0].is_error
     assert "good1: warning: speaker 84" in str(findings[0])
-    assert check([[a, b, c]]) == []
+    assert find_faults([[a, b, c]]) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from plainspeech.data import download as library
-from plainspeech.data.download import MIRRORS, SUBSETS, Archive, download
+from plainspeech.data.download import MIRRORS, SUBSETS, Archive, download_subset
 from plainspeech.errors import PlainspeechError
 
 SUBSET = "train-clean-5"
@@ -50,7 +50,7 @@ def publish(
 
 
 def get(tmp_path: Path, mirror: str) -> Path:
-    return download(SUBSET, tmp_path / "dir", lambda *_: None, [mirror], pause=0)
+    return download_subset(SUBSET, tmp_path / "dir", lambda *_: None, [mirror], pause=0)
 
 
 def test_a_subset_lies_where_librispeech_has_it(
@@ -103,13 +103,13 @@ def test_a_failed_download_leaves_no_subset(tmp_path: Path, mirror: str) -> None
 
 def test_a_misspelt_subset_is_met_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(PlainspeechError, match="did you mean 'train-clean-5'"):
-        download("train-claen-5", tmp_path, lambda *_: None)
+        download_subset("train-claen-5", tmp_path, lambda *_: None)
 
 
 @pytest.mark.parametrize("address", ["file:///etc", "ftp://host", "host/path", ""])
 def test_mirrors_are_web_addresses(tmp_path: Path, address: str) -> None:
     with pytest.raises(PlainspeechError, match="must begin with http"):
-        download(SUBSET, tmp_path, lambda *_: None, [address])
+        download_subset(SUBSET, tmp_path, lambda *_: None, [address])
 
 
 def test_the_published_table() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plainspeech.data.fetch import fetch
+from plainspeech.data.download import fetch
 from plainspeech.errors import PlainspeechError
 
 CONTENT = bytes(range(256)) * 4000

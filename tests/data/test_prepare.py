@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from plainspeech.data.prepare import prepare
+from plainspeech.data.prepare import prepare_utterances
 from plainspeech.errors import PlainspeechError
 
 CHAPTER = Path("train-clean-5", "19", "198")
@@ -40,7 +40,7 @@ def tree(root: Path, transcripts: dict[str, str], suffix: str = ".flac") -> Path
 def test_a_tree_at_any_height_in_any_format(tmp_path: Path, suffix: str, above: str) -> None:
     texts = {"19-198-0001": "NORTHANGER ABBEY", "19-198-0000": "IT'S ÉMILE"}
     folder = tree(tmp_path, texts, suffix)
-    utterances, problems = prepare([tmp_path / above])
+    utterances, problems = prepare_utterances([tmp_path / above])
     assert problems == []
     assert [u.text for u in utterances] == ["northanger abbey", "it's emile"]
     assert [u.audio for u in utterances] == [folder / f"{name}{suffix}" for name in texts]
@@ -51,7 +51,7 @@ def test_a_tree_at_any_height_in_any_format(tmp_path: Path, suffix: str, above: 
 def test_several_sources_are_one_corpus(tmp_path: Path) -> None:
     tree(tmp_path / "a", {"19-198-0000": "ONE"})
     tree(tmp_path / "b", {"19-198-0001": "TWO"})
-    utterances, _ = prepare([tmp_path / "a", tmp_path / "b"])
+    utterances, _ = prepare_utterances([tmp_path / "a", tmp_path / "b"])
     assert [u.text for u in utterances] == ["one", "two"]
 
 
@@ -59,7 +59,7 @@ def test_a_manifest_without_durations(tmp_path: Path) -> None:
     record(tmp_path / "clips" / "a.wav", 0.7)
     source = tmp_path / "m.jsonl"
     source.write_text(json.dumps({"id": "a", "audio": "clips/a.wav", "text": "Hello, World!"}))
-    (utterance,), problems = prepare([source])
+    (utterance,), problems = prepare_utterances([source])
     assert problems == []
     assert (utterance.text, utterance.duration) == ("hello world", 0.7)
 
@@ -68,7 +68,7 @@ def test_wrong_durations_are_measured_anew(tmp_path: Path) -> None:
     record(tmp_path / "a.wav", 0.7)
     line = {"id": "a", "audio": "a.wav", "text": "hi", "duration": 99}
     (tmp_path / "m.jsonl").write_text(json.dumps(line))
-    assert prepare([tmp_path / "m.jsonl"])[0][0].duration == 0.7
+    assert prepare_utterances([tmp_path / "m.jsonl"])[0][0].duration == 0.7
 
 
 def test_each_fault_is_named_and_the_others_pass(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_each_fault_is_named_and_the_others_pass(tmp_path: Path) -> None:
     record(folder / "19-198-0006.wav")
     record(folder / "19-198-0007.flac")
     record(folder / "._19-198-0008.flac")
-    utterances, problems = prepare([tmp_path])
+    utterances, problems = prepare_utterances([tmp_path])
     assert [u.id for u in utterances] == list(good)
     expected = {
         "line 3: 19-198-0002": "'1489'",
@@ -104,7 +104,7 @@ def test_each_fault_is_named_and_the_others_pass(tmp_path: Path) -> None:
 def test_an_id_is_taken_once(tmp_path: Path) -> None:
     tree(tmp_path / "a", {"19-198-0000": "ONE"})
     tree(tmp_path / "b", {"19-198-0000": "TWO"})
-    utterances, problems = prepare([tmp_path / "a", tmp_path / "b"])
+    utterances, problems = prepare_utterances([tmp_path / "a", tmp_path / "b"])
     assert [u.text for u in utterances] == ["one"]
     assert len(problems) == 1
     assert "19-198-0000: the id is taken by" in problems[0]
@@ -115,20 +115,20 @@ def test_an_id_is_taken_once(tmp_path: Path) -> None:
 )
 def test_what_was_spoken_is_not_dropped_silently(tmp_path: Path, text: str, lost: str) -> None:
     tree(tmp_path, {"19-198-0000": text})
-    _, problems = prepare([tmp_path])
+    _, problems = prepare_utterances([tmp_path])
     assert [repr(lost) in problem for problem in problems] == ([True] if lost else [])
 
 
 def test_unreadable_transcripts_are_named(tmp_path: Path) -> None:
     folder = tree(tmp_path, {"19-198-0000": "ONE"})
     (folder / "19-198.trans.txt").write_bytes(b"\xff")
-    utterances, problems = prepare([tmp_path])
+    utterances, problems = prepare_utterances([tmp_path])
     assert utterances == []
     assert "19-198.trans.txt: cannot read the transcripts" in problems[0]
 
 
 def test_no_source(tmp_path: Path) -> None:
     with pytest.raises(PlainspeechError, match="no such folder or manifest"):
-        prepare([tmp_path / "nowhere"])
+        prepare_utterances([tmp_path / "nowhere"])
     with pytest.raises(PlainspeechError, match=r"no \*\.trans\.txt in or below it"):
-        prepare([tmp_path])
+        prepare_utterances([tmp_path])

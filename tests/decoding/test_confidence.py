@@ -17,7 +17,7 @@ from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import WITH_LANGUAGE_MODEL, Calibration, fit_calibration
-from plainspeech.decoding.kernels.initial_state import initial_state
+from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.jit import inlined
 from plainspeech.decoding.kernels.records import PREFIX, Records, State
 from plainspeech.decoding.kernels.word_posteriors import update_word_posteriors

@@ -10,7 +10,7 @@ from brute_force import random_rows
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.lm.arpa import write_arpa
-from plainspeech.lm.build import BuildSettings, build
+from plainspeech.lm.build import BuildSettings, build_model
 from plainspeech.lm.scorer import Scorer
 
 SMALL = Alphabet((" ", "a", "b"))
@@ -19,7 +19,7 @@ SMALL = Alphabet((" ", "a", "b"))
 def test_kenlm_and_arrays_give_the_same_hypotheses(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("ab ba\nba ab ba\nabba a\na ab\nab bab ba\n")
     settings = BuildSettings(order=3, prune=(0,), estimator="builtin", alphabet=SMALL)
-    model, _ = build([tmp_path / "text"], settings)
+    model, _ = build_model([tmp_path / "text"], settings)
     write_arpa(tmp_path / "m.arpa", model.vocabulary, model.levels)
     flat = Scorer.from_arpa(tmp_path / "m.arpa")
     asking = Scorer.from_kenlm(tmp_path / "m.arpa", flat.words)

@@ -13,7 +13,7 @@ from toy_lm import random_lm
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
-from plainspeech.decoding.kernels.initial_state import initial_state
+from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.jit import inlined
 from plainspeech.decoding.kernels.pruning import prune, select_candidates
 from plainspeech.decoding.kernels.records import BEAM, NONE, ROOT, Trie

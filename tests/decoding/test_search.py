@@ -16,7 +16,7 @@ from toy_lm import ToyLm, random_lm
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.results import Hypothesis
-from plainspeech.lm.tables import score
+from plainspeech.lm.tables import score_word
 
 SMALL = Alphabet((" ", "a", "b"))
 SPACELESS = Alphabet(("a", "b"))
@@ -117,7 +117,7 @@ def test_parts_of_sentences_go_on_after_words_and_need_not_end(
     def log_probability(before: Sequence[str], word: str) -> float:
         return lm.log_probability(["a", *before], word) if ends or word != "</s>" else 0.0
 
-    _, state = score(lm.tables, int(lm.tables.bos_state), lm.vocabulary.index("a"))
+    _, state = score_word(lm.tables, int(lm.tables.bos_state), lm.vocabulary.index("a"))
     decoder = exact(lm=lm, penalty=1.5).within_sentence(state, ends)
     expected = replace(reference(lm, 1.5, {}), lm=log_probability).scores(rows)
     for found in (decoder, decoder.with_settings(beam_width=3000)):

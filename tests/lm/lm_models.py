@@ -19,7 +19,7 @@ from plainspeech.lm.tables import (
     UNKNOWN_ID,
     Level,
     NGramTables,
-    score,
+    score_word,
 )
 
 TEXT = """\
@@ -55,12 +55,12 @@ def after_everything(tables: NGramTables) -> Iterator[npt.NDArray[np.float64]]:
     states = {0, int(tables.bos_state)}
     for _ in range(4):
         states |= {
-            score(tables, state, word)[1]
+            score_word(tables, state, word)[1]
             for state in states
             for word in range(EOS_ID, len(tables.unigrams))
         }
     for state in states:
-        logs = [score(tables, state, word)[0] for word in range(len(tables.unigrams))]
+        logs = [score_word(tables, state, word)[0] for word in range(len(tables.unigrams))]
         yield np.exp(np.delete(logs, BOS_ID))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact.record import Record, checksums
+from plainspeech.artifact import Record, checksums
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import PlainspeechError
 from plainspeech.lm.arpa import read_arpa

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plainspeech.lm import table_cache as module
-from plainspeech.lm.build import BuildSettings, build
+from plainspeech.lm.build import BuildSettings, build_model
 from plainspeech.lm.package import read_levels, write_scorer
 from plainspeech.lm.scorer import Scorer, score_words
 from plainspeech.lm.table_cache import cached_tables
@@ -32,7 +32,7 @@ def flatten(tmp_path: Path) -> Callable[[], NGramTables]:
     """Flattens one model."""
     (tmp_path / "text").write_text(TEXT)
     settings = BuildSettings(order=3, prune=(0,), estimator="builtin")
-    levels = build([tmp_path / "text"], settings)[0].levels
+    levels = build_model([tmp_path / "text"], settings)[0].levels
     return lambda: build_tables(levels)
 
 
@@ -116,7 +116,7 @@ def test_a_scorer_is_loaded_from_what_was_kept(
 ) -> None:
     (tmp_path / "text").write_text(TEXT)
     settings = BuildSettings(order=3, prune=(0,), estimator="builtin")
-    model, source = build([tmp_path / "text"], settings)
+    model, source = build_model([tmp_path / "text"], settings)
     write_scorer(tmp_path / "scorer", model.vocabulary, model.levels, source)
     first = Scorer.load(tmp_path / "scorer")
     monkeypatch.setattr("plainspeech.lm.package.build_tables", never)

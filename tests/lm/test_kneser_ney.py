@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lm_models import TEXT, after_everything, estimated, texts
 
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.build import BuildSettings, build, find_lmplz
+from plainspeech.lm.build import BuildSettings, build_model, find_lmplz
 from plainspeech.lm.scorer import Scorer
 from plainspeech.lm.tables import build_tables
 
@@ -78,7 +78,7 @@ def test_lmplz_gives_the_same(tmp_path: Path, prune: tuple[int, ...], words: int
     )
     (tmp_path / "text").write_text("\n".join(lines))
     ours, theirs = (
-        build([tmp_path / "text"], BuildSettings(len(prune), prune, 0.0, words, estimator))[0]
+        build_model([tmp_path / "text"], BuildSettings(len(prune), prune, 0.0, words, estimator))[0]
         for estimator in ("builtin", "lmplz")
     )
     assert ours.vocabulary == theirs.vocabulary
@@ -95,15 +95,15 @@ def test_a_failing_lmplz_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "lmplz").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PlainspeechError, match="lmplz: failed: left"):
-        build([tmp_path / "text"], BuildSettings())
+        build_model([tmp_path / "text"], BuildSettings())
 
 
 def test_lmplz_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text").write_text(TEXT)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PlainspeechError, match="estimator: lmplz is not on the PATH"):
-        build([tmp_path / "text"], BuildSettings(estimator="lmplz"))
-    _, source = build([tmp_path / "text"], BuildSettings())
+        build_model([tmp_path / "text"], BuildSettings(estimator="lmplz"))
+    _, source = build_model([tmp_path / "text"], BuildSettings())
     assert source["estimator"] == "builtin"
 
 

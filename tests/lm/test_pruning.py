@@ -14,7 +14,7 @@ from plainspeech.lm.corpus import encode
 from plainspeech.lm.entropy_pruning import count_known, prune_by_entropy
 from plainspeech.lm.kneser_ney import count_ngrams, estimate
 from plainspeech.lm.levels import word_ids
-from plainspeech.lm.tables import build_tables, score
+from plainspeech.lm.tables import build_tables, score_word
 
 SENTENCES = [line.split() for line in TEXT.splitlines()]
 
@@ -49,7 +49,9 @@ def test_what_goes_is_what_is_missed_least(tmp_path: Path) -> None:
     losses = []
     for row, (context, word) in enumerate(zip(bigrams.contexts, bigrams.words, strict=True)):
         state = int(tables.unigram_states[context])
-        before = np.array([np.exp(score(tables, state, other)[0]) for other in range(len(lower))])
+        before = np.array(
+            [np.exp(score_word(tables, state, other)[0]) for other in range(len(lower))]
+        )
         others = bigrams.words[
             (bigrams.contexts == context) & (np.arange(len(bigrams.words)) != row)
         ]

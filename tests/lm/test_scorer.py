@@ -16,7 +16,7 @@ import pytest
 from lm_models import TEXT, estimated
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact.record import Record, checksums
+from plainspeech.artifact import Record, checksums
 from plainspeech.errors import LanguageModelError, PlainspeechError
 from plainspeech.lm.arpa import write_arpa
 from plainspeech.lm.corpus import read_sentences

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainspeech import files
+from plainspeech import artifact, files
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.artifact import record as records
-from plainspeech.artifact.record import LARGEST_RECORD, Record, checksums
+from plainspeech.artifact import LARGEST_RECORD, Record, checksums
 from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ModelError, PlainspeechError
@@ -368,7 +367,7 @@ def test_all_files_together_have_a_bound(
     edit(folder, files=checksums({"model.onnx": b"12345", "other": b"12345"}))
     for name in ("model.onnx", "other"):
         (folder / name).write_bytes(b"12345")
-    monkeypatch.setattr(records, "LARGEST_ARTIFACT", 9)
+    monkeypatch.setattr(artifact, "LARGEST_ARTIFACT", 9)
     with pytest.raises(ModelError, match="files: other: 5 bytes are beyond"):
         Bundle.load(folder)
 

@@ -13,7 +13,7 @@ import pytest
 
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import PlainspeechError
-from plainspeech.lm.build import BuildSettings, build
+from plainspeech.lm.build import BuildSettings, build_model
 from plainspeech.lm.package import write_scorer
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.decoders import choose_decoder
@@ -28,7 +28,7 @@ SENTENCES = ["a good deed", "a bad bed", "feed a cab"]
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lm")
     (folder / "text").write_text("\n".join(SENTENCES))
-    model, source = build(
+    model, source = build_model(
         [folder / "text"], BuildSettings(order=2, prune=(0,), estimator="builtin")
     )
     write_scorer(folder / "scorer", model.vocabulary, model.levels, source, 0.3, 0.7)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import plainspeech
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.arrays import Array
-from plainspeech.artifact.storage import Kind
+from plainspeech.artifact import Kind
 from plainspeech.errors import AudioError, ConfigurationError, ModelError, PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import bundle as bundles

@@ -21,7 +21,7 @@ from plainspeech.model.streaming import Streaming
 from plainspeech.model.windows import Windows
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import Recognizer
-from plainspeech.runtime.streaming import StreamingModel
+from plainspeech.runtime.streaming_model import StreamingModel
 from plainspeech.training.export import to_onnx
 
 BINS = 20

@@ -21,7 +21,7 @@ from websockets.typing import Origin
 from plainspeech.arrays import Array
 from plainspeech.decoding.results import PartialText
 from plainspeech.runtime.recognizer import load_model
-from plainspeech.runtime.streaming import UtteranceStream
+from plainspeech.runtime.streaming_model import UtteranceStream
 
 END = json.dumps({"type": "end"})
 AUDIO_SECONDS = "plainspeech_audio_seconds_total "

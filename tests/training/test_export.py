@@ -24,7 +24,7 @@ from plainspeech.model.streaming import Streaming
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.network import WholeNetwork, WindowedNetwork
 from plainspeech.runtime.recognizer import load_model
-from plainspeech.runtime.streaming import StreamingModel
+from plainspeech.runtime.streaming_model import StreamingModel
 from plainspeech.training import export
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.export import export_bundle, largest_difference, to_onnx

@@ -16,7 +16,7 @@ from plainspeech.model.presets import PRESETS
 from plainspeech.training import session
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import read_recipe
-from plainspeech.training.session import prepare
+from plainspeech.training.session import prepare_run
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def corpus(tmp_path: Path) -> list[Utterance]:
 
 def begin(folder: Path, **changes: str) -> tuple[Trainer, list[str]]:
     recipe = read_recipe(write_recipe(folder, **changes))
-    return prepare(recipe, folder / "run", torch.device("cpu"))
+    return prepare_run(recipe, folder / "run", torch.device("cpu"))
 
 
 def rewrite(folder: Path, corpus: list[Utterance], number: int, **changes: object) -> None:
@@ -166,7 +166,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest(
 def test_a_date_in_the_card_is_text(tmp_path: Path, corpus: list[Utterance]) -> None:
     path = write_recipe(tmp_path)
     path.write_text(f"{path.read_text()}\n[card]\nmade = 2015-04-19")
-    trainer, _ = prepare(read_recipe(path), tmp_path / "run", torch.device("cpu"))
+    trainer, _ = prepare_run(read_recipe(path), tmp_path / "run", torch.device("cpu"))
     assert trainer.run["recipe"]["card"] == {"made": "2015-04-19"}
 
 

@@ -27,7 +27,7 @@ from plainspeech.model.windows import Windows
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import read_recipe
-from plainspeech.training.session import prepare
+from plainspeech.training.session import prepare_run
 
 TEXTS = ("a cab", "dead", "a bee", "fade", "cafe", "bad egg", "deaf", "a fed bee", "gag", "abba")
 RECIPE = """\
@@ -101,7 +101,7 @@ def write_recipe(folder: Path, **changes: str) -> Path:
 
 
 def trainer_of(recipe: Path, folder: Path) -> Trainer:
-    return prepare(read_recipe(recipe), folder, torch.device("cpu"))[0]
+    return prepare_run(read_recipe(recipe), folder, torch.device("cpu"))[0]
 
 
 def ignore(_: object) -> None:

@@ -61,8 +61,7 @@ def download(
 
 def _download(subset: str, folder: Path, mirrors: Sequence[str] | None) -> bool:
     """Download with a progress bar; return whether it went well, having told what did not."""
-    from plainspeech.data.download import MIRRORS
-    from plainspeech.data.download import download as run
+    from plainspeech.data.download import MIRRORS, download_subset
 
     columns = (
         progress.TextColumn("{task.description}"),
@@ -81,7 +80,7 @@ def _download(subset: str, folder: Path, mirrors: Sequence[str] | None) -> bool:
             bar.update(task, completed=done, total=total)
 
         try:
-            target = run(subset, folder, report, mirrors or MIRRORS)
+            target = download_subset(subset, folder, report, mirrors or MIRRORS)
         except PlainspeechError as error:
             console.print(f"error: {error}", markup=False)
             return False
@@ -104,9 +103,9 @@ def prepare(
 ) -> None:
     """Write a manifest of recordings, with durations and normalised transcripts."""
     from plainspeech.data.manifest import write_manifest
-    from plainspeech.data.prepare import prepare as find
+    from plainspeech.data.prepare import prepare_utterances
 
-    utterances, problems = find(sources, track=track)
+    utterances, problems = prepare_utterances(sources, track=track)
     for problem in problems:
         stderr().print(f"error: {problem}", markup=False)
     if problems and not skip_faulty:
@@ -131,17 +130,17 @@ def check(
     ] = "small",
 ) -> None:
     """Decode every utterance and name those that would spoil a training or a measurement."""
-    from plainspeech.data.check import check as examine
+    from plainspeech.data.check import find_faults
     from plainspeech.data.manifest import read_manifest
 
     splits = [read_manifest(manifest) for manifest in manifests]
     if preset == "small":  # whose frames are the defaults: others are known to torch alone
-        findings = examine(splits, track=track)
+        findings = find_faults(splits, track=track)
     else:
         with needs("train"):
             from plainspeech.model.presets import preset as named
         model = named(preset)
-        findings = examine(
+        findings = find_faults(
             splits, features=model.features, subsampling=model.model.subsampling, track=track
         )
     for finding in findings:

@@ -67,8 +67,7 @@ def build(
     """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, package."""
     from plainspeech.alphabet import ENGLISH, Alphabet
     from plainspeech.lm.arpa import write_arpa
-    from plainspeech.lm.build import BuildSettings
-    from plainspeech.lm.build import build as run
+    from plainspeech.lm.build import BuildSettings, build_model
     from plainspeech.lm.corpus import read_sentences
     from plainspeech.lm.package import write_scorer
     from plainspeech.lm.scorer import Scorer, predict
@@ -80,7 +79,7 @@ def build(
             raise DataError(f"{text}: no such file")
     console = stderr()
     with console.status("Estimating"):
-        model, source = run(texts, settings)
+        model, source = build_model(texts, settings)
     if arpa:
         write_arpa(arpa, model.vocabulary, model.levels)
     write_scorer(output, model.vocabulary, model.levels, source)

@@ -37,12 +37,12 @@ def train(
     from plainspeech.training.device import choose_device
     from plainspeech.training.export import export_bundle
     from plainspeech.training.recipe import read_recipe
-    from plainspeech.training.session import prepare
+    from plainspeech.training.session import prepare_run
 
     console = stderr()
     settings = read_recipe(recipe)
     folder = output or Path("runs") / settings.name
-    trainer, left_out = prepare(settings, folder, choose_device(device))
+    trainer, left_out = prepare_run(settings, folder, choose_device(device))
     for line in left_out:
         console.print(line, style="yellow", markup=False)
     _make(folder)

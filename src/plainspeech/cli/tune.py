@@ -78,10 +78,10 @@ def tune(
     utterances = read_manifest(manifest)
     bundle = Bundle.load(bundled_model_path() if model == BUNDLED else model)
     with needs("tune"):
-        from plainspeech.tuning.surface import check_writable, draw_surface
+        from plainspeech.tuning.surface import check_picture_writable, draw_surface
         from plainspeech.tuning.tuner import Tuner, tuned_bundle
     if plot:
-        check_writable(plot)
+        check_picture_writable(plot)
     tuner = Tuner.open(bundle, language_model, beam_width)
     dev_set = _dev_set(bundle, manifest, utterances, cache)
     history = _search(tuner, dev_set, trials, seed)
@@ -101,7 +101,7 @@ def tune(
 
 def _target(model: str, output: Path | None) -> Path:
     """Return the folder that the tuned model becomes."""
-    from plainspeech.artifact.storage import check_writable
+    from plainspeech.artifact import check_folder_writable
     from plainspeech.runtime.bundle import BUNDLE
 
     if output is None and model == BUNDLED:
@@ -112,7 +112,7 @@ def _target(model: str, output: Path | None) -> Path:
             f"(--output FOLDER)"
         )
     target = Path(model) if output is None else output
-    check_writable(target, BUNDLE)
+    check_folder_writable(target, BUNDLE)
     return target
 
 

@@ -67,7 +67,7 @@ class _Recording:
     digest: bytes
 
 
-def check(
+def find_faults(
     splits: Sequence[Sequence[Utterance]],
     alphabet: Alphabet = ENGLISH,
     features: FeatureSettings = _USUAL_FEATURES,

@@ -17,7 +17,7 @@ from plainspeech.data.manifest import Track, Utterance, read_manifest, untracked
 from plainspeech.errors import DataError, PlainspeechError
 
 
-def prepare(
+def prepare_utterances(
     sources: Iterable[Path],
     alphabet: Alphabet = ENGLISH,
     threads: int = 4,
@@ -25,8 +25,8 @@ def prepare(
 ) -> tuple[list[Utterance], list[str]]:
     """Find utterances, measure their durations and normalise their transcripts.
 
-    Durations are what the headers tell; that the recordings hold as much, `check` finds out by
-    decoding them.
+    Durations are what the headers tell; that the recordings hold as much, `plainspeech.data.check`
+    finds out by decoding them.
 
     Args:
         sources: folders of LibriSpeech's layout, or JSONL manifests, which need no durations.

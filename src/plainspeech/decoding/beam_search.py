@@ -23,7 +23,7 @@ from plainspeech.transcript import Transcript
 if TYPE_CHECKING:
     from plainspeech.decoding.context import SearchContext
     from plainspeech.decoding.stream import BeamStream
-    from plainspeech.lm.interface import LanguageModel
+    from plainspeech.lm.scorer import NGramLanguageModel
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,7 @@ class BeamSearchDecoder:
     def __init__(
         self,
         alphabet: Alphabet,
-        scorer: LanguageModel | None = None,
+        scorer: NGramLanguageModel | None = None,
         *,
         frame_seconds: float = 0.02,
         alpha: float | None = None,
@@ -126,7 +126,7 @@ class BeamSearchDecoder:
         """Return a decoder of parts of sentences, which shares all with this one.
 
         Args:
-            state: of the language model, where texts begin, as `plainspeech.lm.tables.score`
+            state: of the language model, where texts begin, as `plainspeech.lm.tables.score_word`
                 returns it; 0 knows nothing of what was before.
             ends: whether the sentence ends with them.
         """

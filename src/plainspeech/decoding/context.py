@@ -28,8 +28,15 @@ from plainspeech.decoding.kernels.records import (
 from plainspeech.decoding.lexicon import build_lexicon
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ConfigurationError, LanguageModelError
-from plainspeech.lm.interface import LanguageModel, Tables
-from plainspeech.lm.tables import SPECIAL_WORDS, UNKNOWN_ID, Level, NGramTables, build_tables, score
+from plainspeech.lm.scorer import NGramLanguageModel, Tables
+from plainspeech.lm.tables import (
+    SPECIAL_WORDS,
+    UNKNOWN_ID,
+    Level,
+    NGramTables,
+    build_tables,
+    score_word,
+)
 
 _SPACE_NAME = "|"  # a space in the vocabulary of a language model over characters
 
@@ -59,7 +66,7 @@ class SearchContext:
     calibration: Calibration
 
     def with_settings(
-        self, settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None
+        self, settings: BeamSettings, alphabet: Alphabet, scorer: NGramLanguageModel | None
     ) -> SearchContext:
         """Return the same context with other settings and no hot words."""
         parameters = _parameters(settings, alphabet, scorer)
@@ -72,7 +79,10 @@ class SearchContext:
 
 
 def prepare_context(
-    alphabet: Alphabet, scorer: LanguageModel | None, frame_seconds: float, settings: BeamSettings
+    alphabet: Alphabet,
+    scorer: NGramLanguageModel | None,
+    frame_seconds: float,
+    settings: BeamSettings,
 ) -> SearchContext:
     """Return the context of a search without hot words; compile the kernels if need be.
 
@@ -93,7 +103,7 @@ def prepare_context(
 
 
 def _parameters(
-    settings: BeamSettings, alphabet: Alphabet, scorer: LanguageModel | None
+    settings: BeamSettings, alphabet: Alphabet, scorer: NGramLanguageModel | None
 ) -> SearchParameters:
     mode = _mode(alphabet, scorer)
     if mode == NO_MODEL and settings.merge == "state":
@@ -121,12 +131,12 @@ def _parameters(
     )
 
 
-def _calibration(settings: BeamSettings, scorer: LanguageModel | None) -> Calibration:
+def _calibration(settings: BeamSettings, scorer: NGramLanguageModel | None) -> Calibration:
     default = WITH_LANGUAGE_MODEL if scorer else WITHOUT_LANGUAGE_MODEL
     return settings.calibration or default
 
 
-def _mode(alphabet: Alphabet, scorer: LanguageModel | None) -> int:
+def _mode(alphabet: Alphabet, scorer: NGramLanguageModel | None) -> int:
     if scorer is None:
         return NO_MODEL
     if all(len(word) == 1 for word in _words(scorer)):
@@ -140,14 +150,14 @@ def _mode(alphabet: Alphabet, scorer: LanguageModel | None) -> int:
 
 def _unknown(tables: Tables) -> float:
     """Return ln p of a word outside the vocabulary."""
-    return float(score(tables, 0, UNKNOWN_ID)[0])
+    return float(score_word(tables, 0, UNKNOWN_ID)[0])
 
 
-def _words(scorer: LanguageModel) -> Sequence[str]:
+def _words(scorer: NGramLanguageModel) -> Sequence[str]:
     return scorer.vocabulary[len(SPECIAL_WORDS) :]
 
 
-def _character_ids(alphabet: Alphabet, scorer: LanguageModel) -> Ints:
+def _character_ids(alphabet: Alphabet, scorer: NGramLanguageModel) -> Ints:
     """Return the id of each symbol in the vocabulary of a language model over characters."""
     ids = {word: index for index, word in enumerate(scorer.vocabulary) if len(word) == 1}
     names = [_SPACE_NAME if symbol == " " else symbol for symbol in alphabet.symbols]

@@ -15,7 +15,7 @@ from plainspeech.errors import LanguageModelError
 
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
-    from plainspeech.lm.interface import Tables
+    from plainspeech.lm.scorer import Tables
 
 Ints = npt.NDArray[np.int32]
 

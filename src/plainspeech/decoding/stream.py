@@ -13,7 +13,7 @@ from plainspeech.decoding.calibration import Evidence
 from plainspeech.decoding.context import SearchContext
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
-from plainspeech.decoding.kernels.initial_state import initial_state
+from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
 from plainspeech.decoding.results import Alignment, Hypothesis, PartialText, text_of
 from plainspeech.decoding.validation import (

@@ -123,7 +123,7 @@ class BuildSettings:
         return self.prune + self.prune[-1:] * (self.order - len(self.prune))
 
 
-def build(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaModel, dict[str, Any]]:
+def build_model(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaModel, dict[str, Any]]:
     """Build a model from text; return it and a record of its sources.
 
     The text may be larger than memory: four bytes a word of it are kept in temporary files.

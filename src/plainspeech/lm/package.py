@@ -20,14 +20,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from plainspeech.artifact.record import (
+from plainspeech.artifact import (
+    Kind,
+    Read,
     Record,
     checksum,
     checksums,
+    from_memory,
     read_listed,
     read_record,
+    reading,
+    write_folder,
 )
-from plainspeech.artifact.storage import Kind, Read, from_memory, reading, write_folder
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm.arpa import is_arpa
 from plainspeech.lm.packing import pack, unpack

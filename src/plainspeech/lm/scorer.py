@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from plainspeech.artifact.storage import Read, from_memory, reading
+from plainspeech.artifact import Read, from_memory, reading
 from plainspeech.errors import LanguageModelError
 from plainspeech.jit_cache import compiled
 from plainspeech.lm.arpa import is_arpa, read_arpa
@@ -26,8 +26,35 @@ from plainspeech.lm.tables import (
     Ints,
     NGramTables,
     build_tables,
-    score,
+    score_word,
 )
+
+Tables: TypeAlias = NGramTables | KenLMTables
+"""The n-grams, as `plainspeech.lm.tables.score_word` takes them."""
+
+
+class NGramLanguageModel(Protocol):
+    """A vocabulary, n-grams over it, and their weights; `plainspeech.lm.scorer.Scorer` is one."""
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The special words, then the others; the id of a word is its index."""
+
+    @property
+    def tables(self) -> Tables:
+        """N-grams over the ids."""
+
+    @property
+    def order(self) -> int:
+        """The longest n-grams, in words."""
+
+    @property
+    def alpha(self) -> float:
+        """Weight of the language model in the search, unless the caller gives another."""
+
+    @property
+    def beta(self) -> float:
+        """Bonus for each word in the search, nats, unless the caller gives another."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +63,7 @@ class Scorer:
 
     Attributes:
         vocabulary: ``<unk>``, ``<s>``, ``</s>`` and the words; an id is a place in it.
-        tables: the model, for `plainspeech.lm.tables.score`.
+        tables: the model, for `plainspeech.lm.tables.score_word`.
         order: of the longest n-grams, in words.
         alpha: what natural logarithms of the model's probabilities are multiplied by.
         beta: what is added for each word.
@@ -146,7 +173,7 @@ def score_words(tables: Any, state: int, words: Ints) -> Floats:
     """Return ln p of each of ``words`` given those before it and ``state``."""
     log_probabilities = np.empty(len(words), np.float32)
     for place, word in enumerate(words):
-        log_probabilities[place], state = score(tables, state, word)
+        log_probabilities[place], state = score_word(tables, state, word)
     return log_probabilities
 
 

@@ -20,8 +20,15 @@ import numpy as np
 import numpy.typing as npt
 from platformdirs import user_cache_path
 
-from plainspeech.artifact.record import Record, checksum, checksums, read_record
-from plainspeech.artifact.storage import Kind, reading, write_folder
+from plainspeech.artifact import (
+    Kind,
+    Record,
+    checksum,
+    checksums,
+    read_record,
+    reading,
+    write_folder,
+)
 from plainspeech.errors import LanguageModelError
 from plainspeech.jit_cache import only_ours
 from plainspeech.lm import tables as layout

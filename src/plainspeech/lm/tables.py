@@ -85,7 +85,7 @@ class NGramTables(NamedTuple):
 
 
 @compiled()
-def score(tables: Any, state: int, word: int) -> tuple[float, int]:
+def score_word(tables: Any, state: int, word: int) -> tuple[float, int]:
     """Return ln p(word | state) and the next state.
 
     Args:
@@ -97,7 +97,7 @@ def score(tables: Any, state: int, word: int) -> tuple[float, int]:
 
 
 def query(tables: Any, state: int, word: int) -> tuple[float, int]:
-    """Do what `score` does; each type of tables has an implementation of its own."""
+    """Do what `score_word` does; each type of tables has an implementation of its own."""
     raise NotImplementedError
 
 

@@ -14,7 +14,7 @@ from plainspeech.lm.arpa import LN10
 from plainspeech.lm.kenlm import KenLMTables
 from plainspeech.lm.kenlm_binary import is_kenlm_binary
 from plainspeech.lm.scorer import Scorer
-from plainspeech.lm.tables import SPECIAL_WORDS, score
+from plainspeech.lm.tables import SPECIAL_WORDS, score_word
 from plainspeech.pyctcdecode.constants import (
     DEFAULT_ALPHA,
     DEFAULT_BETA,
@@ -119,7 +119,7 @@ class LanguageModel:
         known = (word if word in self._known or word in SPECIAL_WORDS else "" for word in words)
         state = 0
         for word in self._scorer.ids(known).tolist():
-            state = int(score(self._scorer.tables, state, word)[1])
+            state = int(score_word(self._scorer.tables, state, word)[1])
         return state
 
     def save_to_dir(self, folder: str | Path) -> None:

@@ -22,8 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.artifact.record import Record, checksums, read_listed, read_record
-from plainspeech.artifact.storage import Kind, reading, write_folder
+from plainspeech.artifact import (
+    Kind,
+    Record,
+    checksums,
+    read_listed,
+    read_record,
+    reading,
+    write_folder,
+)
 from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ConfigurationError, ModelError, nearest

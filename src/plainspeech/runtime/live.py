@@ -18,7 +18,7 @@ from plainspeech.runtime.decoders import Decoder
 from plainspeech.runtime.endpointing import Endpointer
 from plainspeech.runtime.live_core import FinalResult, Job, LiveEvent, LiveTranscription
 from plainspeech.runtime.recognizer import Recognizer
-from plainspeech.runtime.streaming import StreamingModel, UtteranceStream
+from plainspeech.runtime.streaming_model import StreamingModel, UtteranceStream
 from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.transcript import Segment, Transcript
 

@@ -23,7 +23,7 @@ import numpy as np
 from plainspeech.arrays import Array
 from plainspeech.decoding.results import PartialText
 from plainspeech.runtime.endpointing import Endpointer, UtterancePart
-from plainspeech.runtime.streaming import UtteranceStream
+from plainspeech.runtime.streaming_model import UtteranceStream
 from plainspeech.transcript import Transcript, Word
 from plainspeech.writers import word_values
 

@@ -22,7 +22,7 @@ from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import Recipe
 
 
-def prepare(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer, list[str]]:
+def prepare_run(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer, list[str]]:
     """Read the data of ``recipe`` and make its trainer, ready to fit or to resume.
 
     Returns:

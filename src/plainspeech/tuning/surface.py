@@ -25,7 +25,7 @@ _POINTS = 200  # of the picture, along each axis
 _SHOWN = 10.0  # points of word error rate above the best that have colours of their own
 
 
-def check_writable(path: Path) -> None:
+def check_picture_writable(path: Path) -> None:
     """Find out, before work that takes long, whether `draw_surface` will have a place to write.
 
     Raises:

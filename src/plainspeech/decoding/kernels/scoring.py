@@ -32,7 +32,7 @@ from plainspeech.decoding.kernels.records import (
     integer,
 )
 from plainspeech.decoding.kernels.tries import child, follow
-from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables, score
+from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables, score_word
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -66,7 +66,7 @@ def compute_look_ahead(lexicon: Trie, parents: Ints, tables: Any) -> None:
         nodes[node].look_ahead = -math.inf
     for node in range(len(parents) - 1, ROOT, -1):
         if nodes[node].word != NONE:
-            log_probability, _ = score(tables, 0, integer(nodes[node].word))
+            log_probability, _ = score_word(tables, 0, integer(nodes[node].word))
             nodes[node].look_ahead = max(nodes[node].look_ahead, log_probability)
         parent = parents[node]
         nodes[parent].look_ahead = max(nodes[parent].look_ahead, nodes[node].look_ahead)
@@ -87,7 +87,7 @@ def score_word_end(
                 beam.word_lm_state = FORBIDDEN
                 return
             gain -= parameters.unknown_word_penalty
-    log_probability, lm_state = score(tables, integer(beam.lm_state), word)
+    log_probability, lm_state = score_word(tables, integer(beam.lm_state), word)
     beam.word_gain = gain + parameters.alpha * log_probability
     beam.word_lm_state = lm_state
 
@@ -150,7 +150,7 @@ def extend(
             lexicon_node, gain, ahead = _step_in_lexicon(beam, symbol, waived, parameters, lexicon)
     elif parameters.mode == CHARACTER_MODEL:
         character = integer(parameters.character_ids[symbol])
-        log_probability, lm_state = score(tables, lm_state, character)
+        log_probability, lm_state = score_word(tables, lm_state, character)
         gain = parameters.beta + parameters.alpha * log_probability
     total = gain + hot_gain + (ahead - beam.look_ahead)
     weight = arriving if total == 0.0 else arriving * math.exp(total)
@@ -200,7 +200,7 @@ def sentence_end_gain(
     if has_phrases(hot_words) and beam.hot_node > ROOT:
         hot_gain = -hot_words.nodes[beam.hot_node].potential
     if parameters.mode != NO_MODEL and parameters.sentence_end:
-        log_probability, _ = score(tables, integer(beam.lm_state), EOS_ID)
+        log_probability, _ = score_word(tables, integer(beam.lm_state), EOS_ID)
         gain = parameters.alpha * log_probability
     total = gain + hot_gain - beam.look_ahead
     beam.lm += gain

@@ -1,1 +1,0 @@
-"""Bundles and scorers on disk: folders or zips whose record has a hash of every file."""
