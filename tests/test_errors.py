@@ -36,7 +36,7 @@ def test_the_tree_is_as_it_is_drawn() -> None:
     [
         ("AudioError", lambda folder: audio.read(folder / "none.wav")),
         ("AudioError", lambda folder: audio.read(TEXT)),
-        ("AudioError", lambda folder: audio.from_array(np.zeros((2, 2)), 16_000)),
+        ("AudioError", lambda folder: audio.from_array(np.zeros((2, 2, 2)), 16_000)),
         ("DataError", lambda folder: ENGLISH.encode("ü")),
         ("DecodingError", lambda folder: GREEDY.decode([["nothing"]])),
         ("DecodingError", lambda folder: GREEDY.decode(np.full((3, 29), np.nan))),

@@ -3,6 +3,8 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -57,7 +59,9 @@ def test_vtt_escapes_what_its_syntax_needs() -> None:
 
 def test_tsv_is_in_milliseconds() -> None:
     assert render(TWO, "tsv") == (
-        "start\tend\ttext\n500\t1400\tgood <deed>\n360061061\t360061500\tR&B\n"
+        "start\tend\ttext\tconfidence\n"
+        "500\t1400\tgood <deed>\t0.7562\n"
+        "360061061\t360061500\tR&B\t1.0000\n"
     )
 
 
@@ -69,10 +73,67 @@ def test_json_has_words_with_times_and_confidences() -> None:
     assert first["words"][0] == {"text": "good", "start": 0.5, "end": 0.9, "confidence": 0.8123}
 
 
+TURNS = Transcript(
+    (
+        Segment((Word("are you there", 0.5, 2.5, 0.5),), channel=1),
+        Segment((Word("yes", 1.0, 1.2, 1.0),), channel=2),
+        Segment((Word("good", 6.0, 6.5, 1.0),), channel=1),
+    ),
+    8.0,
+)
+
+
+def test_channels_are_told_in_every_format() -> None:
+    assert render(TURNS, "txt") == "[1] are you there\n[2] yes\n[1] good\n"
+    assert render(TURNS, "tsv") == (
+        "start\tend\ttext\tconfidence\tchannel\n"
+        "500\t2500\tare you there\t0.5000\t1\n"
+        "1000\t1200\tyes\t1.0000\t2\n"
+        "6000\t6500\tgood\t1.0000\t1\n"
+    )
+    assert render(TURNS, "srt") == (
+        "1\n00:00:00,500 --> 00:00:02,500\n[1] are you there\n\n"
+        "2\n00:00:01,000 --> 00:00:02,000\n[2] yes\n\n"
+        "3\n00:00:06,000 --> 00:00:07,000\n[1] good\n"
+    )
+    assert "\n00:00:01.000 --> 00:00:02.000\n[2] yes\n" in render(TURNS, "vtt")
+    values = json.loads(render(TURNS, "json"))
+    assert [segment["channel"] for segment in values["segments"]] == [1, 2, 1]
+    assert [segment["confidence"] for segment in values["segments"]] == [0.5, 1.0, 1.0]
+    assert values["confidence"] == pytest.approx(2.5 / 3, abs=1e-4)
+
+
+@given(transcripts(), transcripts())
+def test_cues_of_a_channel_are_those_it_has_alone(left: Transcript, right: Transcript) -> None:
+    """But for the label, which takes room on a line."""
+    texts = [w.text for t in (left, right) for w in t.words]
+    numbered = [
+        replace(segment, channel=channel)
+        for channel, transcript in enumerate((left, right), start=1)
+        for segment in transcript.segments
+    ]
+    numbered.sort(key=lambda segment: segment.start)
+    cues = subtitle_cues(Transcript(tuple(numbered), max(left.duration, right.duration)))
+    shown = {
+        channel: [c for c in cues if c.lines[0].startswith(f"[{channel}] ")] for channel in (1, 2)
+    }
+    assert sum(map(len, shown.values())) == len(cues)
+    for mine in shown.values():
+        assert all(cue.end <= following.start for cue, following in pairwise(mine))
+    written = sorted(" ".join(" ".join(c.lines)[4:] for c in cues).split())
+    assert written == sorted(" ".join(texts).split())
+    assert [cue.start for cue in cues] == sorted(cue.start for cue in cues)
+
+
 def test_silence_is_a_valid_file() -> None:
     rendered = {name: render(Transcript((), 1.0), name) for name in FORMATS}
-    assert json.loads(rendered.pop("json")) == {"text": "", "duration": 1.0, "segments": []}
-    table = "start\tend\ttext\n"
+    assert json.loads(rendered.pop("json")) == {
+        "text": "",
+        "duration": 1.0,
+        "confidence": 0.0,
+        "segments": [],
+    }
+    table = "start\tend\ttext\tconfidence\n"
     assert rendered == {"txt": "", "srt": "", "vtt": "WEBVTT\n", "tsv": table}
 
 

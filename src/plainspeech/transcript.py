@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,16 @@ class Segment:
         words: one or more, in order.
         n_best: the alternatives that were asked for, the text of ``words`` first and the others by
             score; empty where the segment was joined from overlapping chunks.
+        channel: in which it was said, from 1 (the left one), where the channels of a recording
+            were transcribed separately; else None.
+        speech_probability: 0 to 1, the mean that the voice detector gave from the start of the
+            first word to the end of the last; 1 where no detector was asked. It is not compared.
     """
 
     words: tuple[Word, ...]
     n_best: tuple[Alternative, ...] = ()
+    channel: int | None = None
+    speech_probability: float = field(default=1.0, compare=False)
 
     @property
     def text(self) -> str:
@@ -66,6 +72,16 @@ class Segment:
     def end(self) -> float:
         """Seconds from the start of the audio to the end of the last word."""
         return self.words[-1].end
+
+    @property
+    def label(self) -> str:
+        """What stands before the text where channels were transcribed separately, else nothing."""
+        return "" if self.channel is None else f"[{self.channel}] "
+
+    @property
+    def confidence(self) -> float:
+        """0 to 1, the share of its words that are probably right: the mean of theirs."""
+        return _mean_confidence(self.words)
 
     def shifted(self, seconds: float) -> Segment:
         """Return the segment as part of audio that starts ``seconds`` earlier."""
@@ -111,6 +127,11 @@ class Transcript:
         """The words joined by single spaces; empty where nothing was said."""
         return " ".join(segment.text for segment in self.segments)
 
+    @property
+    def confidence(self) -> float:
+        """0 to 1, the share of all words that are probably right; 0 where nothing was said."""
+        return _mean_confidence(self.words)
+
     def clipped(self, duration: float) -> Transcript:
         """Return the transcript for ``duration`` seconds of audio, no word of which ends later.
 
@@ -124,3 +145,7 @@ class Transcript:
             for segment in self.segments
         )
         return Transcript(tuple(segments), duration)
+
+
+def _mean_confidence(words: Sequence[Word]) -> float:
+    return sum(word.confidence for word in words) / len(words) if words else 0.0

@@ -36,7 +36,7 @@ class Cue:
 
     Attributes:
         start: seconds from the start of the audio.
-        end: seconds, not after the next cue's start.
+        end: seconds, not after the start of the next cue of the same channel.
         lines: one or two.
     """
 
@@ -46,12 +46,25 @@ class Cue:
 
 
 def subtitle_cues(transcript: Transcript) -> list[Cue]:
-    """Return the subtitles of ``transcript``; every word is in one of them, in order."""
-    groups = [group for run in _runs(transcript.words) for group in _parted(run)]
+    """Return the subtitles of ``transcript``; every word is in one of them, in order.
+
+    Where channels were transcribed separately each has cues of its own, which begin with its label
+    and can overlap those of another.
+    """
+    labels = dict.fromkeys(segment.label for segment in transcript.segments)
+    cues = [cue for label in labels for cue in _cues(transcript, label)]
+    return sorted(cues, key=lambda cue: cue.start)
+
+
+def _cues(transcript: Transcript, label: str) -> list[Cue]:
+    """Return the cues of the segments with ``label``."""
+    segments = (segment for segment in transcript.segments if segment.label == label)
+    words = [word for segment in segments for word in segment.words]
+    groups = [group for run in _runs(words) for group in _parted(run, label)]
     limits = [*(group[0].start for group in groups), transcript.duration][1:]
     cues = []
     for group, limit in zip(groups, limits, strict=True):
-        lines = _lines([word.text for word in group])
+        lines = _lines(_texts(group, label))
         assert lines is not None, "groups fit two lines"
         readable = max(SHORTEST, sum(map(len, lines)) / READING_SPEED)
         end = max(group[-1].end, min(group[0].start + readable, limit))
@@ -67,14 +80,14 @@ def _runs(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
             yield words[start:end]
 
 
-def _parted(words: Sequence[Word]) -> list[Sequence[Word]]:
+def _parted(words: Sequence[Word], label: str) -> list[Sequence[Word]]:
     """Return ``words`` in the groups of the least total cost, by dynamic programming."""
     best = [0.0] + [float("inf")] * len(words)  # of the first so many words
     begins = [0] * (len(words) + 1)  # of the last group of them
     for end in range(1, len(words) + 1):
         following = words[end].start if end < len(words) else None
         for start in range(end - 1, max(-1, end - 1 - _MOST_WORDS), -1):
-            cost = _cost(words[start:end], following)
+            cost = _cost(words[start:end], following, label)
             if cost is None:
                 break  # nor would more words fit
             if best[start] + cost < best[end]:
@@ -87,13 +100,13 @@ def _parted(words: Sequence[Word]) -> list[Sequence[Word]]:
     return groups[::-1]
 
 
-def _cost(words: Sequence[Word], following: float | None) -> float | None:
+def _cost(words: Sequence[Word], following: float | None, label: str) -> float | None:
     """Return the cost of ``words`` as a cue before a word at ``following``; None if too many.
 
     An unwanted break costs about one unit.
     """
     start, end = words[0].start, words[-1].end
-    lines = _lines([word.text for word in words])
+    lines = _lines(_texts(words, label))
     if lines is None or (len(words) > 1 and end - start > LONGEST):
         return None
     if following is None:
@@ -105,6 +118,11 @@ def _cost(words: Sequence[Word], following: float | None) -> float | None:
     cost += max(0.0, characters / READING_SPEED - (last - start))
     cost += abs(len(lines[0]) - len(lines[-1])) / LINE if len(lines) > 1 else 0.0
     return cost
+
+
+def _texts(words: Sequence[Word], label: str) -> list[str]:
+    """Return the texts of ``words``, the label before the first."""
+    return [f"{label}{words[0].text}", *(word.text for word in words[1:])]
 
 
 def _lines(words: Sequence[str]) -> tuple[str, ...] | None:
@@ -147,7 +165,7 @@ def check_format(name: str) -> None:
 
 def _txt(transcript: Transcript) -> str:
     """A line per segment."""
-    return "".join(f"{segment.text}\n" for segment in transcript.segments)
+    return "".join(f"{segment.label}{segment.text}\n" for segment in transcript.segments)
 
 
 def _srt(transcript: Transcript) -> str:
@@ -164,20 +182,31 @@ def _vtt(transcript: Transcript) -> str:
 
 
 def _tsv(transcript: Transcript) -> str:
-    """A row per segment: milliseconds and text separated by tabs, as whisper writes it."""
-    rows = (
-        f"{milliseconds(segment.start)}\t{milliseconds(segment.end)}\t{segment.text}\n"
-        for segment in transcript.segments
-    )
-    return "".join(["start\tend\ttext\n", *rows])
+    """A row per segment: milliseconds and text separated by tabs, as whisper writes it, and more.
+
+    The confidence follows, and the channel where channels were transcribed separately.
+    """
+    separate = any(segment.channel for segment in transcript.segments)
+    heading = ("start", "end", "text", "confidence", *(["channel"] if separate else []))
+    rows = (_row(segment) for segment in transcript.segments)
+    return "".join("\t".join(map(str, row)) + "\n" for row in (heading, *rows))
+
+
+def _row(segment: Segment) -> tuple[object, ...]:
+    channel = () if segment.channel is None else (segment.channel,)
+    start, end = milliseconds(segment.start), milliseconds(segment.end)
+    return start, end, segment.text, f"{segment.confidence:.4f}", *channel
 
 
 def _json(transcript: Transcript) -> str:
-    """Everything: segments, words, times in seconds, confidences, n-best lists if any."""
+    """Everything: segments, words, times in seconds, confidences; channels, n-best lists if any."""
+    segments = [_segment_values(segment) for segment in transcript.segments]
+    words = [word for segment in segments for word in segment["words"]]
     values = {
         "text": transcript.text,
         "duration": round(transcript.duration, 3),
-        "segments": [_segment_values(segment) for segment in transcript.segments],
+        "confidence": _confidence(words),
+        "segments": segments,
     }
     return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
 
@@ -196,17 +225,25 @@ def milliseconds(seconds: float) -> int:
 
 
 def _segment_values(segment: Segment) -> dict[str, Any]:
+    words = [word_values(word) for word in segment.words]
     values = {
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
+        **({} if segment.channel is None else {"channel": segment.channel}),
         "text": segment.text,
-        "words": [word_values(word) for word in segment.words],
+        "confidence": _confidence(words),
+        "words": words,
     }
     if segment.n_best:
         values["n_best"] = [
             {"text": one.text, "score": round(one.score, 3)} for one in segment.n_best
         ]
     return values
+
+
+def _confidence(words: Sequence[Mapping[str, Any]]) -> float:
+    """Return the share of ``words`` that are probably right, from their confidences as written."""
+    return round(sum(word["confidence"] for word in words) / len(words), 4) if words else 0.0
 
 
 def word_values(word: Word) -> dict[str, Any]:

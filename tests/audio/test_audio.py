@@ -298,7 +298,9 @@ def test_an_array_is_resampled_as_its_file_is(tmp_path: Path) -> None:
     [
         ([0.0] * 16_000, 16_000),
         (b"\0" * 16_000, 16_000),
-        (np.zeros((16_000, 2)), 16_000),
+        (np.zeros((16_000, 2, 1)), 16_000),
+        (np.zeros((2, 16_000)), 16_000),
+        (np.zeros((16_000, 0)), 16_000),
         (np.full(16_000, None), 16_000),
         (np.full(16_000, "a"), 16_000),
         (np.zeros(16_000, np.complex64), 16_000),

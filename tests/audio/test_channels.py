@@ -42,6 +42,7 @@ def read(*channels: Array) -> Array:
         (SPEECH, noise(0.01, 1)),
         (noise(0.01, 1), noise(0.01, 2), SPEECH),
         (SPEECH, 0 * SPEECH + 0.5),  # a direct current is not loud
+        (noise(0.01, 1) + 0.5, 0.001 * SPEECH, SPEECH),
     ],
 )
 def test_the_channel_with_the_speech_is_taken(channels: tuple[Array, ...]) -> None:
@@ -64,6 +65,54 @@ def test_noise_of_the_channels_own_averages_out() -> None:
     assert np.std(found - SPEECH) == pytest.approx(0.05 / np.sqrt(2), rel=0.05)
 
 
+def syllables(level: float, seed: int = 0) -> Array:
+    """Return noise that comes and goes four times a second, as speech does."""
+    swell = np.maximum(0, np.sin(2 * np.pi * 4 * np.arange(3 * RATE) / RATE))
+    return (noise(level, seed) * swell).astype(np.float32)
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("kind", ["hiss", "hum"])
+def test_speech_wins_over_louder_steady_noise(kind: str, right: bool) -> None:
+    """As an open input beside a microphone has it."""
+    speech = syllables(0.05)
+    time = np.arange(len(speech)) / RATE
+    hum = np.sum([np.sin(2 * np.pi * 50 * h * time) / h for h in range(1, 12)], axis=0)
+    steady = noise(0.2, 1) if kind == "hiss" else (0.2 * hum).astype(np.float32)
+    channels = (steady, speech) if right else (speech, steady)
+    np.testing.assert_allclose(read(*channels), speech, atol=1e-6)
+
+
+def test_a_channel_that_hears_later_is_not_mixed_in() -> None:
+    """It would be a comb filter; 5 ms are 1.7 m of way."""
+    speech = syllables(0.1)
+    late = np.concatenate([np.zeros(80, np.float32), speech[:-80]])
+    found = read(speech, late)
+    assert np.allclose(found, speech) or np.allclose(found, late)
+
+
+def test_quiet_moments_do_not_change_how_channels_are_mixed() -> None:
+    """In pauses of a speaker whom both hear only their own noise is left, which does not agree."""
+    pauses = np.repeat([1.0, 0.0, 1.0], RATE).astype(np.float32)
+    said = syllables(0.1) * pauses
+    left, right = said + noise(0.003, 1), said + noise(0.003, 2)
+    np.testing.assert_allclose(read(left, right), (left + right) / 2, atol=1e-6)
+
+
+def test_channels_are_kept_apart_where_that_is_asked_for() -> None:
+    file = io.BytesIO()
+    both = np.stack([syllables(0.1), syllables(0.1, 1)], axis=1)
+    soundfile.write(file, both, RATE, format="WAV", subtype="FLOAT")
+    file.seek(0)
+    with audio.opened(file, separate=True) as recording:
+        np.testing.assert_array_equal(np.concatenate([*recording.blocks]), both)
+    np.testing.assert_array_equal(audio.from_array(both, RATE, separate=True), both)
+    resampled = audio.from_array(both, RATE, 8_000, separate=True)
+    for channel in range(2):
+        alone = audio.from_array(both[:, channel], RATE, 8_000)
+        np.testing.assert_allclose(resampled[:, channel], alone, atol=1e-6)
+
+
 def test_speakers_with_a_channel_each_are_heard_in_turn() -> None:
     turns = np.repeat([1.0, 0.0, 1.0], RATE).astype(np.float32)
     left, right = noise(0.1, 1) * turns, noise(0.1, 2) * (1 - turns)
@@ -84,7 +133,7 @@ def test_speakers_with_a_channel_each_are_heard_in_turn() -> None:
     )
 )
 def test_nothing_that_was_heard_is_silenced(block: Array) -> None:
-    found = Downmix()(block)
+    found = Downmix(RATE)(block)
     assert found.shape == (len(block),)
     assert found.dtype == np.float32
     loudest = np.var(block, axis=0, dtype=np.float64).max()

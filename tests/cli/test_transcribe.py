@@ -214,6 +214,44 @@ def test_a_document_goes_to_standard_output(
     assert piped.stdout.startswith(b"WEBVTT\n\n00:00:00.")
 
 
+@pytest.fixture
+def call(tmp_path: Path, spoken: Speak) -> str:
+    """A recording of two who speak at once, each on a channel of their own."""
+    left, right = spoken("are we on"), spoken("we are")
+    path = str(tmp_path / "call.wav")
+    soundfile.write(path, np.stack([left, np.pad(right, (0, len(left) - len(right)))], 1), 16_000)
+    return path
+
+
+def test_channels_are_transcribed_separately(
+    app: typer.Typer, call: str, clips: list[str], tone_bundle: Path, tmp_path: Path
+) -> None:
+    options = ["--channels", "separate", "--model", str(tone_bundle)]
+    alone = CliRunner().invoke(app, [call, *options])
+    assert (alone.exit_code, alone.stdout) == (0, "[1] are we on\n[2] we are\n")
+    several = CliRunner().invoke(app, [call, clips[0], *options])
+    assert several.stdout == f"{call}: [1] are we on [2] we are\n{clips[0]}: [1] first one\n"
+    piped = run(["-", *options], Path(call).read_bytes())
+    assert piped.stdout == b"[1] are we on\n[2] we are\n"
+    for form in ("txt", "srt", "vtt", "tsv", "json"):
+        document = CliRunner().invoke(app, [call, "-f", form, *options])
+        assert document.exit_code == 0
+        assert {"tsv": "we are\t", "json": '"channel": 2'}.get(
+            form, "[2] we are"
+        ) in document.stdout
+    folder, output = tmp_path / "calls", tmp_path / "out"
+    folder.mkdir()
+    Path(call).rename(folder / "call.wav")
+    written = CliRunner().invoke(
+        app, [str(folder), "-o", str(output), "-f", "txt,srt,vtt,tsv,json", *options]
+    )
+    assert written.exit_code == 0
+    assert len(list(output.iterdir())) == 5
+    assert (output / "call.txt").read_text() == "[1] are we on\n[2] we are\n"
+    values = json.loads((output / "call.json").read_text())
+    assert [segment["channel"] for segment in values["segments"]] == [1, 2]
+
+
 def test_a_pipe_to_a_folder(clips: list[str], tone_bundle: Path, tmp_path: Path) -> None:
     arguments = ["-", "-o", str(tmp_path / "out"), "--model", str(tone_bundle)]
     assert run(arguments, Path(clips[0]).read_bytes()).returncode == 0
@@ -250,6 +288,7 @@ def test_text_comes_as_it_is_heard_and_ends_where_it_breaks_off(
         (["--hot-words", "none.txt"], "none.txt: cannot be read"),
         (["--n-best", "3"], "written to JSON only; add --format json"),
         (["--n-best", "3", "-f", "json"], "n-best: greedy decoding has one text"),
+        (["--channels", "seperate"], "unknown channels 'seperate'; did you mean 'separate'?"),
         (["--precision", "int8"], "tones: has no network in int8, only in float32"),
     ],
 )

@@ -108,7 +108,8 @@ def test_words_end_within_the_audio(recognizer: Recognizer, spoken: Speak) -> No
 @pytest.mark.parametrize(
     ("waveform", "says"),
     [
-        (np.zeros((16_000, 2), np.float32), "one channel"),
+        (np.zeros((16_000, 2, 1), np.float32), "shape"),
+        (np.zeros((2, 16_000), np.float32), "256 channels"),
         (np.array([0, np.nan] * 500), "not numbers"),
         (np.array([0, np.inf] * 500), "not numbers"),
         (np.array([0, 1e300] * 500), "not numbers"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -74,7 +75,60 @@ def test_the_times_of_segments(client: openai.OpenAI, long: bytes) -> None:
     assert second.start == pytest.approx(19.62, abs=0.05)
     assert second.seek == round(100 * second.start)
     assert -1 < first.avg_logprob <= 0
-    assert (first.tokens, first.no_speech_prob) == ([], 0)
+    assert first.tokens == []
+    for segment in found.segments:  # tones have pauses between them
+        assert 0 < segment.no_speech_prob < 0.5
+        assert 0 < segment.model_dump()["confidence"] <= 1
+    probabilities = [segment.no_speech_prob for segment in found.segments]
+    assert found.model_dump()["no_speech_prob"] == min(probabilities)
+    assert 0 < found.model_dump()["confidence"] <= 1
+
+
+def test_where_nothing_is_said_there_is_no_speech(server: Running) -> None:
+    silent = wav(np.zeros(32_000, np.float32))
+    data = {"model": "tones", "response_format": "verbose_json"}
+    found = server.client.post(PATH, files={"file": silent}, data=data).json()
+    assert (found["text"], found["segments"]) == ("", [])
+    assert (found["no_speech_prob"], found["confidence"]) == (1.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def stereo(spoken: Speak) -> bytes:
+    left, right = spoken("good deed"), spoken("indeed")
+    channels = np.stack([left, np.pad(right, (0, len(left) - len(right)))], axis=1)
+    return wav(channels)
+
+
+def test_channels_that_are_transcribed_separately(server: Running, stereo: bytes) -> None:
+    def post(form: str, **fields: str) -> httpx.Response:
+        data = {"model": "tones", "response_format": form, "channels": "separate"} | fields
+        return server.client.post(PATH, files={"file": stereo}, data=data)
+
+    granularities = {"timestamp_granularities[]": ["word", "segment"]}
+    found = post("verbose_json", **granularities).json()  # type: ignore[arg-type]
+    texts = [(segment["channel"], segment["text"]) for segment in found["segments"]]
+    assert texts == [(1, "good deed"), (2, "indeed")]
+    words = [(word["channel"], word["word"]) for word in found["words"]]
+    assert words == [(1, "good"), (1, "deed"), (2, "indeed")]
+    assert post("text").text == "[1] good deed\n[2] indeed\n"
+    assert post("srt").text.count("[2] indeed") == 1
+    assert post("vtt").text.count("[1] good deed") == 1
+    assert post("json").json()["text"] == "good deed indeed"
+    events = [
+        json.loads(line[6:]) for line in post("json", stream="true").text.split("\n\n") if line
+    ]
+    assert [event.get("channel") for event in events] == [1, 2, None]
+    assert post("json", channels="both").status_code == 400
+
+
+def test_separate_channels_count_together(tone_bundle: Path, stereo: bytes) -> None:
+    fields = {"model": "tones", "channels": "separate"}
+    with running(tone_bundle, audio_seconds=3.0) as server:
+        files = {"file": stereo}
+        assert server.client.post(PATH, files=files, data={"model": "tones"}).is_success
+        refused = server.client.post(PATH, files=files, data=fields)
+    assert refused.status_code == 413
+    assert "its channels together" in refused.json()["error"]["message"]
 
 
 def test_the_times_of_words(client: openai.OpenAI, long: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Recordings of any kind as one channel of float32 samples.
+"""Recordings of any kind as float32 samples, of one channel or of each.
 
 libsndfile reads WAV, FLAC, MP3, Ogg Vorbis and Opus, AIFF and more; FFmpeg's libraries read what
 phones, browsers and cameras record.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,10 +18,10 @@ import soundfile
 import soxr
 
 from plainspeech.arrays import Array
-from plainspeech.audio.channels import Downmix
+from plainspeech.audio.channels import mixed
 from plainspeech.audio.ffmpeg import decode_with_ffmpeg
 from plainspeech.audio.libsndfile import decode_mpeg, decode_with_libsndfile
-from plainspeech.audio.sound import Decoded, check_rate, check_samples
+from plainspeech.audio.sound import MOST_CHANNELS, Decoded, check_rate, check_samples
 from plainspeech.audio.sources import Source, opened_source
 from plainspeech.errors import AudioError
 
@@ -69,8 +70,8 @@ EXTENSIONS = frozenset(
 def read(source: Source, sample_rate: int = SAMPLE_RATE) -> Array:
     """Read a recording as one channel.
 
-    Channels become one as `Downmix` tells. Memory is taken for what the file holds, not for what
-    its header promises.
+    Channels become one as `plainspeech.audio.channels.Downmix` tells. Memory is taken for what the
+    file holds, not for what its header promises.
 
     Args:
         source: path, or a binary file, which may be a pipe.
@@ -92,30 +93,40 @@ class Recording:
     """A recording that is being read.
 
     Attributes:
-        blocks: ``(samples,)`` float32 each, about a second: what `read` returns, in its order, and
-            with its errors, of which those about the end come there.
+        takes: one after the other, for a file may be joined of several; each is blocks of about
+            a second, ``(samples,)`` float32 of one channel, or ``(samples, channels)`` of
+            channels that are kept apart. Joined they are what `read` returns, with its errors, of
+            which those about the end come there. A take is read to its end before the next.
         duration: seconds that the header promises; None where it does not say.
     """
 
-    blocks: Iterator[Array]
+    takes: Iterator[Iterator[Array]]
     duration: float | None
+
+    @property
+    def blocks(self) -> Iterator[Array]:
+        """The blocks of all takes."""
+        return chain.from_iterable(self.takes)
 
 
 @contextmanager
-def opened(source: Source, sample_rate: int = SAMPLE_RATE) -> Iterator[Recording]:
+def opened(
+    source: Source, sample_rate: int = SAMPLE_RATE, separate: bool = False
+) -> Iterator[Recording]:
     """Yield a recording that is read block by block, so that its length takes no memory.
 
     Args:
         source: path, or a binary file; a pipe is copied to a temporary file where it is long.
         sample_rate: Hz, of the blocks.
+        separate: keep the channels apart; each take has as many as it was recorded with.
 
     Raises:
         AudioError: as `read`.
     """
     with opened_source(source) as (name, stream), ExitStack() as stack:
         decoded = _decoded(name, stream, stack)
-        blocks = _one_channel(decoded, sample_rate)
-        yield Recording(_long_enough(name, blocks, sample_rate), decoded.duration)
+        takes = _takes(decoded, sample_rate, separate)
+        yield Recording(_long_enough(name, takes, sample_rate), decoded.duration)
 
 
 def _decoded(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
@@ -131,16 +142,24 @@ def _decoded(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
         return found
 
 
-def _one_channel(decoded: Decoded, sample_rate: int) -> Iterator[Array]:
+def _takes(decoded: Decoded, sample_rate: int, separate: bool) -> Iterator[Iterator[Array]]:
     for sound in decoded.sounds:
-        yield from _resampled(map(Downmix(), sound.blocks), sound.rate, sample_rate)
+        blocks = sound.blocks if separate else mixed(sound.blocks, sound.rate)
+        yield _resampled(blocks, sound.rate, sample_rate)
 
 
-def _long_enough(name: str, blocks: Iterable[Array], rate: int) -> Iterator[Array]:
+def _long_enough(
+    name: str, takes: Iterable[Iterator[Array]], rate: int
+) -> Iterator[Iterator[Array]]:
     done = 0
-    for block in blocks:
-        done += len(block)
-        yield block
+
+    def counted(take: Iterator[Array]) -> Iterator[Array]:
+        nonlocal done
+        for block in take:
+            done += len(block)
+            yield block
+
+    yield from map(counted, takes)
     if not done:
         raise AudioError(f"{name}: holds no audio")
     if done < SHORTEST * rate:
@@ -150,33 +169,47 @@ def _long_enough(name: str, blocks: Iterable[Array], rate: int) -> Iterator[Arra
         )
 
 
-def from_array(samples: npt.NDArray[Any], rate: int, sample_rate: int = SAMPLE_RATE) -> Array:
+def from_array(
+    samples: npt.NDArray[Any], rate: int, sample_rate: int = SAMPLE_RATE, separate: bool = False
+) -> Array:
     """Return a waveform as `read` would return a file that holds it.
 
     Args:
-        samples: ``(samples,)``; floats as they are, signed integers by their full scale.
+        samples: ``(samples,)`` or ``(samples, channels)``; floats as they are, signed integers by
+            their full scale.
         rate: Hz, of ``samples``.
         sample_rate: Hz, of the result.
+        separate: keep channels apart.
+
+    Returns:
+        ``(samples,)``, or as many channels as there were where they are kept apart.
 
     Raises:
-        AudioError: no array, more than one channel, another type, or samples that are not finite.
+        AudioError: no array, another shape or type, or samples that are not finite.
     """
-    if not isinstance(samples, np.ndarray):
-        raise AudioError(f"waveform: is {type(samples).__name__}; a NumPy array is needed")
-    if samples.ndim != 1:
-        raise AudioError(
-            f"waveform: has the shape {samples.shape}; one channel, (samples,), is needed"
-        )
-    if samples.dtype.kind not in "fi":
-        raise AudioError(f"waveform: has the type {samples.dtype}; floats are needed")
+    _check_array(samples)
     check_rate("waveform", rate)
     blocks = _scaled(samples)
-    if rate != sample_rate:
+    if samples.ndim == 2 and not separate:
+        blocks = mixed(blocks, rate)
+    if rate != sample_rate and len(samples):
         return np.concatenate([*_resampled(blocks, rate, sample_rate)])
-    waveform = np.empty(len(samples), np.float32)
+    waveform = np.empty(samples.shape if separate else samples.shape[:1], np.float32)
     for start, block in zip(range(0, len(samples), _BLOCK), blocks, strict=True):
         waveform[start : start + len(block)] = block
     return waveform
+
+
+def _check_array(samples: object) -> None:
+    if not isinstance(samples, np.ndarray):
+        raise AudioError(f"waveform: is {type(samples).__name__}; a NumPy array is needed")
+    if not (samples.ndim == 1 or (samples.ndim == 2 and 0 < samples.shape[1] <= MOST_CHANNELS)):
+        raise AudioError(
+            f"waveform: has the shape {samples.shape}; (samples,) is needed, or "
+            f"(samples, channels) with at most {MOST_CHANNELS} channels"
+        )
+    if samples.dtype.kind not in "fi":
+        raise AudioError(f"waveform: has the type {samples.dtype}; floats are needed")
 
 
 def _scaled(samples: npt.NDArray[Any]) -> Iterator[Array]:
@@ -213,10 +246,16 @@ def resampler(rate: int, wanted: int) -> Callable[[Array], Array]:
 
 
 def _resampled(blocks: Iterable[Array], rate: int, wanted: int) -> Iterator[Array]:
+    """Yield ``blocks``, ``(samples,)`` or ``(samples, channels)``, at another rate."""
     if rate == wanted:
         yield from blocks
         return
-    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32")
-    for block in blocks:
-        yield stream.resample_chunk(block)
-    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+    blocks = iter(blocks)
+    first = next(blocks, None)
+    if first is None:
+        return
+    channels = 1 if first.ndim == 1 else first.shape[1]
+    stream = soxr.ResampleStream(rate, wanted, channels, dtype="float32")
+    for block in chain([first], blocks):
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.empty_like(first[:0]), last=True)

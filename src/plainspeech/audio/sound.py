@@ -15,9 +15,10 @@ from plainspeech.errors import AudioError
 BLOCK = 16_384
 """Samples a channel that are decoded at a time; a header can promise any number of them."""
 
+MOST_CHANNELS = 256
+
 _SLACK = 0.2  # seconds; encoders miscount their padding and their last packet
 _RATES = (1_000, 1_000_000)  # Hz
-_MOST_CHANNELS = 256
 _LOUDEST = 1e6  # beyond it the energies of the mel filters leave float32
 
 
@@ -55,7 +56,7 @@ def check_rate(name: str, rate: object) -> None:
 
 def check_channels(name: str, channels: int) -> None:
     """Refuse a number of channels that no recording has."""
-    if not 0 < channels <= _MOST_CHANNELS:
+    if not 0 < channels <= MOST_CHANNELS:
         raise AudioError(f"{name}: claims {channels} channels")
 
 

@@ -36,6 +36,7 @@ from plainspeech.cli.transcript_files import (
 from plainspeech.errors import ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:
+    from plainspeech.audio.channels import Channels
     from plainspeech.runtime.long_audio import TranscriptPart
     from plainspeech.runtime.recognizer import Recognizer
 
@@ -44,8 +45,8 @@ def transcribe(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Recordings: WAV, FLAC, MP3 or Ogg, of any sample rate, channels and length; "
-            "folders of them; - for standard input.",
+            help="Recordings: WAV, FLAC, MP3, Ogg, m4a, MP4 and more, of any sample rate, channels "
+            "and length; folders of them; - for standard input.",
             metavar="FILE...",
             show_default=False,
         ),
@@ -83,13 +84,24 @@ def transcribe(
     ] = None,
     hot_word: HotWordOption = None,
     hot_words: HotWordsOption = None,
+    channels: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="mixed: one of all, the mean where they agree, else the one with the speech; "
+            "separate: each by itself, with its number.",
+        ),
+    ] = "mixed",
 ) -> None:
     """Transcribe recordings and print a line of text for each; its name first if there are several.
 
     With --format or --output, write text, subtitles, tables or JSON instead.
     """
+    from plainspeech.audio.channels import validated_channels
+
     words = read_hot_words(hot_word or [], hot_words)
     target = _destination(files, formats, output)
+    chosen = validated_channels(channels)
     if n_best is not None and "json" not in (formats or "").split(","):
         raise ConfigurationError("--n-best: lists are written to JSON only; add --format json")
     found = list(find_inputs(files, one_target_each=output is not None))
@@ -110,7 +122,7 @@ def transcribe(
         # Text on the terminal shows the progress itself.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
         with silent_libraries() as terminal, ProgressBars(terminal, with_bar) as bars:
-            failed = _Run(recognizer, words, target, bars).transcribe(waiting)
+            failed = _Run(recognizer, words, chosen, target, bars).transcribe(waiting)
         if failed:
             raise typer.Exit(1)
 
@@ -146,11 +158,13 @@ class _Run:
         self,
         recognizer: Recognizer,
         words: dict[str, float],
+        channels: Channels,
         target: Destination,
         bars: ProgressBars,
     ) -> None:
         self._recognizer = recognizer
         self._words = words
+        self._channels = channels
         self._target = target
         self._bars = bars
         self._stopped = Event()
@@ -189,7 +203,10 @@ class _Run:
 
     def _parts(self, source: str) -> Iterator[TranscriptPart]:
         file = sys.stdin.buffer if source == STDIN else source
-        for part in self._recognizer.transcribe_parts(file, hot_words=self._words or None):
+        words = self._words or None
+        for part in self._recognizer.transcribe_parts(
+            file, hot_words=words, channels=self._channels
+        ):
             if self._stopped.is_set():  # an incomplete transcript is not written
                 raise PlainspeechError(f"{source}: not finished")
             yield part

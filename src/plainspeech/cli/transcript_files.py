@@ -110,7 +110,10 @@ class Destination(Protocol):
 
 
 class Line:
-    """The text of the only recording, on one line, as it is recognised."""
+    """The text of the only recording, as it is recognised.
+
+    On one line, or on a line a segment where channels are transcribed separately.
+    """
 
     def has(self, recording: InputFile) -> bool:
         """Return False."""
@@ -122,7 +125,9 @@ class Line:
         try:
             for part in parts:
                 for segment in part.segments:
-                    typer.echo(f" {segment.text}" if begun else segment.text, nl=False)
+                    parted = "\n" if segment.label else " "
+                    text = f"{segment.label}{segment.text}"
+                    typer.echo(f"{parted}{text}" if begun else text, nl=False)
                     begun = True
         except PlainspeechError:
             if begun:
@@ -142,7 +147,8 @@ class NamedLines:
         """Return the line."""
         from plainspeech.runtime.long_audio import join_parts
 
-        text = join_parts(parts).text
+        segments = join_parts(parts).segments
+        text = " ".join(f"{segment.label}{segment.text}" for segment in segments)
         return f"{typer.format_filename(recording.source)}: {text}\n"
 
 

@@ -5,11 +5,14 @@ Reading and the search for speech go on while earlier chunks are transcribed.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import Protocol
+
+import numpy as np
 
 from plainspeech.arrays import Array
 from plainspeech.runtime import vad
@@ -19,6 +22,10 @@ from plainspeech.transcript import Segment, Transcript, Word
 
 def _windows(seconds: float) -> int:
     return round(seconds * VAD_RATE / VAD_WINDOW)
+
+
+def _window_at(seconds: float) -> int:
+    return int(seconds * VAD_RATE / VAD_WINDOW)
 
 
 _LONGEST = _windows(30)
@@ -38,11 +45,19 @@ class Chunk:
         waveform: ``(samples,)``.
         overlap: samples at its beginning that also end the chunk before; 0 where a pause
             separates the two.
+        speech: the probability of speech in each window of `VAD_WINDOW` samples at `VAD_RATE`.
     """
 
     start: int
     waveform: Array
     overlap: int
+    speech: tuple[float, ...]
+
+    def speech_between(self, start: float, end: float) -> float:
+        """Return the mean probability of speech between two times, seconds of the chunk."""
+        first = min(_window_at(start), len(self.speech) - 1)
+        heard = self.speech[first : max(first, _window_at(end)) + 1]
+        return sum(heard) / len(heard)
 
 
 class Chunker(SpeechSegmenter[Chunk]):
@@ -58,15 +73,29 @@ class Chunker(SpeechSegmenter[Chunk]):
     """
 
     def __init__(self, rate: int, detector: SpeechDetector) -> None:
-        super().__init__(rate, detector)
+        super().__init__(rate, self._noted(detector))
         self._speech: list[bool] = []  # of each pending window
+        self._heard: list[float] = []  # what the detector said of it, and of those to come
         self._overlap = 0  # pending windows that are in the chunk before, too
+
+    @property
+    def pending_start(self) -> int:
+        """Where the audio starts that is in no chunk yet, in samples from the start."""
+        return self._start
 
     def finish(self) -> list[Chunk]:
         """Return the chunk that the end of the stream ends, if there is one."""
         if not any(self._speech[self._overlap :]):
             return []
-        return [Chunk(self._start, self._waveform, self._overlap_samples())]
+        return [self._made(self._waveform, len(self._speech))]
+
+    def _noted(self, detector: SpeechDetector) -> SpeechDetector:
+        def detect(windows: Array) -> Array:
+            probabilities = detector(windows)
+            self._heard += probabilities.tolist()
+            return probabilities
+
+        return detect
 
     def _window(self, speech: bool) -> Iterator[Chunk]:
         self._speech.append(speech)
@@ -88,7 +117,7 @@ class Chunker(SpeechSegmenter[Chunk]):
     def _chunk(self, windows: int, overlap: int = 0) -> Chunk:
         """Return the first ``windows`` and discard them, except for the last ``overlap``."""
         # A copy: chunks wait for others, and a view would keep more audio than its own.
-        chunk = Chunk(self._start, self._head(windows).copy(), self._overlap_samples())
+        chunk = self._made(self._head(windows).copy(), windows)
         self._discard(windows - overlap)
         self._overlap = overlap
         return chunk
@@ -96,11 +125,13 @@ class Chunker(SpeechSegmenter[Chunk]):
     def _discard(self, windows: int) -> None:
         super()._discard(windows)
         if windows > 0:
-            del self._speech[:windows]
+            del self._speech[:windows], self._heard[:windows]
             self._overlap = max(0, self._overlap - windows)
 
-    def _overlap_samples(self) -> int:
-        return self._sample(self._overlap) - self._start
+    def _made(self, waveform: Array, windows: int) -> Chunk:
+        """Return the chunk of the first ``windows``, whose samples are ``waveform``."""
+        overlap = self._sample(self._overlap) - self._start
+        return Chunk(self._start, waveform, overlap, tuple(self._heard[:windows]))
 
 
 def longest_pause(speech: list[bool], start: int) -> range | None:
@@ -163,93 +194,181 @@ def transcribe_blocks(
     detector: Callable[[], SpeechDetector] | None = None,
     ahead: int = 0,
 ) -> Generator[TranscriptPart, None, None]:
+    """Yield the transcript of a recording in one take, as `transcribe_takes` does."""
+    return transcribe_takes([blocks], rate, begin, detector, ahead)
+
+
+def transcribe_takes(
+    takes: Iterable[Iterable[Array]],
+    rate: int,
+    begin: BeginTranscript,
+    detector: Callable[[], SpeechDetector] | None = None,
+    ahead: int = 0,
+) -> Generator[TranscriptPart, None, None]:
     """Yield the transcript of a recording part by part; the last one ends where it does.
 
-    Closing it gives up what is in the making.
+    Takes that were joined to one file may have another speaker, place and level each: no chunk
+    reaches from one to the next, for features are normalised over a chunk. Closing the generator
+    gives up what is in the making.
 
     Args:
-        blocks: ``(samples,)`` float32 each.
+        takes: one after the other, each as blocks: ``(samples,)`` float32, or ``(samples,
+            channels)`` of channels that are transcribed separately, each with a detector of its
+            own; its segments have its number.
         rate: Hz.
         begin: for chunks.
         detector: makes a detector of speech, which finds what is said and the pauses in it; None
             takes Silero's.
         ahead: chunks that may be in the making while the recording is read on.
     """
-    detect = (detector or vad.silero_detector)()
-    recording = _ChunkedTranscription(rate, begin, detect, ahead)
+    recording = _ChunkedTranscription(rate, begin, detector or vad.silero_detector, ahead)
     try:
-        yield from recording.parts(blocks)
+        yield from recording.parts(takes)
     finally:
         recording.cancel()
 
 
 class _ChunkedTranscription:
-    """The transcription of one recording."""
+    """The transcription of one recording, all its channels side by side."""
 
     def __init__(
-        self, rate: int, begin: BeginTranscript, detector: SpeechDetector, ahead: int
+        self,
+        rate: int,
+        begin: BeginTranscript,
+        detector: Callable[[], SpeechDetector],
+        ahead: int,
     ) -> None:
         self._rate = rate
         self._begin = begin
+        self._detector = detector
         self._ahead = ahead
-        self._chunker = Chunker(rate, detector)
-        self._pending: deque[tuple[Chunk, PendingTranscript]] = deque()
-        self._last: Segment | None = None  # of the last chunk, whose end the next may overlap
+        self._samples = 0  # read so far, of a channel
+        self._tracks: list[_Track] = []  # of the take
+        self._pending: deque[tuple[_Track, Chunk, PendingTranscript]] = deque()
+        self._segments: list[Segment] = []  # that were not passed on yet
 
-    def parts(self, blocks: Iterable[Array]) -> Iterator[TranscriptPart]:
-        segments: list[Segment] = []
-        samples = speech = 0  # samples read, and those of the chunks that `segments` are of
-        for block in blocks:
-            samples += len(block)
-            self._start(self._chunker.feed(block))
-            while len(self._pending) > self._ahead:
-                speech += len(self._pending[0][0].waveform)
-                segments += self._next_segments()
-            if speech >= _PART_SECONDS * self._rate:
-                yield TranscriptPart(tuple(segments), samples / self._rate)
-                segments, speech = [], 0
-        self._start(self._chunker.finish())
-        while self._pending:
-            segments += self._next_segments()
-        segments += self._take_last()
-        yield TranscriptPart(tuple(segments), samples / self._rate)
+    def parts(self, takes: Iterable[Iterable[Array]]) -> Iterator[TranscriptPart]:
+        for take in takes:
+            self._tracks, speech = [], 0
+            for block in take:
+                self._feed(block)
+                while len(self._pending) > self._ahead:
+                    speech += self._take_chunk()
+                if speech >= _PART_SECONDS * self._rate:
+                    yield self._part(self._settled())
+                    speech = 0
+            for track in self._tracks:
+                self._start(track, track.chunker.finish())
+            while self._pending:
+                self._take_chunk()
+            for track in self._tracks:
+                self._segments += track.take_last()
+            yield self._part(math.inf)
 
     def cancel(self) -> None:
         """Give up the chunks that are in the making."""
-        for _, transcript in self._pending:
+        for _, _, transcript in self._pending:
             transcript.cancel()
 
-    def _start(self, chunks: Iterable[Chunk]) -> None:
-        self._pending.extend((chunk, self._begin(chunk.waveform)) for chunk in chunks)
+    def _feed(self, block: Array) -> None:
+        channels = [block] if block.ndim == 1 else list(np.ascontiguousarray(block.T))
+        if not self._tracks:
+            numbers = [None] if block.ndim == 1 else range(1, len(channels) + 1)
+            start = self._samples / self._rate
+            self._tracks = [
+                _Track(Chunker(self._rate, self._detector()), self._rate, start, number)
+                for number in numbers
+            ]
+        self._samples += len(block)
+        for track, samples in zip(self._tracks, channels, strict=True):
+            self._start(track, track.chunker.feed(samples))
 
-    def _next_segments(self) -> Iterator[Segment]:
-        """Yield the segments of the first chunk that is pending.
+    def _start(self, track: _Track, chunks: Iterable[Chunk]) -> None:
+        self._pending.extend((track, chunk, self._begin(chunk.waveform)) for chunk in chunks)
+
+    def _take_chunk(self) -> int:
+        """Wait for the first chunk that is pending; return its samples."""
+        track, chunk, transcript = self._pending.popleft()
+        self._segments += track.segments(chunk, transcript.result())
+        return len(chunk.waveform)
+
+    def _settled(self) -> float:
+        """Return the time, in seconds, before which no channel has more to say."""
+        if len(self._tracks) == 1:
+            return math.inf
+        begun = [track.start_of(chunk) for track, chunk, _ in self._pending]
+        return min(begun + [track.settled for track in self._tracks])
+
+    def _part(self, until: float) -> TranscriptPart:
+        """Return the segments that begin before ``until``, in order; keep the others."""
+        if len(self._tracks) > 1:
+            self._segments.sort(key=lambda segment: (segment.start, segment.channel))
+        passed = tuple(segment for segment in self._segments if segment.start < until)
+        self._segments = [segment for segment in self._segments if segment.start >= until]
+        return TranscriptPart(passed, self._samples / self._rate)
+
+
+class _Track:
+    """One channel of a take.
+
+    Args:
+        chunker: cuts it.
+        rate: Hz.
+        start: seconds from the start of the recording to that of the take.
+        number: of the channel, None where there is only one.
+    """
+
+    def __init__(self, chunker: Chunker, rate: int, start: float, number: int | None) -> None:
+        self.chunker = chunker
+        self._rate = rate
+        self._start = start
+        self._number = number
+        self._last: Segment | None = None  # of the last chunk, whose end the next may overlap
+
+    @property
+    def settled(self) -> float:
+        """Seconds from the start of the recording before which no later chunk begins."""
+        pending = self._start + self.chunker.pending_start / self._rate
+        return min(pending, self._last.start) if self._last else pending
+
+    def start_of(self, chunk: Chunk) -> float:
+        """Return the seconds from the start of the recording to that of ``chunk``."""
+        return self._start + chunk.start / self._rate
+
+    def segments(self, chunk: Chunk, transcript: Transcript) -> Iterator[Segment]:
+        """Yield the segments of the next chunk.
 
         The last of them follows with the next chunk, which may change it.
         """
-        chunk, transcript = self._pending.popleft()
-        start = chunk.start / self._rate
-        segments = [segment.shifted(start) for segment in transcript.result().segments]
-        if chunk.overlap:
+        start = self.start_of(chunk)
+        segments = [self._placed(segment, chunk, start) for segment in transcript.segments]
+        if chunk.overlap and segments:
             words = [word for segment in segments for word in segment.words]
             following = self._join(words, start, start + chunk.overlap / self._rate)
-            segments = [Segment(following)] if following else []
-        yield from self._take_last()
+            whole = replace(segments[0], words=following, n_best=())
+            segments = [whole] if following else []
+        yield from self.take_last()
         for segment in segments:
-            yield from self._take_last()
+            yield from self.take_last()
             self._last = segment
 
-    def _join(self, words: Sequence[Word], start: float, end: float) -> tuple[Word, ...]:
-        """Cut the last segment and ``words`` where they meet; return what remains of ``words``."""
-        before = self._last.words if self._last else ()
-        kept, following = joined(before, words, start, end)
-        self._last = Segment(kept) if kept else None
-        return following
-
-    def _take_last(self) -> Iterator[Segment]:
+    def take_last(self) -> Iterator[Segment]:
+        """Yield the segment that nothing changes any more, if there is one."""
         if self._last:
             yield self._last
         self._last = None
+
+    def _placed(self, segment: Segment, chunk: Chunk, start: float) -> Segment:
+        """Return ``segment`` of ``chunk`` with what is known of it in the recording."""
+        speech = chunk.speech_between(segment.start, segment.end)
+        return replace(segment.shifted(start), channel=self._number, speech_probability=speech)
+
+    def _join(self, words: Sequence[Word], start: float, end: float) -> tuple[Word, ...]:
+        """Cut the last segment and ``words`` where they meet; return what remains of ``words``."""
+        last = self._last
+        kept, following = joined(last.words if last else (), words, start, end)
+        self._last = replace(last, words=kept, n_best=()) if last and kept else None
+        return following
 
 
 _TOLERANCE = 0.25  # seconds between the times at which two chunks have the same word

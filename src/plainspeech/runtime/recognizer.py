@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from plainspeech import audio
 from plainspeech.arrays import Array
+from plainspeech.audio.channels import Channels, validated_channels
 from plainspeech.cores import available_cores
 from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
-from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_blocks
+from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_takes
 from plainspeech.runtime.network import Network, WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
 
@@ -77,26 +78,32 @@ class Recognizer:
         source: str | Path | BinaryIO | npt.NDArray[Any],
         sample_rate: int = audio.SAMPLE_RATE,
         hot_words: HotWords | None = None,
+        channels: Channels = "mixed",
     ) -> Transcript:
         """Transcribe one recording of any length; `transcribe_parts` gives it part by part.
 
         Args:
-            source: path, binary file, or waveform ``(samples,)``: floats in [-1, 1], or integers.
+            source: path, binary file, or waveform ``(samples,)`` or ``(samples, channels)``:
+                floats in [-1, 1], or integers.
             sample_rate: Hz, of a waveform; files declare theirs.
             hot_words: words and phrases, each with the nats that an occurrence adds; for the beam
                 search only.
+            channels: ``"mixed"`` makes one of them (`plainspeech.audio.channels.Downmix`),
+                ``"separate"`` transcribes each by itself; segments tell then which it was.
 
         Raises:
             AudioError: the recording cannot be read.
+            ConfigurationError: ``channels`` is neither.
             DecodingError: the hot words are not valid.
         """
-        return join_parts(self.transcribe_parts(source, sample_rate, hot_words))
+        return join_parts(self.transcribe_parts(source, sample_rate, hot_words, channels))
 
     def transcribe_parts(
         self,
         source: str | Path | BinaryIO | npt.NDArray[Any],
         sample_rate: int = audio.SAMPLE_RATE,
         hot_words: HotWords | None = None,
+        channels: Channels = "mixed",
     ) -> Iterator[TranscriptPart]:
         """Yield the transcript of a recording part by part, in bounded memory.
 
@@ -107,12 +114,15 @@ class Recognizer:
             source: as in `transcribe`.
             sample_rate: likewise.
             hot_words: likewise.
+            channels: likewise.
 
         Raises:
             AudioError: the recording cannot be read; after some parts, where it is damaged later.
+            ConfigurationError: ``channels`` is neither.
             DecodingError: the hot words are not valid.
         """
-        yield from self._parts(source, sample_rate, hot_words, self._threads)
+        separate = validated_channels(channels) == "separate"
+        yield from self._parts(source, sample_rate, hot_words, self._threads, separate)
 
     def _parts(
         self,
@@ -120,6 +130,7 @@ class Recognizer:
         sample_rate: int,
         hot_words: HotWords | None,
         threads: int,
+        separate: bool = False,
     ) -> Iterator[TranscriptPart]:
         """Do what `transcribe_parts` does, with ``threads`` besides this one, which reads.
 
@@ -133,15 +144,17 @@ class Recognizer:
                 return pool.submit(self._transcribe_one, waveform, hot_words)
 
             if isinstance(source, np.ndarray):
-                waveform = audio.from_array(source, sample_rate, wanted)
+                waveform = audio.from_array(source, sample_rate, wanted, separate)
+                if separate and waveform.ndim == 1:
+                    waveform = waveform[:, None]
                 starts = range(0, len(waveform), wanted)
                 blocks = (waveform[start : start + wanted] for start in starts)
-                yield from transcribe_blocks(blocks, wanted, begin, ahead=ahead)
+                yield from transcribe_takes([blocks], wanted, begin, ahead=ahead)
                 return
             _check_source(source)
             with (
-                audio.opened(source, wanted) as recording,
-                closing(transcribe_blocks(recording.blocks, wanted, begin, ahead=ahead)) as parts,
+                audio.opened(source, wanted, separate) as recording,
+                closing(transcribe_takes(recording.takes, wanted, begin, ahead=ahead)) as parts,
             ):
                 for part in parts:
                     yield replace(part, declared_duration=recording.duration)

@@ -22,9 +22,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from plainspeech import audio
 from plainspeech.arrays import Array
+from plainspeech.audio.channels import Channels
 from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_blocks
+from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_takes
 from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.batching import Lane
 from plainspeech.serving.engine import Engine
@@ -126,14 +127,22 @@ class UploadedRecording:
         file: that can seek; it is closed at the end.
         name: of the user's file, for messages.
         hot_words: for this recording.
+        channels: whether each is transcribed by itself.
     """
 
     def __init__(
-        self, engine: Engine, file: BinaryIO, name: str, hot_words: HotWords | None
+        self,
+        engine: Engine,
+        file: BinaryIO,
+        name: str,
+        hot_words: HotWords | None,
+        channels: Channels,
     ) -> None:
         self._engine = engine
         self._file = NamedFile(file, name)
         self._hot_words = hot_words
+        self._separate = channels == "separate"
+        self._samples = 0  # read so far, of all channels that are transcribed
 
     async def transcript(self) -> Transcript:
         """Return the whole transcript.
@@ -172,21 +181,20 @@ class UploadedRecording:
             return _QueuedChunk(lane, waveform)
 
         rate = self._engine.sample_rate
-        with audio.opened(cast("BinaryIO", self._file), rate) as recording:
+        with audio.opened(cast("BinaryIO", self._file), rate, self._separate) as recording:
             self._check_length(recording.duration or 0.0)
-            blocks = self._bounded(recording.blocks)
+            takes = map(self._bounded, recording.takes)
             detector = self._engine.detector
-            with closing(transcribe_blocks(blocks, rate, begin, detector, _AHEAD)) as parts:
+            with closing(transcribe_takes(takes, rate, begin, detector, _AHEAD)) as parts:
                 for part in parts:
                     yield replace(part, declared_duration=recording.duration)
 
     def _bounded(self, blocks: Iterator[Array]) -> Iterator[Array]:
         """Yield ``blocks`` up to the longest duration, and only while the request lasts."""
-        samples = 0
         for block in blocks:
             anyio.from_thread.check_cancelled()
-            samples += len(block)
-            self._check_length(samples / self._engine.sample_rate)
+            self._samples += block.size
+            self._check_length(self._samples / self._engine.sample_rate)
             yield block
 
     def _check_length(self, seconds: float) -> None:
@@ -194,7 +202,8 @@ class UploadedRecording:
         if seconds > most:
             raise ApiError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The recording is longer than {most / 60:g} minutes; send it in parts.",
+                f"The recording is longer than {most / 60:g} minutes"
+                f"{', its channels together' if self._separate else ''}; send it in parts.",
                 "audio_too_long",
                 "file",
             )

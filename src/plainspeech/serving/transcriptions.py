@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
+from plainspeech.audio.channels import Channels
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.serving.api_errors import ApiError
 from plainspeech.serving.engine import Engine
@@ -51,6 +52,7 @@ async def create_transcription(
     ] = None,
     temperature: Annotated[float, Form(ge=0, le=1)] = 0.0,
     stream: Annotated[bool, Form()] = False,
+    channels: Annotated[Channels, Form()] = "mixed",
 ) -> Response:
     """Transcribe a recording."""
     engine: Engine = request.app.state.engine
@@ -65,7 +67,7 @@ async def create_transcription(
     if stream and response_format not in ("json", "text"):
         raise _invalid("stream needs the response_format json or text.", "stream")
     words = engine.hot_words(prompt, hot_words)
-    recording = UploadedRecording(engine, file.file, file.filename or "", words)
+    recording = UploadedRecording(engine, file.file, file.filename or "", words, channels)
     if stream:
         return await _stream(recording)
     transcript = await recording.transcript()
@@ -137,7 +139,9 @@ def _plain(transcript: Transcript, form: ResponseFormat) -> Response:
     if form == "json":
         return JSONResponse({"text": transcript.text})
     if form == "text":
-        return PlainTextResponse(transcript.text + "\n")
+        lines = [segment.label + segment.text for segment in transcript.segments]
+        separate = any(segment.label for segment in transcript.segments)
+        return PlainTextResponse(("\n" if separate else " ").join(lines) + "\n")
     kind = "text/vtt" if form == "vtt" else "application/x-subrip"
     return Response(render(transcript, form), media_type=f"{kind}; charset=utf-8")
 
@@ -158,9 +162,15 @@ def _verbose(
         "language": language,
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
+        "confidence": round(transcript.confidence, 4),
+        "no_speech_prob": min(map(_no_speech, transcript.segments), default=1.0),
     }
     if "word" in granularities:
-        values["words"] = [_word(word) for word in transcript.words]
+        values["words"] = [
+            _word(word) | _channel(segment)
+            for segment in transcript.segments
+            for word in segment.words
+        ]
     if "segment" in granularities:
         values["segments"] = [
             _segment(number, segment, temperature)
@@ -177,8 +187,7 @@ def _word(word: Word) -> dict[str, Any]:
 def _segment(number: int, segment: Segment, temperature: float) -> dict[str, Any]:
     """Return all the fields of whisper's segments, which clients read.
 
-    The model has no tokens but letters, so that the list is empty, and segments are where speech
-    was detected, so that ``no_speech_prob`` is 0.
+    The model has no tokens but letters, so that the list is empty.
     """
     logs = [math.log(max(word.confidence, _LEAST)) for word in segment.words]
     text = segment.text.encode()
@@ -192,8 +201,20 @@ def _segment(number: int, segment: Segment, temperature: float) -> dict[str, Any
         "temperature": temperature,
         "avg_logprob": round(sum(logs) / len(logs), 4),
         "compression_ratio": round(len(text) / len(zlib.compress(text)), 4),
-        "no_speech_prob": 0.0,
+        "no_speech_prob": _no_speech(segment),
+        "confidence": round(segment.confidence, 4),
+        **_channel(segment),
     }
+
+
+def _no_speech(segment: Segment) -> float:
+    """Return how probable it is by the voice detector that nobody spoke."""
+    return round(1 - segment.speech_probability, 4)
+
+
+def _channel(segment: Segment) -> dict[str, int]:
+    """Return the channel of ``segment``, where channels were transcribed separately."""
+    return {} if segment.channel is None else {"channel": segment.channel}
 
 
 def _delta(segment: Segment, part: TranscriptPart, first: bool) -> dict[str, Any]:
@@ -210,6 +231,8 @@ def _delta(segment: Segment, part: TranscriptPart, first: bool) -> dict[str, Any
         "delta": segment.text if first else f" {segment.text}",
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
+        "confidence": round(segment.confidence, 4),
+        **_channel(segment),
         "words": [_word(word) for word in segment.words],
         "transcribed": round(part.end, 3),
         "duration": None if total is None else round(total, 3),

@@ -1,6 +1,6 @@
 /**
- * Transcripts as files: the formats of plainspeech/writers.py, with the subtitles of
- * plainspeech/cues.py, which says why they are as they are.
+ * Transcripts as files: the formats of plainspeech/writers.py, which says
+ * why subtitles are as they are.
  *
  * A transcript has `segments` of `words` ({text, start, end, confidence}) and a `duration`.
  */
@@ -22,7 +22,9 @@ const writers = {
     ["WEBVTT\n", ...cuesOf(transcript).map((cue) => written(cue, ".", escaped))].join("\n"),
   json: ({ segments, duration }) => {
     const text = segments.map(textOf).join(" ");
-    return `${JSON.stringify({ text, duration, segments: segments.map(valuesOf) }, null, 1)}\n`;
+    const confidence = confidenceOf(segments.flatMap((segment) => segment.words));
+    const values = { text, duration, confidence, segments: segments.map(valuesOf) };
+    return `${JSON.stringify(values, null, 1)}\n`;
   },
 };
 
@@ -37,7 +39,14 @@ function textOf(segment) {
 
 function valuesOf(segment) {
   const { words } = segment;
-  return { start: words[0].start, end: words.at(-1).end, text: textOf(segment), words };
+  const [start, end, confidence] = [words[0].start, words.at(-1).end, confidenceOf(words)];
+  return { start, end, text: textOf(segment), confidence, words };
+}
+
+/** Return the share of `words` that are probably right. */
+function confidenceOf(words) {
+  const sum = words.reduce((total, word) => total + word.confidence, 0);
+  return words.length ? Number((sum / words.length).toFixed(4)) : 0;
 }
 
 function cuesOf({ segments, duration }) {
