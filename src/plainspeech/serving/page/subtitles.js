@@ -1,6 +1,5 @@
 /**
- * Transcripts as files: the formats of plainspeech/writers.py, which says
- * why subtitles are as they are.
+ * Transcripts as files: the formats of plainspeech/writers.py, which says why subtitles are as they are.
  *
  * A transcript has `segments` of `words` ({text, start, end, confidence}) and a `duration`.
  */
