@@ -4,16 +4,18 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import kaldi_native_fbank as knf
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.errors import PlainspeechError
-from plainspeech.features import FeatureSettings, LogMel, LogMelStream
-from plainspeech.normalisation import RunningNormalisation
+from plainspeech.features import FeatureSettings, LogMel, LogMelStream, raised
+from plainspeech.normalisation import RunningNormalisation, normalise_utterance
 
 PLAIN = FeatureSettings(normalise="none")
 
@@ -60,6 +62,64 @@ def test_features_are_kaldis(settings: FeatureSettings) -> None:
     waveform = noise(8_000)
     found = LogMel(settings)(waveform)
     np.testing.assert_allclose(found, by_definition(waveform, settings), atol=2e-3)
+
+
+def by_kaldi(waveform: Array, settings: FeatureSettings) -> Array:
+    """kaldi-native-fbank's log-mel filter banks."""
+    options = knf.FbankOptions()
+    options.frame_opts.samp_freq = settings.sample_rate
+    options.frame_opts.frame_length_ms = settings.window_ms
+    options.frame_opts.frame_shift_ms = settings.hop_ms
+    options.frame_opts.dither = 0.0
+    options.frame_opts.snip_edges = False
+    options.mel_opts.num_bins = settings.bins
+    options.mel_opts.low_freq = settings.low_hz
+    options.mel_opts.high_freq = settings.high_hz
+    bank = knf.OnlineFbank(options)
+    bank.accept_waveform(settings.sample_rate, waveform)
+    bank.input_finished()
+    return np.array([bank.get_frame(index) for index in range(bank.num_frames_ready)])
+
+
+@given(
+    samples=st.integers(80, 20_000),
+    window_ms=st.sampled_from([20.0, 25.0, 32.0, 51.1875]),
+    hop_ms=st.sampled_from([5.0, 10.0, 12.5, 60.0]),
+    low_hz=st.sampled_from([0.0, 20.0, 60.0]),
+    offset=st.sampled_from([0.0, 0.3]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=100)
+def test_features_are_kaldi_native_fbanks(
+    samples: int, window_ms: float, hop_ms: float, low_hz: float, offset: float, seed: int
+) -> None:
+    """Both, and all the lengths of their ends; what differs is how float32 rounds."""
+    settings = replace(PLAIN, bins=40, window_ms=window_ms, hop_ms=hop_ms, low_hz=low_hz)
+    waveform = noise(samples, seed) + np.float32(offset)
+    found, theirs = LogMel(settings)(waveform), by_kaldi(waveform, settings)
+    if not settings.frames(samples):
+        assert found.shape == (0, 40)
+        return
+    assert found.shape == theirs.shape
+    difference = np.abs(found - theirs)
+    assert difference.mean() < 1e-4
+    assert difference.max() < 0.05  # of what hardly has energy
+
+
+def test_features_of_speech_are_nearer_to_the_definition_than_kaldi_native_fbanks(
+    request: pytest.FixtureRequest,
+) -> None:
+    waveform = audio.read(request.config.rootpath / "samples/2412-153954-0002.flac")
+    defined, found = by_definition(waveform, PLAIN), LogMel(PLAIN)(waveform)
+    error = np.abs(found - defined)
+    assert error.mean() < 2e-6
+    assert error.max() < 1e-3
+    assert error.mean() < np.abs(by_kaldi(waveform, PLAIN) - defined).mean()
+    difference = np.abs(
+        LogMel(FeatureSettings())(waveform) - normalise_utterance(by_kaldi(raised(waveform), PLAIN))
+    )
+    assert difference.mean() < 2e-6
+    assert difference.max() < 1e-3
 
 
 @given(samples=st.integers(0, 2_000), hop_ms=st.sampled_from([5.0, 10.0, 12.5]))
@@ -159,10 +219,14 @@ RUNNING = replace(PLAIN, normalise="running")
     samples=st.integers(0, 6_000),
     pieces=st.lists(st.integers(0, 1_500), max_size=8),
     normalise=st.sampled_from(["running", "running-speech", "none"]),
+    window_ms=st.sampled_from([25.0, 31.1875]),
+    hop_ms=st.sampled_from([5.0, 10.0, 60.0]),
 )
-@settings(max_examples=60)
-def test_pieces_give_the_bits_of_the_whole(samples: int, pieces: list[int], normalise: str) -> None:
-    settings = replace(PLAIN, normalise=normalise)
+@settings(max_examples=100)
+def test_pieces_give_the_bits_of_the_whole(
+    samples: int, pieces: list[int], normalise: str, window_ms: float, hop_ms: float
+) -> None:
+    settings = replace(PLAIN, normalise=normalise, window_ms=window_ms, hop_ms=hop_ms)
     waveform, stream, start = noise(samples), LogMelStream(settings), 0
     found = []
     for piece in pieces:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import kaldi_native_fbank as knf
 import numpy as np
 import numpy.typing as npt
 
@@ -131,7 +130,7 @@ class LogMel:
 
     def __init__(self, settings: FeatureSettings) -> None:
         self.settings = settings
-        self._options = _options(settings)
+        self._bank = _MelFilters(settings)
 
     def __call__(self, waveform: Array) -> Array:
         """Return the features of ``waveform``.
@@ -144,10 +143,10 @@ class LogMel:
         """
         if self.settings.normalise == "utterance":
             waveform = raised(waveform)
-        bank = knf.OnlineFbank(self._options)
-        _accept(bank, waveform, self.settings)
-        bank.input_finished()
-        return normaliser(self.settings)(_frames(bank, 0, self.settings.bins))
+        energies = _EnergyStream(self._bank)
+        return normaliser(self.settings)(
+            np.concatenate([energies.feed(waveform), energies.finish()])
+        )
 
 
 QUIET, RAISED = 0.1, 0.5
@@ -195,56 +194,147 @@ class LogMelStream:
                 "features that are normalised by utterance cannot be had before it is over"
             )
         self.settings = settings
-        self._bank = knf.OnlineFbank(_options(settings))
+        self._energies = _EnergyStream(_MelFilters(settings))
         self._normalise = normaliser(settings)
-        self._done = 0
 
     def feed(self, waveform: Array) -> Array:
         """Return the features that ``waveform``, the next samples, completes."""
-        if len(waveform):
-            _accept(self._bank, waveform, self.settings)
-        return self._ready()
+        return self._normalise(self._energies.feed(waveform))
 
     def finish(self) -> Array:
         """Return the features of the end, whose windows reach beyond it; nothing may follow."""
-        self._bank.input_finished()
-        return self._ready()
-
-    def _ready(self) -> Array:
-        features = _frames(self._bank, self._done, self.settings.bins)
-        # The bank would keep what it gave.
-        self._bank.pop(len(features))
-        self._done += len(features)
-        return self._normalise(features)
+        return self._normalise(self._energies.finish())
 
 
 LEAST_ENERGY = float(np.finfo(np.float32).eps)
 """Kaldi's floor under the energy of a filter, before its log is taken."""
 
-
-def _options(settings: FeatureSettings) -> knf.FbankOptions:
-    options = knf.FbankOptions()
-    options.frame_opts.samp_freq = settings.sample_rate
-    options.frame_opts.frame_length_ms = settings.window_ms
-    options.frame_opts.frame_shift_ms = settings.hop_ms
-    options.frame_opts.dither = 0.0
-    # A frame is centred on each hop and the edges are mirrored, so that the number of frames
-    # depends on the duration alone.
-    options.frame_opts.snip_edges = False
-    options.mel_opts.num_bins = settings.bins
-    options.mel_opts.low_freq = settings.low_hz
-    options.mel_opts.high_freq = settings.high_hz
-    return options
+_PREEMPHASIS = 0.97
+_POVEY_EXPONENT = 0.85  # of a Hann window
+_BLOCK = 128  # frames that are computed at a time, so that they stay in the cache
 
 
-def _accept(bank: knf.OnlineFbank, waveform: Array, settings: FeatureSettings) -> None:
-    waveform = np.ascontiguousarray(waveform * np.float32(settings.gain), np.float32)
-    bank.accept_waveform(settings.sample_rate, waveform)
+class _MelFilters:
+    """Log energies of mel filters, frame by frame, as Kaldi's feature-fbank.cc computes them.
+
+    Of each window of samples the mean is taken off, the high frequencies are raised (pre-emphasis),
+    and the edges are tapered by Povey's window; the power of each frequency counts for a filter by
+    a triangle on the mel scale. No frame depends on the others, to the bit, which sums by BLAS
+    would not promise.
+
+    Args:
+        settings: of the features.
+
+    Attributes:
+        settings: of the features.
+        window: samples of a frame.
+        hop: samples from one frame to the next.
+    """
+
+    def __init__(self, settings: FeatureSettings) -> None:
+        self.settings = settings
+        self.window = round(settings.sample_rate * settings.window_ms / 1000)
+        self.hop = round(settings.sample_rate * settings.hop_ms / 1000)
+        self._spectrum = 1 << (self.window - 1).bit_length()
+        self._taper = (np.hanning(self.window) ** _POVEY_EXPONENT).astype(np.float32)
+        triangles = mel_triangles(settings, self._spectrum).T
+        # What is not zero, filter by filter; every filter holds a frequency.
+        filters, self._frequencies = np.nonzero(triangles)
+        self._weights = triangles[filters, self._frequencies].astype(np.float32)
+        self._starts = np.searchsorted(filters, np.arange(settings.bins))
+
+    def __call__(self, samples: Array) -> Array:
+        """Return the log energies of all whole windows in ``samples``, ``(frames, bins)``."""
+        frames = max(0, (len(samples) - self.window) // self.hop + 1)
+        energies = np.empty((frames, self.settings.bins), np.float32)
+        for first in range(0, frames, _BLOCK):
+            block = energies[first : first + _BLOCK]
+            start = first * self.hop
+            self._compute(samples[start : start + (len(block) - 1) * self.hop + self.window], block)
+        return energies
+
+    def _compute(self, samples: Array, energies: Array) -> None:
+        """Write the log energies of the windows in ``samples``, one block, to ``energies``."""
+        frames = np.lib.stride_tricks.sliding_window_view(samples, self.window)[:: self.hop]
+        centred = frames - frames.mean(axis=1, keepdims=True)
+        tapered = np.zeros((len(frames), self._spectrum), np.float32)
+        # Not of a window's first sample, where the taper is zero.
+        emphasised = tapered[:, 1 : self.window]
+        np.multiply(centred[:, :-1], np.float32(-_PREEMPHASIS), out=emphasised)
+        emphasised += centred[:, 1:]
+        emphasised *= self._taper[1:]
+        spectra = np.fft.rfft(tapered)
+        power = np.square(spectra.real, dtype=np.float32) + np.square(
+            spectra.imag, dtype=np.float32
+        )
+        weighted = np.take(power, self._frequencies, axis=1) * self._weights
+        np.add.reduceat(weighted, self._starts, axis=1, out=energies)
+        np.log(np.maximum(energies, np.float32(LEAST_ENERGY)), out=energies)
 
 
-def _frames(bank: knf.OnlineFbank, start: int, bins: int) -> Array:
-    """Return the frames of ``bank`` from ``start`` on that are ready."""
-    features = np.empty((bank.num_frames_ready - start, bins), np.float32)
-    for index in range(len(features)):
-        features[index] = bank.get_frame(start + index)
-    return features
+class _EnergyStream:
+    """What a `_MelFilters` gives of one waveform, which arrives in pieces; cuts make no difference.
+
+    A frame is centred on each hop and the waveform is mirrored at its ends, so that the number of
+    frames depends on the duration alone.
+
+    Args:
+        bank: the filters.
+    """
+
+    def __init__(self, bank: _MelFilters) -> None:
+        self._bank = bank
+        self._samples = np.empty(0, np.float32)  # those that are needed still
+        self._next = bank.hop // 2 - bank.window // 2  # first sample of the next frame, among them
+        self._heard = self._done = 0  # samples, frames
+
+    def feed(self, waveform: Array) -> Array:
+        """Return the frames that ``waveform``, the next samples, completes, ``(frames, bins)``."""
+        bank = self._bank
+        scaled = np.asarray(waveform * np.float32(bank.settings.gain), np.float32)
+        self._samples = np.concatenate([self._samples, scaled])
+        self._heard += len(scaled)
+        if self._next < 0 and len(self._samples) >= self._next + bank.window:
+            self._mirror(0)
+        energies = bank(self._samples[self._next :]) if self._next >= 0 else bank(scaled[:0])
+        self._done += len(energies)
+        self._next += len(energies) * bank.hop
+        # The end may be mirrored, as far as a window reaches.
+        over = min(self._next, len(self._samples) - bank.window)
+        if over > 0:
+            self._samples = self._samples[over:].copy()
+            self._next -= over
+        return energies
+
+    def finish(self) -> Array:
+        """Return the frames whose windows reach beyond the end; nothing may follow."""
+        bank = self._bank
+        left = bank.settings.frames(self._heard) - self._done
+        if left:
+            self._mirror(
+                max(0, self._next + (left - 1) * bank.hop + bank.window - len(self._samples))
+            )
+        return bank(self._samples[self._next :])[:left]
+
+    def _mirror(self, after: int) -> None:
+        """Mirror ``after`` samples at the end, and at the start what the next frame has before."""
+        before = max(0, -self._next)
+        self._samples = np.pad(self._samples, (before, after), "symmetric")
+        self._next += before
+
+
+def mel_triangles(settings: FeatureSettings, spectrum: int) -> npt.NDArray[np.float64]:
+    """Return the weight of each frequency in each filter, ``(spectrum // 2 + 1, bins)``.
+
+    Triangles on the mel scale; Kaldi leaves the highest frequency out.
+
+    Args:
+        settings: of the features.
+        spectrum: samples of the Fourier transform.
+    """
+    places = mel(np.arange(spectrum // 2) * settings.sample_rate / spectrum)[:, None]
+    edges = np.linspace(mel(settings.low_hz), mel(settings.high_hz), settings.bins + 2)
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (places - left) / (centre - left), (right - places) / (right - centre)
+    weights = np.maximum(np.minimum(rising, falling), 0.0)
+    return np.pad(weights, ((0, 1), (0, 0)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +10,7 @@ from plainspeech.features import (
     QUIET,
     RAISED,
     FeatureSettings,
-    mel,
+    mel_triangles,
     normaliser,
 )
 from plainspeech.model.padding import mask
@@ -41,7 +40,8 @@ class FilterBank(nn.Module):
         self._spectrum = 1 << (self._size - 1).bit_length()
         hann = torch.hann_window(self._size, periodic=False, dtype=torch.float64)
         self.register_buffer("window", hann.pow(_POVEY_EXPONENT).float())
-        self.register_buffer("filters", _triangles(settings, self._spectrum))
+        triangles = mel_triangles(settings, self._spectrum)
+        self.register_buffer("filters", torch.from_numpy(triangles).float())
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,16 +114,3 @@ def _standardised(energies: Tensor, counted: Tensor) -> Tensor:
     centred = energies - (energies * counted).sum(1, keepdim=True) / count
     variance = (centred.square() * counted).sum(1, keepdim=True) / count
     return centred / variance.sqrt().clamp_min(LEAST_DEVIATION)
-
-
-def _triangles(settings: FeatureSettings, spectrum: int) -> Tensor:
-    """Return the weight of each frequency in each filter, ``(spectrum // 2 + 1, bins)``.
-
-    Triangles on the mel scale; Kaldi leaves the highest frequency out.
-    """
-    places = mel(np.arange(spectrum // 2) * settings.sample_rate / spectrum)[:, None]
-    edges = np.linspace(mel(settings.low_hz), mel(settings.high_hz), settings.bins + 2)
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (places - left) / (centre - left), (right - places) / (right - centre)
-    weights = np.maximum(np.minimum(rising, falling), 0.0)
-    return torch.from_numpy(np.pad(weights, ((0, 1), (0, 0))).astype(np.float32))
