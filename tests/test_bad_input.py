@@ -74,7 +74,7 @@ def hundred_hours_in_the_header(path: Path, good: Path) -> str:
     content = bytearray(path.read_bytes())
     content[21:26] = struct.pack(">BI", content[21] & 0xF0 | 1, 100 * 3600 * rate - 2**32)
     path.write_bytes(content)
-    return "truncated: its header promises 360000.0 s"
+    return "truncated: its header declares 360000.0 s"
 
 
 def not_a_number(path: Path, good: Path) -> str:

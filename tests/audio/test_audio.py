@@ -224,7 +224,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, extension: str, kept: float
 def test_a_truncated_wav_says_how_much_is_there(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", tone(3.0))
     path.write_bytes(path.read_bytes()[: 44 + 32_000])
-    says = r"truncated: its header promises 3\.0 s of audio, 1\.0 s can be read"
+    says = r"truncated: its header declares 3\.0 s of audio, 1\.0 s can be read"
     refused(path, says)
     with pytest.raises(AudioError, match=says):
         audio.duration(path)

@@ -237,7 +237,7 @@ def test_wav_with_odd_chunks_before_its_samples(chunks: bytes, data: int | None)
 
 
 def test_wav_that_promises_more_than_it_holds_is_still_refused() -> None:
-    with pytest.raises(AudioError, match=r"its header promises 2\.0 s of audio, 1\.0 s can"):
+    with pytest.raises(AudioError, match=r"its header declares 2\.0 s of audio, 1\.0 s can"):
         audio.read(io.BytesIO(wav(64_000, chunks=listed(13))))
     with pytest.raises(AudioError, match="holds no audio"):
         audio.read(io.BytesIO(wav()[:40] + bytes(4)))

@@ -1,4 +1,4 @@
-"""What lies in a file of sound, and whether it is what the header promises.
+"""What lies in a file of sound, and whether it is what the header declares.
 
 libsndfile corrects or passes over much that a truncated recording betrays itself by, refuses
 headers that were never finished, and reads the first of several streams only.
@@ -139,14 +139,14 @@ def finished_wav(stream: BinaryIO) -> BinaryIO | None:
             kept = header[place:after]
         place = after
     start = place + 8
-    promised = int.from_bytes(header[place + 4 : start], "little")
+    declared = int.from_bytes(header[place + 4 : start], "little")
     # Without samples, another chunk or nothing follows.
-    lost = promised == 0 and start < size and not _chunk_at(header, start)
-    unknown = lost or any(promised in sizes for sizes in _UNKNOWN_SIZES)
-    if regular and not (unknown and promised != 0xFFFF_FFFF):
+    lost = declared == 0 and start < size and not _chunk_at(header, start)
+    unknown = lost or any(declared in sizes for sizes in _UNKNOWN_SIZES)
+    if regular and not (unknown and declared != 0xFFFF_FFFF):
         return None
-    end = size if unknown or start + promised > size else start + promised
-    count = end - start if unknown else promised
+    end = size if unknown or start + declared > size else start + declared
+    count = end - start if unknown else declared
     count = min(count, 0xFFFF_FFFF - len(kept) - 20)
     sizes = [(count + len(kept) + 12).to_bytes(4, "little"), count.to_bytes(4, "little")]
     head = b"RIFF" + sizes[0] + b"WAVE" + kept + b"data" + sizes[1]
@@ -173,8 +173,8 @@ def check_last_page(name: str, stream: BinaryIO) -> None:
 
 
 def check_header(name: str, sound: soundfile.SoundFile) -> None:
-    """Refuse a header that promises more than the size of its file leaves room for."""
-    for promised, there in _CORRECTED.findall(sound.extra_info):
-        if not any(int(promised) in sizes for sizes in _UNKNOWN_SIZES):
-            frames = sound.frames * int(promised) / max(int(there), 1)
+    """Refuse a header that declares more than the size of its file leaves room for."""
+    for declared, there in _CORRECTED.findall(sound.extra_info):
+        if not any(int(declared) in sizes for sizes in _UNKNOWN_SIZES):
+            frames = sound.frames * int(declared) / max(int(there), 1)
             check_complete(name, sound.frames, frames, sound.samplerate)

@@ -64,7 +64,7 @@ def decode_with_ffmpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded
 
 
 def _duration(container: InputContainer, audio: AudioStream) -> float | None:
-    """Return the seconds that the header promises.
+    """Return the seconds that the header declares.
 
     None where it does not say, or of all streams together; FFmpeg guesses then.
     """

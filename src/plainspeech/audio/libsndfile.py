@@ -90,8 +90,8 @@ def _joined(name: str, parts: Sequence[BinaryIO], stack: ExitStack) -> Decoded:
     first, *others = parts
     sound = stack.enter_context(_open(first))
     _check(name, sound)
-    promised = _promised(sound)
-    known = promised is not None and not others
+    declared = _declared_frames(sound)
+    known = declared is not None and not others
 
     def sounds() -> Iterator[Sound]:
         yield Sound(sound.samplerate, _blocks(name, sound))
@@ -100,7 +100,7 @@ def _joined(name: str, parts: Sequence[BinaryIO], stack: ExitStack) -> Decoded:
                 _check(name, other)
                 yield Sound(other.samplerate, _blocks(name, other))
 
-    return Decoded(sounds(), promised / sound.samplerate if known and promised else None)
+    return Decoded(sounds(), declared / sound.samplerate if known and declared else None)
 
 
 def _open_next(name: str, part: BinaryIO) -> ForwardFile:
@@ -126,16 +126,16 @@ def _check(name: str, sound: ForwardFile) -> None:
     check_header(name, sound)
 
 
-def _promised(sound: ForwardFile) -> int | None:
-    """Return the frames that the header promises; None where it does not say."""
+def _declared_frames(sound: ForwardFile) -> int | None:
+    """Return the frames that the header declares; None where it does not say."""
     return sound.frames if sound.frames < _UNKNOWN_FRAMES else None
 
 
 def _blocks(name: str, sound: ForwardFile) -> Iterator[Array]:
-    promised, done = _promised(sound), 0
+    declared, done = _declared_frames(sound), 0
     while True:
         # What comes after the last frame, such as a tag, is not for the decoder.
-        count = BLOCK if promised is None else min(BLOCK, promised - done)
+        count = BLOCK if declared is None else min(BLOCK, declared - done)
         try:
             block = sound.read(count, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
@@ -148,4 +148,4 @@ def _blocks(name: str, sound: ForwardFile) -> Iterator[Array]:
         check_samples(name, block)
         done += len(block)
         yield block
-    check_complete(name, done, promised, sound.samplerate)
+    check_complete(name, done, declared, sound.samplerate)

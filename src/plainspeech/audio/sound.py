@@ -68,10 +68,10 @@ def check_samples(name: str, samples: npt.NDArray[np.floating[Any]]) -> None:
         )
 
 
-def check_complete(name: str, there: float, promised: float | None, rate: int) -> None:
-    """Refuse ``there`` frames of the ``promised`` ones, at ``rate`` Hz."""
-    if promised is not None and promised - there > _SLACK * rate:
+def check_complete(name: str, there: float, declared: float | None, rate: int) -> None:
+    """Refuse ``there`` frames of the ``declared`` ones, at ``rate`` Hz."""
+    if declared is not None and declared - there > _SLACK * rate:
         raise AudioError(
-            f"{name}: truncated: its header promises {promised / rate:.1f} s of audio, "
+            f"{name}: truncated: its header declares {declared / rate:.1f} s of audio, "
             f"{there / rate:.1f} s can be read"
         )

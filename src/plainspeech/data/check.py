@@ -88,9 +88,9 @@ def find_faults(
     """
     utterances = [utterance for split in splits for utterance in split]
     with ThreadPoolExecutor(available_cores()) as pool:
-        heard = list(track(pool.map(_listen, utterances), len(utterances)))
+        recordings = list(track(pool.map(_decoded, utterances), len(utterances)))
     findings: list[Finding] = []
-    for utterance, recording in zip(utterances, heard, strict=True):
+    for utterance, recording in zip(utterances, recordings, strict=True):
         findings += _of_text(utterance, alphabet)
         if isinstance(recording, Finding):
             findings.append(recording)
@@ -99,11 +99,11 @@ def find_faults(
         findings += _of_alignment(
             utterance, output_frames(recording.samples, features, subsampling), alphabet
         )
-    digests = [r.digest if isinstance(r, _Recording) else None for r in heard]
+    digests = [r.digest if isinstance(r, _Recording) else None for r in recordings]
     return [*findings, *_repeats(splits, digests), *_shared_speakers(splits)]
 
 
-def _listen(utterance: Utterance) -> _Recording | Finding:
+def _decoded(utterance: Utterance) -> _Recording | Finding:
     try:
         waveform = audio.read(utterance.audio)
     except PlainspeechError as error:

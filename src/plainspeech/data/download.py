@@ -52,8 +52,8 @@ def fetch(urls: Sequence[str], path: Path, md5: str, report: Report, pause: floa
 
     Only the checksum tells when the file is whole: lengths and ranges that servers tell are
     believed as far as they lead to it. A broken connection is taken up again where it broke.
-    After three attempts that brought nothing new, the next mirror goes on from there; after a
-    wrong checksum, what was downloaded is deleted and the next mirror starts anew.
+    After three attempts that brought nothing new, the next mirror resumes there; after a
+    wrong checksum, what was downloaded is deleted and the next mirror starts from the beginning.
 
     Args:
         urls: of the same file on several mirrors, in the order to be tried.
@@ -85,23 +85,23 @@ def _refusal(partial: _Partial, url: str, md5: str, pause: float) -> str:
 
 
 def _complete(partial: _Partial, url: str, md5: str, pause: float) -> None:
-    furthest, barren, anew = partial.size, 0, False
+    furthest, failures, restarted = partial.size, 0, False
     while partial.md5() != md5:
         try:
             resumed = _transfer(url, partial)
         except (OSError, http.client.HTTPException) as error:
-            barren = 0 if partial.size > furthest else barren + 1
+            failures = 0 if partial.size > furthest else failures + 1
             furthest = max(furthest, partial.size)
-            if barren == _ATTEMPTS:
+            if failures == _ATTEMPTS:
                 raise _MirrorError(error) from error
-            time.sleep(pause * 2**barren)
+            time.sleep(pause * 2**failures)
             continue
         if partial.md5() != md5:
             partial.restart()
             # After a resumption the fault may lie in what another run or mirror had left.
-            if anew or not resumed:
+            if restarted or not resumed:
                 raise _MirrorError("the file is corrupt, its MD5 checksum is wrong")
-            furthest, anew = 0, True
+            furthest, restarted = 0, True
 
 
 def _transfer(url: str, partial: _Partial) -> bool:
@@ -231,7 +231,7 @@ def download_subset(
     """Download, verify and extract a subset, unless it is there already.
 
     The archive lies beside the tree as ``SUBSET.tar.gz.part`` until it is extracted. Interrupted
-    at any moment, the next call goes on from there.
+    at any moment, the next call resumes there.
 
     Args:
         subset: one of `SUBSETS`.
@@ -285,7 +285,7 @@ def extracted(archive: Path, folder: Path) -> Iterator[Path]:
 
     Args:
         archive: a tar file, compressed or not.
-        folder: made anew; it may be left of an extraction that was killed.
+        folder: emptied and created; it may be left of an extraction that was killed.
 
     Raises:
         DataError: the archive is damaged, or a member would be written outside the folder

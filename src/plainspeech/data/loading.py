@@ -54,7 +54,7 @@ class WaveformSource:
 
     Args:
         sample_rate: Hz, of the waveforms.
-        cache_bytes: how much to keep; beyond it, recordings are read anew each time.
+        cache_bytes: how much to keep; beyond it, recordings are read again each time.
     """
 
     def __init__(self, sample_rate: int, cache_bytes: float) -> None:

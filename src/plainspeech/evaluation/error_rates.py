@@ -133,11 +133,11 @@ def character_counts(pairs: Sequence[Pair]) -> list[ErrorCounts]:
 
 def align_words(pair: Pair) -> list[Step]:
     """Return the alignment of the words of ``pair``, one with the fewest errors."""
-    said, heard = pair.reference.split(), pair.hypothesis.split()
+    said, recognised = pair.reference.split(), pair.hypothesis.split()
     steps = []
     for chunk in _alignments([pair], "words")[0]:
         left = said[chunk.ref_start_idx : chunk.ref_end_idx]
-        right = heard[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        right = recognised[chunk.hyp_start_idx : chunk.hyp_end_idx]
         # One of the two is empty in a deletion or an insertion, else they are equally long.
         left, right = left or [""] * len(right), right or [""] * len(left)
         operation = _OPERATIONS[chunk.type]

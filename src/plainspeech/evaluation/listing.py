@@ -62,8 +62,8 @@ def listing(pair: Pair, width: int) -> Text:
 def _cells(step: Step) -> tuple[str, str, str]:
     """Return what stands in the three lines of ``step``."""
     said = step.reference or "*" * cell_len(step.hypothesis)
-    heard = step.hypothesis or "*" * cell_len(step.reference)
-    return said, heard, _MARKS[step.operation][0]
+    recognised = step.hypothesis or "*" * cell_len(step.reference)
+    return said, recognised, _MARKS[step.operation][0]
 
 
 def _lines(steps: Sequence[Step], width: int) -> Iterator[list[Step]]:

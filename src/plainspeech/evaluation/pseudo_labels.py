@@ -30,7 +30,7 @@ class PseudoLabel:
     Attributes:
         utterance: with the text of the model's decoder.
         agreement: 1 less the character error rate of that text against greedy decoding; 0 where
-            nothing was heard.
+            nothing was recognised.
     """
 
     utterance: Utterance
@@ -73,8 +73,8 @@ def pseudo_label(
         paths = recordings[start : start + _BATCH]
         read = {path: _read(path, recognizer.bundle.features.sample_rate) for path in paths}
         problems += [problem for problem in read.values() if isinstance(problem, str)]
-        heard = {path: found for path, found in read.items() if not isinstance(found, str)}
-        labels += _labels(recognizer, heard)
+        waveforms = {path: found for path, found in read.items() if not isinstance(found, str)}
+        labels += _labels(recognizer, waveforms)
     return labels, problems
 
 
@@ -89,10 +89,10 @@ def _read(path: Path, sample_rate: int) -> Array | str:
 def _labels(recognizer: Recognizer, batch: dict[Path, Array]) -> Iterator[PseudoLabel]:
     rows = recognizer.log_probabilities(list(batch.values()))
     transcripts = recognizer.decoder.decode_batch(rows)
-    for (path, waveform), heard, transcript in zip(batch.items(), rows, transcripts, strict=True):
+    for (path, waveform), outputs, transcript in zip(batch.items(), rows, transcripts, strict=True):
         seconds = len(waveform) / recognizer.bundle.features.sample_rate
         text = transcript.text
-        pair = Pair(path.stem, "", greedy_text(heard, recognizer.bundle.alphabet), text)
+        pair = Pair(path.stem, "", greedy_text(outputs, recognizer.bundle.alphabet), text)
         agreement = max(0.0, 1.0 - error_rates([pair]).characters.rate) if text else 0.0
         utterance = Utterance(path.stem, path, text, seconds, _speaker(path.stem))
         yield PseudoLabel(utterance, agreement)

@@ -33,7 +33,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a model heard in a corpus.
+    """What a model recognised in a corpus.
 
     Attributes:
         pairs: the utterances that could be read, in the order of the manifest.
@@ -68,19 +68,19 @@ def recognise(
         on_unreadable: called for each utterance that cannot be read.
     """
     rate = recognizer.bundle.features.sample_rate
-    heard: dict[int, str] = {}
+    texts: dict[int, str] = {}
     missing: dict[int, Unreadable] = {}
     samples, started = 0, time.perf_counter()
     for waveforms, unreadable in read_in_batches(utterances, rate):
         for utterance in unreadable.values():
             on_unreadable(utterance)
         transcripts = recognizer.transcribe_recordings(list(waveforms.values()))
-        heard |= zip(waveforms, (transcript.text for transcript in transcripts), strict=True)
+        texts |= zip(waveforms, (transcript.text for transcript in transcripts), strict=True)
         missing |= unreadable
         samples += sum(map(len, waveforms.values()))
         on_progress(len(waveforms) + len(unreadable))
     return Recognition(
-        pairs=_pairs(utterances, heard, recognizer.bundle.alphabet),
+        pairs=_pairs(utterances, texts, recognizer.bundle.alphabet),
         missing=tuple(missing[place] for place in sorted(missing)),
         audio_seconds=samples / rate,
         elapsed_seconds=time.perf_counter() - started,
@@ -124,10 +124,10 @@ def _read(
 
 
 def _pairs(
-    utterances: Sequence[Utterance], heard: Mapping[int, str], alphabet: Alphabet
+    utterances: Sequence[Utterance], texts: Mapping[int, str], alphabet: Alphabet
 ) -> tuple[Pair, ...]:
     return tuple(
-        Pair(said.id, said.speaker, alphabet.normalise(said.text), heard[place])
+        Pair(said.id, said.speaker, alphabet.normalise(said.text), texts[place])
         for place, said in enumerate(utterances)
-        if place in heard
+        if place in texts
     )

@@ -44,7 +44,7 @@ class Evaluation:
         decoder: how text was made of the model's outputs.
         command: that ran it.
         date: when, ISO 8601.
-        recognition: what was heard.
+        recognition: what was recognised.
         scores: how right it was.
     """
 

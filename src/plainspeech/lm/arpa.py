@@ -183,7 +183,7 @@ def read_arpa(path: Path, vocabulary: Sequence[str] = SPECIAL_WORDS) -> ArpaMode
 
 
 def check_counts(path: Path) -> None:
-    """Refuse an ARPA file whose header promises more n-grams than the file has room for.
+    """Refuse an ARPA file whose header declares more n-grams than the file has room for.
 
     Raises:
         LanguageModelError: it does, is no ARPA file, or cannot be read.

@@ -163,7 +163,7 @@ def _write_tokens(sentences: Iterable[Sequence[str]], ids: _Ids, path: Path) -> 
 
 
 def _by_frequency(words: Sequence[str], tokens: Ints) -> Corpus:
-    """Number the words anew, the most frequent first."""
+    """Renumber the words, the most frequent first."""
     frequencies = np.zeros(len(words), np.int64)
     for chunk in chunks(tokens):
         frequencies += np.bincount(chunk, minlength=len(words))

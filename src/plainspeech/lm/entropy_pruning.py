@@ -25,7 +25,7 @@ Mask = npt.NDArray[np.bool_]
 def prune_by_entropy(
     levels: Sequence[Level], corpus: Corpus, threshold: float, folder: Path
 ) -> list[Level]:
-    """Leave out n-grams that are worth little, and set the back-off weights anew.
+    """Leave out n-grams that are worth little, and compute the back-off weights again.
 
     Args:
         levels: of a model in which every n-gram's last words are one of its n-grams, too.

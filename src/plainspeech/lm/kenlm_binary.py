@@ -1,7 +1,7 @@
 """KenLM's binaries, checked before its native code reads them.
 
 KenLM maps a binary into memory and believes it: a word's number is a place in an array, a pointer
-says where n-grams begin, and a search in a hash table goes on until it meets an empty place. Here
+says where n-grams begin, and a search in a hash table continues until it meets an empty place. Here
 every number that is used so is held to what it may be, in any of the six kinds of model. The layout
 is that of the format's version 5 (KenLM's lm/binary_format.cc, vocab.hh, search_hashed.hh, trie.hh,
 bhiksha.hh and quantize.hh).

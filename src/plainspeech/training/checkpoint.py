@@ -1,7 +1,7 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped, in one safe file.
+"""Checkpoints: everything a run needs to resume as if it had never stopped, in one safe file.
 
 A checkpoint is a safetensors file: tensors, and JSON in its header. Nothing in it can run code.
-Random state needs no place in it: every draw is settled by the seed and the place in the run.
+Random state needs no place in it: every draw is determined by the seed and the place in the run.
 """
 
 from __future__ import annotations

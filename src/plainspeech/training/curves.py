@@ -19,7 +19,7 @@ class Curves:
 
     Args:
         folder: of the run.
-        step: the last of a run that goes on. TensorBoard drops those after it: they are done anew.
+        step: the last of a run that resumes. TensorBoard drops those after it: they are done again.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -43,7 +43,7 @@ class Curves:
         self._scalars(values, report.progress.step)
 
     def epoch(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Note the last epoch of ``history`` and draw the PNG anew."""
+        """Note the last epoch of ``history`` and draw the PNG again."""
         last = history[-1]
         self._scalars({"dev WER": last["dev_wer"], "dev CER": last["dev_cer"]}, int(last["step"]))
         draw_curves(history, self._folder / "curves.png")

@@ -86,7 +86,7 @@ class Recipe:
         name: of the run and of the bundle it makes.
         preset: of the model.
         seed: of every random draw.
-        initial: a checkpoint whose averaged weights to start from, to go on with other data or
+        initial: a checkpoint whose averaged weights to start from, to continue with other data or
             settings; random weights without it.
         change: what the run tries that the one before it did not, in a line, for the leaderboard.
         checkpoint_minutes: at most this much work is lost when a run is killed.

@@ -105,7 +105,7 @@ class RunState:
 
     @classmethod
     def fresh(cls, recipe: Recipe, preset: Preset, symbols: int, device: torch.device) -> RunState:
-        """Return the start of a run, which the recipe's seed and initial weights settle.
+        """Return the start of a run, which the recipe's seed and initial weights determine.
 
         Args:
             recipe: of the run.
@@ -148,7 +148,7 @@ class RunState:
         return norm
 
     def checkpoint(self, run: Mapping[str, Any]) -> Checkpoint:
-        """Return all that it takes to go on from here; the tensors are not copied."""
+        """Return all that it takes to resume here; the tensors are not copied."""
         weights = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         averaged = self.averaged(run)
         tensors = weights | averaged.tensors | _moments(self.optimiser, self.model)

@@ -73,10 +73,10 @@ def compute(
     missing: dict[int, Unreadable] = {}
     samples = 0
     for waveforms, unreadable in read_in_batches(utterances, rate):
-        heard = list(waveforms.values())
-        found |= zip(waveforms, model.log_probabilities(heard), strict=True)
+        readable = list(waveforms.values())
+        found |= zip(waveforms, model.log_probabilities(readable), strict=True)
         missing |= unreadable
-        samples += sum(map(len, heard))
+        samples += sum(map(len, readable))
         on_progress(len(waveforms) + len(unreadable))
     return Outputs(dict(sorted(found.items())), dict(sorted(missing.items())), samples / rate)
 
