@@ -80,7 +80,7 @@ def reading(path: Path, kind: Kind) -> Iterator[Read]:
             # The last two for a directory that asks for a later zip, or has names of no letters.
             except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
                 raise kind.error(
-                    f"{path}: is no {kind.name}: neither a folder nor a zip ({error})"
+                    f"{path}: is not a {kind.name}: neither a folder nor a zip ({error})"
                 ) from error
             yield lambda name, limit: _read_member(path, kind, archive, name, limit)
 
@@ -94,7 +94,7 @@ def from_memory(origin: Path, kind: Kind, files: Mapping[str, bytes]) -> Read:
 
     def read(name: str, limit: int) -> bytes:
         if name not in files:
-            raise kind.error(f"{origin}: is no {kind.name}: {name} is missing")
+            raise kind.error(f"{origin}: is not a {kind.name}: {name} is missing")
         return files[name][:limit]
 
     return read
@@ -105,7 +105,7 @@ def _read_file(folder: Path, kind: Kind, name: str, limit: int) -> bytes:
         with (folder / name).open("rb") as file:
             return file.read(limit)
     except FileNotFoundError as error:
-        raise kind.error(f"{folder}: is no {kind.name}: {name} is missing") from error
+        raise kind.error(f"{folder}: is not a {kind.name}: {name} is missing") from error
     except OSError as error:
         raise kind.error(f"{folder / name}: cannot be read: {error.strerror}") from error
 
@@ -121,7 +121,7 @@ def _read_member(path: Path, kind: Kind, archive: zipfile.ZipFile, name: str, li
         with archive.open(info) as member:
             return member.read(limit)
     except KeyError as error:
-        raise kind.error(f"{path}: is no {kind.name}: {name} is missing") from error
+        raise kind.error(f"{path}: is not a {kind.name}: {name} is missing") from error
     # What zipfile raises for damaged, encrypted and exotically compressed members.
     except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise kind.error(f"{path}: {name} is damaged: {error}") from error
@@ -158,7 +158,7 @@ def check_folder_writable(folder: Path, kind: Kind) -> None:
 def _errors_of(folder: Path, kind: Kind) -> Iterator[None]:
     """Raise errors of ``kind`` where ``folder`` cannot be replaced."""
     if not _replaceable(folder, kind.record):
-        raise kind.error(f"{folder}: exists and is no {kind.name}; choose another folder")
+        raise kind.error(f"{folder}: exists and is not a {kind.name}; choose another folder")
     try:
         yield
     except OSError as error:
@@ -224,20 +224,20 @@ class Record:
     def check_digest(self) -> None:
         """Raise an error where the record is not the one that was written."""
         if self.take(_DIGEST, str) != self._digest():
-            raise self.error(" is damaged or edited: its SHA-256 is another")
+            raise self.error(" is damaged or edited: its SHA-256 does not match")
 
     def take(self, key: str, kind: type[_T]) -> _T:
         """Return the value of ``key``, which must be a ``kind``."""
         value = self.values.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise self.error(f": {key!r} is missing or no {kind.__name__}")
+            raise self.error(f": {key!r} is missing or not of type {kind.__name__}")
         return value
 
     def number(self, key: str) -> float:
         """Return the value of ``key``, which must be a finite number."""
         value = self.values.get(key)
         if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise self.error(f": {key!r} is missing or no number")
+            raise self.error(f": {key!r} is missing or not a number")
         # An integer may be beyond what a float holds.
         if not abs(value) < sys.float_info.max:
             raise self.error(f": {key!r} is {str(value)[:20]}, which is not finite")
@@ -316,7 +316,9 @@ def read_listed(read: Read, record: Record) -> dict[str, bytes]:
     room = LARGEST_ARTIFACT
     for name in listed.values:
         if not _SAFE_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-            raise listed.error(f": {name[:40]!r} is no name for a file of a {record.kind.name}")
+            raise listed.error(
+                f": {name[:40]!r} is not allowed as the name of a file of a {record.kind.name}"
+            )
         files[name] = _read_checked(read, name, listed.part(name), room)
         room -= len(files[name])
     return files
@@ -329,7 +331,7 @@ def _read_checked(read: Read, name: str, record: Record, room: int) -> bytes:
     content = read(name, size + 1)
     if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
         raise record.kind.error(
-            f"{record.origin}: {name} is damaged: its size or SHA-256 is not that in "
+            f"{record.origin}: {name} is damaged: its size or SHA-256 differs from that in "
             f"{record.kind.record}"
         )
     return content

@@ -154,7 +154,7 @@ def test_mp3s_with_tags_between_them() -> None:
 
 
 def test_mp3_that_turns_into_something_else_is_refused() -> None:
-    with pytest.raises(AudioError, match=r"damaged: after byte \d+ comes much that is no audio"):
+    with pytest.raises(AudioError, match=r"damaged: after byte \d+ is much data that is not audio"):
         audio.read(io.BytesIO(mp3() + bytes(2_000_000)))
 
 

@@ -284,7 +284,7 @@ def test_what_cannot_be_read_is_named_and_left_out(
         ({"lm": "kenlm"}, "kenlm: queries KenLM, and a model bundle holds flattened scorers only"),
         ({"lm": "model.arpa"}, "model.arpa: is an ARPA file; package it first"),
         ({"lm": "none"}, "none: no such scorer"),
-        ({"output": "dev.jsonl"}, "dev.jsonl: exists and is no model bundle"),
+        ({"output": "dev.jsonl"}, "dev.jsonl: exists and is not a model bundle"),
         ({"output": "dev.jsonl/new"}, "dev.jsonl/new: cannot be written"),
         ({"plot": "dev.jsonl/s.png"}, "dev.jsonl/s.png: cannot be written"),
         ({"trials": "0"}, "Invalid value for '--trials'"),

@@ -77,7 +77,7 @@ def test_the_line_of_an_utterance_is_known(tmp_path: Path) -> None:
     [
         ("not json", "line 2: not JSON"),
         ("[" * 100_000, "line 2: not JSON"),
-        ("[]", "line 2: an utterance is a JSON object"),
+        ("[]", "line 2: an utterance must be a JSON object"),
         ('{"id": "a"}', "line 2: the key 'audio' is missing"),
         (LINE.replace('"a"', "7"), "line 2: 'id' is 7"),
         (LINE.replace('"hi"', "null"), "line 2: 'text' is None"),

@@ -83,6 +83,6 @@ def test_without_a_sure_label_nothing_is_written(recordings: Path, tone_bundle: 
     output = recordings.parent / "labels.jsonl"
     silent = recordings / "7" / "silence.wav"
     arguments = ["data", "label", str(silent), "-o", str(output), "--model", str(tone_bundle)]
-    with pytest.raises(DataError, match="not written, no label agrees"):
+    with pytest.raises(DataError, match="not written, no label has the agreement"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert not output.exists()

@@ -77,7 +77,7 @@ def test_a_changed_byte_in_any_file_is_found(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["words.txt", "ngrams.npz", "scorer.json"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    with pytest.raises(PlainspeechError, match=f"s: is no scorer: {name} is missing"):
+    with pytest.raises(PlainspeechError, match=f"s: is not a scorer: {name} is missing"):
         Scorer.load(folder)
 
 
@@ -89,11 +89,11 @@ def test_another_format_and_things_that_are_no_scorer(folder: Path, tmp_path: Pa
     with pytest.raises(PlainspeechError, match="none: no such scorer"):
         Scorer.load(tmp_path / "none")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(PlainspeechError, match="file: is no scorer: neither a folder nor a zip"):
+    with pytest.raises(PlainspeechError, match="file: is not a scorer: neither a folder nor a zip"):
         Scorer.load(tmp_path / "file")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "f").write_text("x")
-    with pytest.raises(PlainspeechError, match="other: exists and is no scorer"):
+    with pytest.raises(PlainspeechError, match="other: exists and is not a scorer"):
         write_scorer(tmp_path / "other", [], [], {})
 
 
@@ -202,7 +202,7 @@ def resaved(folder: Path, **changes: Any) -> None:
         ({"order": 4}, "4.probabilities' is missing|damaged"),
         ({"alpha": 1e30}, "'alpha' is 1e\\+30; it must be from -100 to 100"),
         ({"beta": -710.0}, "'beta' is -710; it must be"),
-        ({"vocabulary": 10**20}, "another number of words"),
+        ({"vocabulary": 10**20}, "different number of words"),
     ],
 )
 def test_hostile_records_are_refused_in_one_line(
@@ -225,15 +225,15 @@ HEADER = "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }"
 @pytest.mark.parametrize(
     ("array", "says"),
     [
-        (npy(HEADER % "(1, 40000000000000)", b"x"), "another size than it says"),
-        (npy(HEADER % "(0, 40000000000000)", b""), "another size than it says"),
-        (npy(HEADER % "(9, 1)", b"x" * 9), "another form"),
-        (npy(HEADER % "(4,)", b"xxxx"), "another form"),
-        (npy(HEADER.replace("|u1", "<f8") % "(1, 1)", b"x" * 8), "another form"),
-        (npy(HEADER.replace("|u1", "|O") % "(1, 1)", b"x" * 8), "another form"),
+        (npy(HEADER % "(1, 40000000000000)", b"x"), "a different size than its header says"),
+        (npy(HEADER % "(0, 40000000000000)", b""), "a different size than its header says"),
+        (npy(HEADER % "(9, 1)", b"x" * 9), "an unexpected type or shape"),
+        (npy(HEADER % "(4,)", b"xxxx"), "an unexpected type or shape"),
+        (npy(HEADER.replace("|u1", "<f8") % "(1, 1)", b"x" * 8), "an unexpected type or shape"),
+        (npy(HEADER.replace("|u1", "|O") % "(1, 1)", b"x" * 8), "an unexpected type or shape"),
         (npy("{" * 90, b""), "header"),
         (npy(HEADER % "(4, 10)", b"\xff" * 40), "not from|lengths|another number|more words"),
-        (b"\x93NUMPY\x03\x00", "another version"),
+        (b"\x93NUMPY\x03\x00", "an unknown version"),
         (b"", "EOF"),
     ],
 )

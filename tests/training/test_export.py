@@ -240,7 +240,7 @@ def test_weights_that_nobody_has_measured_are_not_exported(
     checkpoint = Checkpoint.load(run / "checkpoint.safetensors")
     progress = replace(checkpoint.progress, **changes)  # type: ignore[arg-type]
     replace(checkpoint, progress=progress).save(tmp_path / "midst.safetensors")
-    with pytest.raises(PlainspeechError, match=r"from the midst of an epoch.* best.safetensors"):
+    with pytest.raises(PlainspeechError, match=r"from the middle of an epoch.* best.safetensors"):
         export_bundle(tmp_path / "midst.safetensors", tmp_path / "bundle")
 
 

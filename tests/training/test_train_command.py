@@ -138,7 +138,10 @@ def test_a_bad_recipe_is_one_line(plainspeech: Plainspeech, recipe: Path) -> Non
 
 def test_an_output_that_is_a_file_is_refused(plainspeech: Plainspeech, recipe: Path) -> None:
     status, told = plainspeech("train", recipe, "-o", recipe, "--device", "cpu")
-    assert (status, told) == (1, f"error: {recipe}: cannot be a run's folder: File exists\n")
+    assert (status, told) == (
+        1,
+        f"error: {recipe}: cannot be used as the folder of a run: File exists\n",
+    )
 
 
 def test_what_is_left_out_is_told(plainspeech: Plainspeech, recipe: Path) -> None:

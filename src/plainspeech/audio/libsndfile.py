@@ -108,7 +108,7 @@ def _open_next(name: str, part: BinaryIO) -> ForwardFile:
         return _open(part)
     except soundfile.LibsndfileError as error:
         raise AudioError(
-            f"{name}: damaged: is joined of several recordings, and one after the first cannot be "
+            f"{name}: damaged: consists of several recordings, and one after the first cannot be "
             f"read ({error.error_string.rstrip('.')})"
         ) from error
 

@@ -88,7 +88,7 @@ def mpeg_parts(name: str, stream: BinaryIO) -> list[tuple[int, int]]:
         stream: that can seek.
 
     Raises:
-        AudioError: after a part comes much that is no audio.
+        AudioError: after a part there is much data that is not audio.
     """
     data = _Bytes(stream)
     parts: list[tuple[int, int]] = []
@@ -110,7 +110,9 @@ def mpeg_parts(name: str, stream: BinaryIO) -> list[tuple[int, int]]:
             if junk > _MOST_JUNK:
                 break
     if parts and junk > _MOST_JUNK:
-        raise AudioError(f"{name}: damaged: after byte {parts[-1][1]} comes much that is no audio")
+        raise AudioError(
+            f"{name}: damaged: after byte {parts[-1][1]} is much data that is not audio"
+        )
     return parts
 
 

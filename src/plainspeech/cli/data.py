@@ -110,8 +110,8 @@ def prepare(
         stderr().print(f"error: {problem}", markup=False)
     if problems and not skip_faulty:
         raise DataError(
-            f"{output}: not written, for {len(problems)} faults (above); mend them, or leave what "
-            f"has them out with --skip-faulty"
+            f"{output}: not written, for {len(problems)} faults (above); correct them, or leave "
+            f"the faulty utterances out with --skip-faulty"
         )
     if not utterances:
         raise DataError(f"{output}: not written, no utterance is left")
@@ -215,7 +215,9 @@ def label(
     kept = [found.utterance for found in labels if found.agreement >= least_agreement]
     kept = [utterance for utterance in kept if utterance.text]
     if not kept:
-        raise DataError(f"{output}: not written, no label agrees so far")
+        raise DataError(
+            f"{output}: not written, no label has the agreement that --least-agreement asks for"
+        )
     write_manifest(output, kept)
     hours = sum(utterance.duration for utterance in kept) / 3600
     stderr().print(

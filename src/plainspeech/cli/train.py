@@ -68,7 +68,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"{folder}: cannot be a run's folder: {error.strerror}") from error
+        raise ConfigurationError(
+            f"{folder}: cannot be used as the folder of a run: {error.strerror}"
+        ) from error
 
 
 @contextmanager

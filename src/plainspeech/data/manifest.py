@@ -15,6 +15,7 @@ from plainspeech.errors import DataError
 from plainspeech.files import write_atomically
 
 _TYPES = {"id": str, "audio": str, "text": str, "duration": float, "speaker": str}
+_NAMES = {str: "string", float: "number"}
 _MENDS = {"duration": "; 'plainspeech data prepare' adds it"}
 T = TypeVar("T")
 
@@ -73,15 +74,15 @@ def _parse(line: str, where: str, folder: Path, defaults: dict[str, Any]) -> Utt
     except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}") from error
     if not isinstance(record, dict):
-        raise DataError(f"{where}: an utterance is a JSON object")
+        raise DataError(f"{where}: an utterance must be a JSON object")
     record = defaults | record
     for key, kind in _TYPES.items():
         if key not in record:
             raise DataError(f"{where}: the key {key!r} is missing{_MENDS.get(key, '')}")
         if not isinstance(record[key], kind):
-            raise DataError(f"{where}: {key!r} is {record[key]!r}")
+            raise DataError(f"{where}: {key!r} is {record[key]!r}; it must be a {_NAMES[kind]}")
     if not (math.isfinite(record["duration"]) and record["duration"] >= 0):
-        raise DataError(f"{where}: 'duration' is {record['duration']!r}")
+        raise DataError(f"{where}: 'duration' is {record['duration']!r}; it must be seconds")
     return Utterance(
         id=record["id"],
         audio=folder / record["audio"],

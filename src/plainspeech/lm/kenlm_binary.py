@@ -128,7 +128,9 @@ def check_kenlm_binary(path: Path) -> None:
 
 def _read_header(parts: _Parts) -> _Header:
     if parts.take(len(_SANITY)).tobytes() != _SANITY:
-        raise _DamagedError("it is of another version or machine; make it anew from the ARPA file")
+        raise _DamagedError(
+            "it is of another version or machine; build it again from the ARPA file"
+        )
     order, multiplier, kind, _, version = _FIXED.unpack(parts.take(_FIXED.size).tobytes())
     if not 2 <= order <= LARGEST_ORDER:
         raise _DamagedError(f"its order is {order}; it must be from 2 to {LARGEST_ORDER}")

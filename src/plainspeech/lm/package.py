@@ -212,7 +212,7 @@ def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> NGram
         )
     if checksum(path, SCORER) != record.part("kenlm").values:
         raise LanguageModelError(
-            f"{record.origin}: {_KENLM} is damaged: its size or SHA-256 is not that in "
+            f"{record.origin}: {_KENLM} is damaged: its size or SHA-256 differs from that in "
             f"{SCORER.record}"
         )
     return path
@@ -232,6 +232,6 @@ def _vocabulary(record: Record, files: Mapping[str, bytes]) -> list[str]:
     vocabulary = [*SPECIAL_WORDS, *words]
     if len(set(vocabulary)) != record.take("vocabulary", int):
         raise LanguageModelError(
-            f"{record.where}: {_WORDS} has another number of words than listed"
+            f"{record.where}: {_WORDS} has a different number of words than its record says"
         )
     return vocabulary

@@ -121,15 +121,15 @@ def _array(file: bytes, limit: int) -> Bytes:
     """Return the array of an .npy file, which has at most ``limit`` numbers."""
     stream = io.BytesIO(file)
     if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("an array has another version")
+        raise ValueError("an array has an unknown version")
     try:
         shape, by_columns, kind = np.lib.format.read_array_header_1_0(stream)
     except Exception as error:  # of whatever kind from the parser of Python's literals
         raise ValueError("the header of an array is damaged") from error
     if kind != np.uint8 or len(shape) != 2 or by_columns or shape[0] > _WIDTH:
-        raise ValueError("an array has another form")
+        raise ValueError("an array has an unexpected type or shape")
     if shape[0] * shape[1] != len(file) - stream.tell() or shape[1] > limit:
-        raise ValueError("an array has another size than it says")
+        raise ValueError("an array has a different size than its header says")
     return np.frombuffer(file, np.uint8, offset=stream.tell()).reshape(shape)
 
 

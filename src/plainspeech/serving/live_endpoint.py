@@ -143,7 +143,7 @@ class LiveSession:
             receiving.cancel()
         raise ApiError(
             HTTPStatus.REQUEST_TIMEOUT,
-            f"Next to no data arrived for {self._timeout:g} s; send silence as samples of zero.",
+            f"Almost no data arrived for {self._timeout:g} s; send silence as samples of zero.",
             "silence_timeout",
         )
 

@@ -240,7 +240,7 @@ class _Trained:
         checkpoint = Checkpoint.load(path)
         if checkpoint.progress.batch or not checkpoint.progress.history:
             raise ModelError(
-                f"{path}: not exported: it is from the midst of an epoch, and nobody has "
+                f"{path}: not exported: it is from the middle of an epoch, and nobody has "
                 f"measured its weights; take best.safetensors"
             )
         return cls(path, checkpoint)
