@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.arrays import Array
-from plainspeech.runtime.long_audio import Chunk, Chunker
+from plainspeech.runtime.chunking import Chunk, Chunker
 
 RATE = 16_000
 

@@ -242,13 +242,14 @@ def test_a_file_is_dropped(page: Page, spoken: Speak) -> None:
 def test_text_streams_and_an_old_result_is_gone(
     browser: Browser, tone_bundle: Path, spoken: Speak
 ) -> None:
-    """Two minutes of speech come in more than one part; the second is held back."""
+    """Two minutes of speech come in more than one part: a minute is three chunks, then it stops."""
     model = Blocked(tone_bundle)
     phrase = np.concatenate([spoken("a good deed is a good deed indeed "), SILENCE])
-    with running(model) as server, visit(browser, f"http://{server.netloc}/") as page:
+    served = running(model, batching=False)
+    with served as server, visit(browser, f"http://{server.netloc}/") as page:
         upload(page, wav(spoken("fed")), "old.wav")
         assert said(page) == "fed"
-        model.passes = 1  # batches, until the gate is closed
+        model.passes = 3  # chunks, until the gate is closed
         content = wav(np.tile(phrase, 22))
         page.set_input_files("#file", {"name": "a.wav", "mimeType": "", "buffer": content})
         page.locator("#text p").first.wait_for()

@@ -1,8 +1,7 @@
 """Finds the utterances of live audio.
 
-`plainspeech.runtime.long_audio` cuts recordings into chunks of a length that suits a model; here
-the speaker waits for an answer, so that every pause ends an utterance and audio is passed on at
-once.
+`plainspeech.runtime.chunking` cuts recordings into chunks of a length that suits a model; here the
+speaker waits for an answer, so that every pause ends an utterance and audio is passed on at once.
 """
 
 from __future__ import annotations
