@@ -27,6 +27,7 @@ from plainspeech.training.step import (
     TensorBatch,
     batch_loss,
     consistency,
+    distillation,
     refuse_infinite_gradient,
     refuse_infinite_loss,
 )
@@ -144,6 +145,25 @@ def test_consistency_is_added_for_each_symbol() -> None:
     without, _ = batch_loss(Given(views), batch, 0.0)
     loss, _ = batch_loss(Given(views), batch, 0.0, consistency_weight=0.2)
     expected = 0.2 * float(consistency(views, torch.tensor([4, 4]))) / 2
+    assert float(loss - without) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_teacher_is_learnt_from_in_every_view() -> None:
+    first, second, taught = (random_head(1, 4, seed) for seed in range(3))
+    lengths = torch.tensor([3, 3])  # the fourth frame is padding
+    t = taught[0, :3]
+    expected = sum(float((t.exp() * (t - view[0, :3])).sum()) for view in (first, second))
+    found = distillation(torch.cat([first, second]), taught, lengths)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    assert float(distillation(torch.cat([taught, taught]), taught, lengths)) == 0
+
+
+def test_distillation_is_added_for_each_symbol() -> None:
+    output, taught = random_head(1, 4, seed=0), random_head(1, 4, seed=1)
+    batch = batch_of([4], [[0, 1]])
+    without, _ = batch_loss(Given(output), batch, 0.0)
+    loss, _ = batch_loss(Given(output), replace(batch, taught=taught), 0.0, distillation_weight=0.5)
+    expected = 0.5 * float(distillation(output, taught, torch.tensor([4]))) / 2
     assert float(loss - without) == pytest.approx(expected, rel=1e-4)
 
 

@@ -12,6 +12,7 @@ from plainspeech.model.filter_bank import FilterBank
 from plainspeech.model.padding import to_device
 from plainspeech.training.augmentation import Augmentation, Augmenter
 from plainspeech.training.step import TensorBatch
+from plainspeech.training.teacher import Teacher
 
 
 def choose_device(name: str) -> torch.device:
@@ -58,6 +59,8 @@ class FeatureExtractor:
         device: where to compute.
         augmentation: None leaves utterances as they are.
         views: augmentations of each utterance.
+        teacher: that hears every utterance as augmentation shapes it, but without what corrupts
+            it.
     """
 
     def __init__(
@@ -66,11 +69,13 @@ class FeatureExtractor:
         device: torch.device,
         augmentation: Augmentation | None = None,
         views: int = 1,
+        teacher: Teacher | None = None,
     ) -> None:
         self._bank = FilterBank(settings).to(device)
         self._device = device
         self._augmentation = augmentation
         self._views = views
+        self._teacher = teacher
 
     @torch.no_grad()
     def __call__(self, batch: Batch, seed: int = 0, strength: float = 1.0) -> TensorBatch:
@@ -87,10 +92,12 @@ class FeatureExtractor:
         target_lengths = torch.from_numpy(batch.target_lengths)
         if self._augmentation is None:
             features, frames = self._bank(waveforms, lengths)
-            return TensorBatch(features, frames, targets, target_lengths)
+            taught = self._teacher(waveforms, lengths) if self._teacher else None
+            return TensorBatch(features, frames, targets, target_lengths, taught=taught)
         rate, hop = self._bank.settings.sample_rate, self._bank.settings.hop_ms / 1000
         augmenter = Augmenter(self._augmentation, rate, seed, self._device, strength)
         waveforms, lengths = augmenter.shape(waveforms, lengths)
+        taught = self._teacher(waveforms, lengths) if self._teacher else None
         views: list[Tensor] = []
         for _ in range(self._views):
             features, frames = self._bank(augmenter.corrupt(waveforms, lengths), lengths)
@@ -101,4 +108,5 @@ class FeatureExtractor:
             targets.repeat(self._views, 1),
             target_lengths.repeat(self._views),
             self._views,
+            taught,
         )

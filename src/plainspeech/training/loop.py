@@ -34,6 +34,7 @@ from plainspeech.training.step import (
     refuse_infinite_gradient,
     refuse_infinite_loss,
 )
+from plainspeech.training.teacher import Teacher
 
 
 class TrainingStopped(Exception):  # noqa: N818  # nothing went wrong
@@ -130,7 +131,8 @@ class Trainer:
         self._train = Loader(train, source, alphabet, recipe.data.threads)
         self._dev = Loader(dev, source, alphabet, recipe.data.threads)
         views = 2 if recipe.optimisation.consistency_weight else 1
-        self._augmented = FeatureExtractor(settings, device, recipe.augmentation, views)
+        teacher = Teacher(recipe.teacher, preset, alphabet, device) if recipe.teacher else None
+        self._augmented = FeatureExtractor(settings, device, recipe.augmentation, views, teacher)
         self._unaugmented = FeatureExtractor(settings, device)
         self._pending: deque[_PendingStep] = deque()
         self._clock, self._processor = time.monotonic(), time.process_time()
@@ -250,7 +252,7 @@ class Trainer:
         epoch = progress.epoch + (progress.batch + 1) / batches
         rate = learning_rate(settings.learning_rate, epoch, settings.warmup_epochs, settings.epochs)
         strength = min(1.0, epoch / settings.warmup_epochs) if settings.warmup_epochs else 1.0
-        losses, norm = self.step(batch, rate, strength)
+        losses, norm = self.step(batch, rate, strength, epoch / settings.epochs)
         ready = None
         if self.device.type == "cuda":
             losses, norm = (tensor.to("cpu", non_blocking=True) for tensor in (losses, norm))
@@ -260,13 +262,16 @@ class Trainer:
         report = StepReport(replace(progress), batches, math.nan, rate, seconds)
         return _PendingStep(batch, losses, norm, ready, report)
 
-    def step(self, batch: Batch, rate: float, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+    def step(
+        self, batch: Batch, rate: float, strength: float = 1.0, done: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Take one optimiser step; on the CPU not where its gradient is not finite.
 
         Args:
             batch: of waveforms.
             rate: of learning.
             strength: of augmentation and consistency, from 0 to 1.
+            done: share of the run that is over, and of the teacher's weight that is gone.
 
         Returns:
             The CTC losses, ``(rows,)`` in nats, of every utterance in every view, and the norm of
@@ -283,6 +288,7 @@ class Trainer:
                 tensors,
                 settings.intermediate_weight,
                 settings.consistency_weight * strength,
+                settings.distillation_weight * (1 - done),
             )
         return losses, self.state.descend(loss, settings.clip_norm, rate)
 

@@ -61,6 +61,9 @@ class Optimisation:
         intermediate_weight: share of the intermediate CTC loss in the whole.
         consistency_weight: of the consistency between two augmentations of each utterance
             (CR-CTC; Yao et al., ICLR 2025); 0 takes one.
+        distillation_weight: at the start, of the divergence from the recipe's teacher; it falls to
+            zero by the last step, so that a student may surpass its teacher (annealing, as in Clark
+            et al., ACL 2019).
         validate_every: epochs from one measurement on dev to the next.
         precision: ``"bf16"`` computes in mixed precision, ``"fp32"`` does not, ``"auto"`` takes
             bf16 where the processor has instructions for it.
@@ -74,6 +77,7 @@ class Optimisation:
     average_decay: float = 0.998
     intermediate_weight: float = 0.3
     consistency_weight: float = 0.0
+    distillation_weight: float = 1.0
     validate_every: int = 1
     precision: str = "auto"
 
@@ -88,6 +92,8 @@ class Recipe:
         seed: of every random draw.
         initial: a checkpoint whose averaged weights to start from, to continue with other data or
             settings; random weights without it.
+        teacher: a bundle whose output for each frame the model learns beside the transcripts; of
+            any architecture with the preset's frame rate.
         change: what the run tries that the one before it did not, in a line, for the leaderboard.
         checkpoint_minutes: at most this much work is lost when a run is killed.
         card: what the bundle says of its model beside what training itself knows: description,
@@ -101,6 +107,7 @@ class Recipe:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     seed: int = 1
     initial: Path | None = None
+    teacher: Path | None = None
     change: str = ""
     checkpoint_minutes: float = 5.0
     card: dict[str, Any] = field(default_factory=dict)
@@ -157,6 +164,7 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "augmentation.time_mask_seconds",
             "augmentation.silence_seconds",
             "optimisation.consistency_weight",
+            "optimisation.distillation_weight",
         ),
     ),
     "0 or more and below 1": (

@@ -27,6 +27,8 @@ class TensorBatch:
         targets: ``(views * batch, symbols)`` ids.
         target_lengths: ``(views * batch,)``, on the CPU.
         views: augmentations of each utterance.
+        taught: ``(batch, output frames, symbols)`` log-probabilities of a teacher, of every
+            utterance before it is corrupted; None without one.
     """
 
     features: Tensor
@@ -34,6 +36,7 @@ class TensorBatch:
     targets: Tensor
     target_lengths: Tensor
     views: int = 1
+    taught: Tensor | None = None
 
 
 def ctc_loss(
@@ -70,12 +73,14 @@ def batch_loss(
     batch: TensorBatch,
     intermediate_weight: float,
     consistency_weight: float = 0.0,
+    distillation_weight: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Return the loss to minimise and the CTC loss of each row at the model's output.
 
     The loss is in nats for each target symbol, so that long and short batches weigh alike. It is
-    (1 - w) CTC + w intermediate CTC for a model with an intermediate head, and with two views, the
-    consistency of their outputs besides (`consistency`).
+    (1 - w) CTC + w intermediate CTC for a model with an intermediate head; with two views, the
+    consistency of their outputs besides (`consistency`); with a teacher, what it would have them be
+    (`distillation`).
     """
     *inner, output = model.heads(batch.features, batch.lengths)
     lengths = model.output_lengths(batch.lengths)
@@ -88,6 +93,8 @@ def batch_loss(
         loss = torch.lerp(loss, inner_loss, intermediate_weight)
     if batch.views == 2 and consistency_weight:
         loss = loss + consistency_weight * 2 * consistency(output, lengths) / symbols
+    if batch.taught is not None:
+        loss = loss + distillation_weight * distillation(output, batch.taught, lengths) / symbols
     return loss, losses.detach()
 
 
@@ -107,6 +114,22 @@ def consistency(log_probabilities: Tensor, lengths: Tensor) -> Tensor:
     other = torch.cat([second, first]).detach()
     divergence = other.exp() * (other - log_probabilities)
     return 0.5 * (divergence * there).sum()
+
+
+def distillation(log_probabilities: Tensor, taught: Tensor, lengths: Tensor) -> Tensor:
+    """Return how far a student is from its teacher, in nats, summed over the frames.
+
+    The Kullback-Leibler divergence from the teacher's distribution of each frame to the student's
+    (Hinton, Vinyals and Dean, 2015, at temperature 1).
+
+    Args:
+        log_probabilities: ``(views * batch, frames, symbols)`` of the student, view by view.
+        taught: ``(batch, frames, symbols)`` of the teacher.
+        lengths: ``(views * batch,)``, frames of each row of the student's.
+    """
+    there = mask(lengths, log_probabilities.shape[1], log_probabilities.device)[:, :, None]
+    taught = taught.repeat(len(log_probabilities) // len(taught), 1, 1)
+    return (taught.exp() * (taught - log_probabilities) * there).sum()
 
 
 def refuse_infinite_loss(losses: Tensor, batch: Batch) -> None:

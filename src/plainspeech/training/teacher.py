@@ -1,0 +1,66 @@
+"""A trained model that another one learns from, beside the transcripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.errors import ConfigurationError
+from plainspeech.model.filter_bank import FilterBank
+from plainspeech.model.padding import to_device
+from plainspeech.model.presets import Preset
+from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.network import open_network
+
+
+class Teacher:
+    """The network of a bundle, in float32, as the source of distillation.
+
+    It may be of any architecture with the student's frame rate and alphabet, and it has features
+    of its own. It runs on the CPU, whatever the student's device.
+
+    Args:
+        path: of the bundle, or a name that bundles have.
+        preset: of the student.
+        alphabet: of the student.
+        device: of the student.
+
+    Raises:
+        ConfigurationError: its frames or symbols are not the student's.
+        ModelError: it is no bundle.
+    """
+
+    def __init__(
+        self, path: Path, preset: Preset, alphabet: Alphabet, device: torch.device
+    ) -> None:
+        bundle = Bundle.load(path).in_precision("float32")
+        if bundle.alphabet != alphabet:
+            raise ConfigurationError(f"optimisation.teacher: {path} writes another alphabet")
+        if bundle.frame_seconds != preset.frame_seconds:
+            raise ConfigurationError(
+                f"optimisation.teacher: {path} has a frame every {bundle.frame_seconds:g} s, the "
+                f"preset every {preset.frame_seconds:g} s; they must be the same"
+            )
+        self._network = open_network(bundle)
+        self._bank = FilterBank(bundle.features).to(device)
+
+    @torch.no_grad()
+    def __call__(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Return log-probabilities, ``(batch, output frames, symbols)``, zero in the padding.
+
+        Args:
+            waveforms: ``(batch, samples)`` float32.
+            lengths: ``(batch,)`` int64, samples of each, on the CPU.
+        """
+        features, frames = self._bank(waveforms, lengths)
+        rows = features.cpu().numpy()
+        given = [row[:count] for row, count in zip(rows, frames.tolist(), strict=True)]
+        outputs = [self._network.run([one])[0] for one in given]
+        padded = np.zeros((len(outputs), max(map(len, outputs)), outputs[0].shape[1]), np.float32)
+        for place, output in zip(padded, outputs, strict=True):
+            place[: len(output)] = output
+        return to_device(torch.from_numpy(padded), waveforms.device)
