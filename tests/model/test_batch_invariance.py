@@ -35,6 +35,7 @@ def shaken(model: AcousticModel) -> AcousticModel:
 MODELS = {
     "reference": shaken(Reference(BINS, SYMBOLS, channels=3, hidden=8)),
     "small": shaken(Crnn(BINS, SYMBOLS, channels=3, width=8, hidden=8)),
+    "base": shaken(Crnn(BINS, SYMBOLS, channels=3, width=8, hidden=8, residual=True)),
     # 24 features are eight frames: windows as short as that, so that there are several.
     "streaming": shaken(
         Streaming(BINS, SYMBOLS, channels=3, width=8, hidden=8, kernel=5, windows=Windows(3, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -72,27 +74,91 @@ class LockedDropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x``, ``(batch, frames, channels)``, with channels dropped in training."""
-        return functional.dropout1d(x.transpose(1, 2), self.rate, self.training).transpose(1, 2)
+        """Return ``x``, ``(batch, ..., channels)``, with channels dropped in training."""
+        if not self.training:
+            return x
+        kept = x.new_ones(len(x), *[1] * (x.dim() - 2), x.shape[-1])
+        return x * functional.dropout(kept, self.rate)
 
 
 class RecurrentBlock(nn.Module):
-    """A residual block: LayerNorm, a bidirectional LSTM, a projection back to the width, dropout.
+    """A recurrence, what comes before and what comes after it.
+
+    Attributes:
+        before: what the block does to its input.
+        recurrence: over whole utterances, or over windows.
+    """
+
+    before: nn.Module
+    recurrence: nn.Module
+
+    def forward(self, x: Tensor, *where: Any) -> Any:
+        """Return ``(batch, ..., channels)``; of a recurrence that has a state, that besides.
+
+        Args:
+            x: ``(batch, ..., channels)``.
+            where: the recurrence's further arguments.
+        """
+        y = self.recurrence(self.before(x), *where)
+        if isinstance(y, tuple):
+            return self.after(x, y[0]), y[1]
+        return self.after(x, y)
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the block's output, ``(batch, ..., channels)``.
+
+        Args:
+            x: the block's input.
+            y: the recurrence's output.
+        """
+        raise NotImplementedError
+
+
+class StackedBlock(RecurrentBlock):
+    """A recurrence on the output of the one before it; dropout.
+
+    Args:
+        recurrence: from ``inputs`` to ``outputs`` channels.
+        inputs: channels in.
+        dropout: of channels of the output, and of the input of the first.
+        first: of its stack; its input is normalised.
+    """
+
+    def __init__(self, recurrence: nn.Module, inputs: int, dropout: float, first: bool) -> None:
+        super().__init__()
+        self.recurrence = recurrence
+        self.dropout = LockedDropout(dropout)
+        normalise = (nn.LayerNorm(inputs), self.dropout) if first else ()
+        self.before = nn.Sequential(*normalise)
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the recurrence's output, with dropout."""
+        out: Tensor = self.dropout(y)
+        return out
+
+
+class ResidualBlock(RecurrentBlock):
+    """LayerNorm, a recurrence, a projection back to the width, dropout; added to the input.
 
     Normalising before the recurrence and adding its output to its input lets several of them be
     stacked (pre-norm residual; Xiong et al., ICML 2020, for Transformers).
+
+    Args:
+        recurrence: from ``width`` to ``outputs`` channels.
+        width: channels in and out.
+        outputs: of the recurrence.
+        dropout: of channels.
     """
 
-    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+    def __init__(self, recurrence: nn.Module, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
-        self.normalise = nn.LayerNorm(width)
-        self.recurrence: nn.Module = Bidirectional(nn.LSTM, width, hidden)
-        self.project = nn.Linear(2 * hidden, width)
+        self.before = nn.LayerNorm(width)
+        self.recurrence = recurrence
+        self.project = nn.Linear(outputs, width)
         self.dropout = LockedDropout(dropout)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return ``(batch, frames, width)`` for the same."""
-        y = self.recurrence(self.normalise(x), lengths)
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the sum of the input and the projected output of the recurrence."""
         out: Tensor = x + self.dropout(self.project(y))
         return out
 
@@ -110,6 +176,7 @@ class Crnn(AcousticModel):
         expansion: of the width within a convolutional block.
         layers: recurrent blocks.
         hidden: of an LSTM, in each direction.
+        residual: whether the recurrent blocks are residual, or simply stacked.
         dropout: of whole channels.
     """
 
@@ -127,6 +194,7 @@ class Crnn(AcousticModel):
         expansion: int = 3,
         layers: int = 2,
         hidden: int = 256,
+        residual: bool = False,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
@@ -136,15 +204,21 @@ class Crnn(AcousticModel):
             TimeBlock(width, kernel, expansion, dropout) for _ in range(blocks)
         )
         self.intermediate = Head(width, symbols)
-        self.layers = nn.ModuleList(
-            self.recurrent_block(width, hidden, dropout) for _ in range(layers)
-        )
-        self.output = Head(width, symbols)
+        self.layers = nn.ModuleList()
+        inputs = width
+        for layer in range(layers):
+            recurrence = self.recurrence(inputs, hidden)
+            if residual:
+                self.layers.append(ResidualBlock(recurrence, inputs, 2 * hidden, dropout))
+            else:
+                self.layers.append(StackedBlock(recurrence, inputs, dropout, first=layer == 0))
+                inputs = 2 * hidden
+        self.output = Head(inputs, symbols, normalise=residual)
 
     @staticmethod
-    def recurrent_block(width: int, hidden: int, dropout: float) -> nn.Module:
-        """Return a block that recurs over whole utterances."""
-        return RecurrentBlock(width, hidden, dropout)
+    def recurrence(inputs: int, hidden: int) -> nn.Module:
+        """Return a recurrence over whole utterances, from ``inputs`` to ``2 * hidden`` channels."""
+        return Bidirectional(nn.LSTM, inputs, hidden)
 
     def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """Return the log-probabilities after the convolutions and after the recurrences."""
@@ -171,11 +245,11 @@ class Crnn(AcousticModel):
 
 
 class Head(nn.Module):
-    """LayerNorm and a linear layer: frames to log-probabilities of the symbols."""
+    """LayerNorm, if asked for, and a linear layer: frames to log-probabilities of the symbols."""
 
-    def __init__(self, width: int, symbols: int) -> None:
+    def __init__(self, width: int, symbols: int, normalise: bool = True) -> None:
         super().__init__()
-        self.normalise = nn.LayerNorm(width)
+        self.normalise = nn.LayerNorm(width) if normalise else nn.Identity()
         self.linear = nn.Linear(width, symbols)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plainspeech.errors import ConfigurationError, nearest
@@ -43,13 +43,13 @@ class Preset:
 
 # MP3 of few kbit/s ends near 6 kHz. Normalised, the empty bins above would be loud noise.
 _FEATURES = FeatureSettings(high_hz=5_800.0, normalise="speech")
-_STREAMED_FEATURES = FeatureSettings(high_hz=5_800.0, normalise="running-speech")
-_BASE = {"width": 384, "blocks": 6, "kernel": 11, "layers": 3, "hidden": 384}
+_STREAMED_FEATURES = replace(_FEATURES, normalise="running-speech")
+_BASE = {"width": 384, "blocks": 6, "kernel": 11, "layers": 3, "hidden": 384, "residual": True}
 
 PRESETS = {
-    "small": Preset(Crnn, _FEATURES, streams_as="small-streaming"),
+    "small": Preset(Crnn, replace(_FEATURES, normalise="utterance"), streams_as="small-streaming"),
     "base": Preset(Crnn, _FEATURES, _BASE, streams_as="base-streaming"),
-    "small-streaming": Preset(Streaming, _STREAMED_FEATURES),
+    "small-streaming": Preset(Streaming, replace(_FEATURES, normalise="running")),
     "base-streaming": Preset(Streaming, _STREAMED_FEATURES, _BASE),
     # 1344 frames are 16.8 s, as in the published system; its 128 filters need a longer window
     # than its 25 ms to have a frequency in each.

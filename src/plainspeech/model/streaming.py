@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plainspeech.model.crnn import Crnn, RecurrentBlock
+from plainspeech.model.crnn import Crnn
 from plainspeech.model.padding import mask
 from plainspeech.model.windows import WindowedBidirectional, Windows
 
@@ -44,25 +44,6 @@ class StreamState:
         return tuple(getattr(self, part.name) for part in fields(self))
 
 
-class WindowedBlock(RecurrentBlock):
-    """`RecurrentBlock` over windows; a channel that is dropped is dropped in all of them."""
-
-    def __init__(self, width: int, hidden: int, dropout: float) -> None:
-        super().__init__(width, hidden, dropout)
-        self.recurrence = WindowedBidirectional(width, hidden)
-
-    def forward(  # type: ignore[override]
-        self, x: Tensor, lengths: Tensor, chunk: int, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return ``(batch, windows, size, width)`` for the same, and the state after it.
-
-        The arguments are those of `WindowedBidirectional`.
-        """
-        y, state = self.recurrence(self.normalise(x), lengths, chunk, state)
-        y = self.dropout(self.project(y).flatten(1, 2))
-        return x + torch.unflatten(y, 1, x.shape[1:3]), state
-
-
 class Streaming(Crnn):
     """`Crnn`, a window at a time: 480 ms of audio and 360 ms of look-ahead.
 
@@ -82,9 +63,9 @@ class Streaming(Crnn):
         self.windows = windows
 
     @staticmethod
-    def recurrent_block(width: int, hidden: int, dropout: float) -> nn.Module:
-        """Return a block that recurs over windows."""
-        return WindowedBlock(width, hidden, dropout)
+    def recurrence(inputs: int, hidden: int) -> nn.Module:
+        """Return a recurrence over windows, from ``inputs`` to ``2 * hidden`` channels."""
+        return WindowedBidirectional(inputs, hidden)
 
     def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """Return the log-probabilities after the convolutions and after the recurrences."""
