@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainspeech.cli.terminal import needs
+from plainspeech.errors import ConfigurationError
 
 app = typer.Typer(help="Look at models.", no_args_is_help=True)
 
@@ -40,6 +41,31 @@ def record(
         from plainspeech.evaluation.report import record_result
     result = record_result(bundle, results, data)
     typer.echo(f"{bundle}: {data}, {result['decoder']}: WER {result['wer']:.2%}")
+
+
+@app.command("combine")
+def combine_checkpoints(
+    checkpoints: Annotated[list[Path], typer.Argument(help="best.safetensors of several runs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write.")],
+    shares: Annotated[
+        str, typer.Option(help="Of each in the sum, as 0.5,0.5; equal by default.")
+    ] = "",
+) -> None:
+    """Add up the weights of runs that began from the same weights.
+
+    Their mean mostly errs less than either. Shares may be negative: with 1,1,-1 the first
+    checkpoint gets what the second learned beyond the third.
+    """
+    with needs("train"):
+        from plainspeech.training.combination import combine
+    try:
+        given = [float(share) for share in shares.split(",")] if shares else None
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--shares {shares!r}: numbers with commas between them"
+        ) from error
+    combine(checkpoints, given).save(output)
+    typer.echo(f"{output}: written")
 
 
 @app.command()

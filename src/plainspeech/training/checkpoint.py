@@ -120,6 +120,8 @@ class Checkpoint:
     def provenance(self) -> dict[str, Any]:
         """Return how the weights came about: for how long, by which code, and from which others."""
         progress, recipe = self.progress, self.run["recipe"]
+        if "combination_of" in self.run:
+            return {"combination_of": self.run["combination_of"]}
         began = self.run.get("started_from")
         return {
             **({"change": recipe["change"]} if recipe.get("change") else {}),

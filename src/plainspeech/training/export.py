@@ -238,7 +238,8 @@ class _Trained:
     @classmethod
     def load(cls, path: Path) -> _Trained:
         checkpoint = Checkpoint.load(path)
-        if checkpoint.progress.batch or not checkpoint.progress.history:
+        measured = checkpoint.progress.history or "combination_of" in checkpoint.run
+        if checkpoint.progress.batch or not measured:
             raise ModelError(
                 f"{path}: not exported: it is from the middle of an epoch, and nobody has "
                 f"measured its weights; take best.safetensors"
@@ -264,7 +265,9 @@ class _Trained:
         return network, difference
 
     def history(self) -> dict[str, Any]:
-        """Return how the weights came about, and how good training found them."""
+        """Return how the weights came about, and how good training found them if it did."""
+        if not self.checkpoint.progress.history:
+            return self.checkpoint.provenance()
         data, last = self.checkpoint.run["recipe"]["data"], self.checkpoint.progress.history[-1]
         dev = {"manifest": data["dev"], "wer": last["dev_wer"], "cer": last["dev_cer"]}
         return {**self.checkpoint.provenance(), "dev": dev}
