@@ -83,6 +83,18 @@ def test_damaged_files_are_compiled_again(scripts: Scripts) -> None:
         assert scripts.run() == LOADED
 
 
+def test_what_is_kept_and_what_is_compiled_call_each_other(scripts: Scripts) -> None:
+    """The compiler comes after machine code of functions that it did not compile."""
+    text = scripts.script.read_text().replace("sum_ =", "plus = add\n\nsum_ =")
+    scripts.script.write_text(text)
+    assert scripts.run() == COMPILED
+    more = "\n@compiled()\ndef twice(number):\n    return plus(number, number)\n\nprint(twice(2))\n"
+    scripts.script.write_text(text + more)
+    assert scripts.run() == f"{LOADED}\n4"
+    scripts.script.write_text(text + more.replace("twice(2)", "twice(2.0)"))
+    assert scripts.run().endswith("4.0")
+
+
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     files, draw = _VerifiedFiles(tmp_path, "function"), random.Random(0)
     files.save("key", list(range(100)))

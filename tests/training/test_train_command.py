@@ -18,6 +18,7 @@ from tiny import without_times, write_corpus, write_recipe
 from torch import Tensor
 
 from plainspeech import cli
+from plainspeech.cli import train
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.recognizer import load_model
@@ -111,7 +112,7 @@ def test_a_second_ctrl_c_stops_at_once(recipe: Path, monkeypatch: pytest.MonkeyP
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            cli.train.train(recipe, recipe.parent / "run", "cpu")
+            train.train(recipe, recipe.parent / "run", "cpu")
     finally:
         signal.signal(signal.SIGINT, before)
     assert not (recipe.parent / "run" / "checkpoint.safetensors").exists()

@@ -1,7 +1,7 @@
 """The command line: one verb a function, one group of verbs a module.
 
-Verbs import what they need when they run, so that ``plainspeech --help`` and ``transcribe`` stay
-quick and need no training extra.
+The module of a verb is imported when the verb is run, and imports what it needs in functions, so
+that ``plainspeech --help`` and ``transcribe`` stay quick and need no training extra.
 """
 
 from __future__ import annotations
@@ -9,16 +9,55 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from plainspeech.cli import data, evaluate, listen, lm, model, serve, train, transcribe, tune
-from plainspeech.cli.terminal import stderr
 from plainspeech.errors import PlainspeechError
+
+_VERBS = {
+    "transcribe": "Transcribe recordings and print a line of text for each; its name first if "
+    "there are several.",
+    "listen": "Transcribe live speech until Ctrl+C, and print the latency at the end.",
+    "serve": "Serve transcription over HTTP and WebSocket, by OpenAI's interface and a live one.",
+    "evaluate": "Measure the word and character error rates of a model.",
+    "tune": "Tune the settings of the beam search, and write them into the model with its scorer.",
+    "train": "Train a model, or resume a run that was stopped.",
+    "export": "Make a model bundle, which transcribes without torch, from a checkpoint.",
+    "data": "Download, prepare and check corpora.",
+    "lm": "Build, inspect and use n-gram scorers.",
+    "model": "Look at models.",
+}
+"""The verbs and groups of verbs, with the first line of what each does."""
+
+_MODULES = {"export": "train"}
+"""Of verbs that have no module of their own name."""
+
+
+def _verb(name: str) -> Any:
+    """Return the verb or group ``name``, whose module is imported."""
+    module = import_module(f"plainspeech.cli.{_MODULES.get(name, name)}")
+    if hasattr(module, "app"):
+        return typer.main.get_group(module.app)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name)(getattr(module, name))
+    return typer.main.get_command(alone)
+
+
+class _Verbs(TyperGroup):
+    """Knows of a verb its name and first line, until it is run."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the name of the verb that ``args`` begin with, the verb, and its arguments."""
+        name, verb, rest = super().resolve_command(ctx, args)
+        return name, verb if name is None else _verb(name), rest
+
 
 app = typer.Typer(
     help="Speech to text: train, evaluate and transcribe.",
+    cls=_Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -44,16 +83,8 @@ def _options(
     """Take the options that belong to no verb."""
 
 
-app.command()(transcribe.transcribe)
-app.command()(listen.listen)
-app.command()(serve.serve)
-app.command()(evaluate.evaluate)
-app.command()(tune.tune)
-app.command()(train.train)
-app.command()(train.export)
-app.add_typer(data.app, name="data")
-app.add_typer(lm.app, name="lm")
-app.add_typer(model.app, name="model")
+for _name, _line in _VERBS.items():
+    app.command(_name, help=_line)(lambda: None)
 
 
 def main() -> None:
@@ -61,7 +92,7 @@ def main() -> None:
     try:
         app()
     except PlainspeechError as error:
-        stderr().print(f"error: {error}", markup=False)
+        _stderr().print(f"error: {error}", markup=False)
         sys.exit(1)
     except OSError as error:
         if error.errno != errno.ENOSPC:
@@ -69,5 +100,11 @@ def main() -> None:
         # Files are written with an error of their own. What Python could not write it would try
         # again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        stderr().print(f"error: standard output cannot be written: {error.strerror}")
+        _stderr().print(f"error: standard output cannot be written: {error.strerror}")
         sys.exit(1)
+
+
+def _stderr() -> Any:
+    from plainspeech.cli.terminal import stderr
+
+    return stderr()

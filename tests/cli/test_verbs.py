@@ -1,0 +1,43 @@
+"""The list of verbs is what they say themselves, and is printed without them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from plainspeech import cli
+
+
+@pytest.mark.parametrize("name", cli._VERBS)
+def test_the_list_says_what_the_verb_does(name: str) -> None:
+    verb = cli._verb(name)
+    assert (verb.help or "").split("\n\n")[0].replace("\n", " ") == cli._VERBS[name]
+
+
+def test_help_imports_no_verb() -> None:
+    code = (
+        "import sys; sys.argv = ['plainspeech', '--help']\n"
+        "from plainspeech.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in sys.modules if m.startswith('plainspeech.cli.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("[]\n")
+    assert all(f" {name} " in done.stdout for name in cli._VERBS)
+
+
+def test_only_the_program_itself_installs_completion() -> None:
+    for verb, there in (([], True), (["data"], False), (["export"], False)):
+        found = CliRunner().invoke(cli.app, [*verb, "--help"])
+        assert found.exit_code == 0
+        assert ("--install-completion" in found.stdout) == there
+
+
+def test_a_verb_that_does_not_exist_is_told_the_nearest() -> None:
+    found = CliRunner().invoke(cli.app, ["transcibe"])
+    assert found.exit_code == 2
+    assert "'transcribe'" in found.output
