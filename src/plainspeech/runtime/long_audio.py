@@ -128,14 +128,14 @@ class _ChunkedTranscription:
                 while len(self._pending) > self._ahead:
                     speech += self._take_chunk()
                 if speech >= _PART_SECONDS * self._rate:
-                    yield self._part(self._settled())
+                    yield self._part(self._final_until())
                     speech = 0
             for track in self._tracks:
                 self._start(track, track.chunker.finish())
             while self._pending:
                 speech += self._take_chunk()
                 if self._pending and speech >= _PART_SECONDS * self._rate:
-                    yield self._part(self._settled())
+                    yield self._part(self._final_until())
                     speech = 0
             for track in self._tracks:
                 self._segments += track.take_last()
@@ -168,12 +168,12 @@ class _ChunkedTranscription:
         self._segments += track.segments(chunk, transcript.result())
         return len(chunk.waveform)
 
-    def _settled(self) -> float:
+    def _final_until(self) -> float:
         """Return the time, in seconds, before which no channel has more to say."""
         if len(self._tracks) == 1:
             return math.inf
         begun = [track.start_of(chunk) for track, chunk, _ in self._pending]
-        return min(begun + [track.settled for track in self._tracks])
+        return min(begun + [track.final_until for track in self._tracks])
 
     def _part(self, until: float) -> TranscriptPart:
         """Return the segments that begin before ``until``, in order; keep the others."""
@@ -203,7 +203,7 @@ class _Track:
         self._last: Segment | None = None  # of the last chunk, whose end the next may overlap
 
     @property
-    def settled(self) -> float:
+    def final_until(self) -> float:
         """Seconds from the start of the recording before which no later chunk begins."""
         pending = self._start + self.chunker.pending_start / self._rate
         return min(pending, self._last.start) if self._last else pending

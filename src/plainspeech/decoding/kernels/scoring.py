@@ -101,6 +101,19 @@ def _ends_hot_word(beam: Record, parameters: SearchParameters, hot_words: Trie) 
 
 
 @inlined
+def _step_in_hot_words(beam: Record, symbol: int, space: int, hot_words: Trie) -> tuple[int, float]:
+    """Return the hot-word node of ``beam`` after ``symbol``, and what it gains by it, nats."""
+    node, gain = integer(beam.hot_node), 0.0
+    if has_phrases(hot_words):
+        if node > ROOT:
+            gain -= hot_words.nodes[node].potential
+        node = follow(hot_words, node, symbol, space)
+        if node > ROOT:
+            gain += hot_words.nodes[node].potential + hot_words.nodes[node].reward
+    return node, gain
+
+
+@inlined
 def extend(
     beam: Record,
     symbol: int,
@@ -130,13 +143,7 @@ def extend(
     Returns:
         Whether ``new`` was written.
     """
-    hot_node, hot_gain = integer(beam.hot_node), 0.0
-    if has_phrases(hot_words):
-        if hot_node > ROOT:
-            hot_gain -= hot_words.nodes[hot_node].potential
-        hot_node = follow(hot_words, hot_node, symbol, parameters.space)
-        if hot_node > ROOT:
-            hot_gain += hot_words.nodes[hot_node].potential + hot_words.nodes[hot_node].reward
+    hot_node, hot_gain = _step_in_hot_words(beam, symbol, parameters.space, hot_words)
     lexicon_node, lm_state = integer(beam.lexicon_node), integer(beam.lm_state)
     gain, ahead = 0.0, 0.0
     if parameters.mode == WORD_MODEL:
