@@ -54,7 +54,7 @@ class PreactivatedConvolution(nn.Module):
         return y.transpose(2, 3)
 
 
-class ResidualBlock(nn.Module):
+class ResidualConvolutions(nn.Module):
     """Two preactivated convolutions and the skip past both (He et al., ECCV 2016)."""
 
     def __init__(self, channels: int, bins: int, dropout: float) -> None:
@@ -114,7 +114,7 @@ class Reference(AcousticModel):
         super().__init__()
         halved = (bins + 1) // 2
         self.downsampling = Downsampling(channels)
-        self.blocks = nn.ModuleList(ResidualBlock(channels, halved, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualConvolutions(channels, halved, dropout) for _ in range(blocks))
         self.project = nn.Linear(channels * halved, hidden)
         self.layers = nn.ModuleList(
             RecurrentLayer(hidden if layer == 0 else 2 * hidden, hidden, dropout)
