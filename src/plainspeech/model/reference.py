@@ -114,7 +114,9 @@ class Reference(AcousticModel):
         super().__init__()
         halved = (bins + 1) // 2
         self.downsampling = Downsampling(channels)
-        self.blocks = nn.ModuleList(ResidualConvolutions(channels, halved, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            ResidualConvolutions(channels, halved, dropout) for _ in range(blocks)
+        )
         self.project = nn.Linear(channels * halved, hidden)
         self.layers = nn.ModuleList(
             RecurrentLayer(hidden if layer == 0 else 2 * hidden, hidden, dropout)
