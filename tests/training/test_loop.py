@@ -22,9 +22,11 @@ from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import ErrorCounts, ErrorRates
 from plainspeech.model.presets import PRESETS
+from plainspeech.runtime.bundle import Bundle
 from plainspeech.training import loop
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.device import FeatureExtractor
+from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST, CHECKPOINT, StepReport, Trainer, TrainingStopped
 from plainspeech.training.step import TensorBatch
 
@@ -219,6 +221,26 @@ def test_a_run_can_start_from_the_average_of_another(
     assert state.progress.step == 0
     (tmp_path / "c" / "unstopped" / "best.safetensors").unlink()
     with pytest.raises(PlainspeechError, match=r"best.safetensors: cannot read the checkpoint"):
+        trainer_of(recipe, tmp_path)
+
+
+def test_a_run_can_start_from_a_bundle(corpus: Path, unstopped: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus, tmp_path / "c")
+    recipe = write_recipe(tmp_path / "c", seed='5\ninitial = "bundle"')
+    export_bundle(unstopped / BEST, tmp_path / "c" / "bundle")
+    trainer = trainer_of(recipe, tmp_path)
+    assert trainer.run["started_from"]["name"] == "tiny"
+    wanted = Checkpoint.load(unstopped / BEST).part("average")
+    for name, weight in trainer.state.model.state_dict().items():
+        torch.testing.assert_close(weight, wanted[name], atol=1e-6, rtol=1e-3)  # of float16
+
+
+def test_a_bundle_without_weights_is_no_start(corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus, tmp_path / "c")
+    export_bundle(tmp_path / "c" / "unstopped" / BEST, tmp_path / "whole")
+    replace(Bundle.load(tmp_path / "whole"), weights={}).write(tmp_path / "c" / "bundle")
+    recipe = write_recipe(tmp_path / "c", seed='5\ninitial = "bundle"')
+    with pytest.raises(PlainspeechError, match=r"bundle: the bundle has no weights to train from"):
         trainer_of(recipe, tmp_path)
 
 

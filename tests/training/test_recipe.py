@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from plainspeech.errors import ConfigurationError, PlainspeechError
+from plainspeech.runtime.bundle import bundled_model_path
 from plainspeech.training.augmentation import Augmentation
 from plainspeech.training.recipe import Optimisation, Recipe, read_recipe
 
@@ -41,6 +42,13 @@ def test_initial_weights_are_relative_too(tmp_path: Path) -> None:
     recipe = read(tmp_path, f'initial = "runs/best.safetensors"\n{LEAST}')
     assert recipe.initial == tmp_path / "runs" / "best.safetensors"
     assert read(tmp_path, LEAST).initial is None
+
+
+def test_the_model_that_ships_has_a_name(tmp_path: Path) -> None:
+    recipe = read(tmp_path, f'initial = "bundled"\nteacher = "bundled"\n{LEAST}')
+    assert recipe.initial == recipe.teacher == bundled_model_path()
+    (tmp_path / "bundled").mkdir()
+    assert read(tmp_path, f'initial = "bundled"\n{LEAST}').initial == tmp_path / "bundled"
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,8 @@ FORMAT = 1
 BUNDLE = Kind("model bundle", "bundle.json", ModelError, FORMAT)
 NETWORK_FILES = {"int8": "model.int8.onnx", "float32": "model.onnx"}
 """The file of a network of each precision; of two, the first here is the one that is used."""
+WEIGHTS_FILE = "weights.safetensors"
+"""The file of the weights that training can start from."""
 SCORER_FOLDER = "scorer/"
 STREAMING_FOLDER = "streaming/"
 
@@ -83,6 +85,8 @@ class Bundle:
         decoding: settings of the beam search, tuned for this model with its scorer.
         scorer_files: the files of its scorer; empty if it has none.
         streaming_part: None if it has none, or if ``networks`` are for streaming themselves.
+        weights: a checkpoint in float16 that training can start from, by the name of its file;
+            empty if there is none.
     """
 
     origin: Path
@@ -94,6 +98,7 @@ class Bundle:
     decoding: BeamSettings = field(default_factory=BeamSettings)
     scorer_files: Files = field(default_factory=dict, repr=False)
     streaming_part: StreamingPart | None = None
+    weights: Files = field(default_factory=dict, repr=False)
 
     @property
     def precision(self) -> str:
@@ -158,6 +163,7 @@ class Bundle:
             frame_seconds=_frame_seconds(record),
             card=record.take("card", dict),
             networks=networks,
+            weights=RenamedFiles({n: n for n in (WEIGHTS_FILE,) if n in files}, files),
             decoding=_decoding(record),
             scorer_files=_within(SCORER_FOLDER, files),
             streaming_part=_streaming_part(record, files),
@@ -182,7 +188,7 @@ class Bundle:
             ModelError: ``folder`` exists and is not a bundle, or cannot be written.
         """
         scorer = {SCORER_FOLDER + name: content for name, content in self.scorer_files.items()}
-        files = {**_named(self.networks), **scorer}
+        files = {**_named(self.networks), **self.weights, **scorer}
         part = self.streaming_part
         if part is not None:
             files |= _named(part.networks, STREAMING_FOLDER)

@@ -7,9 +7,11 @@ Random state needs no place in it: every draw is determined by the seed and the 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import tempfile
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from plainspeech.errors import ModelError
 from plainspeech.files import replacing
+from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
 
 FORMAT = 1
 
@@ -104,6 +107,13 @@ class Checkpoint:
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: not a checkpoint of plainspeech") from error
 
+    def weights_alone(self) -> Checkpoint:
+        """Return a checkpoint with the averaged weights in float16, for bundles."""
+        average = {
+            f"average.{name}": weight.half() for name, weight in self.part("average").items()
+        }
+        return Checkpoint(average, self.progress, self.run)
+
     def give_average(self, model: nn.Module, origin: Path) -> None:
         """Give ``model`` the averaged weights.
 
@@ -142,3 +152,24 @@ class Checkpoint:
             for name, tensor in self.tensors.items()
             if name.startswith(start)
         }
+
+
+def load_weights(path: Path) -> Checkpoint:
+    """Return the checkpoint ``path``, or the one within the bundle ``path``, a folder or a zip.
+
+    Raises:
+        ModelError: it is neither, is damaged, or is a bundle without weights for training.
+    """
+    if not path.is_dir() and not is_zipfile(path):
+        return Checkpoint.load(path)
+    weights = Bundle.load(path).weights
+    if WEIGHTS_FILE not in weights:
+        raise ModelError(
+            f"{path}: the bundle has no weights to train from; export it anew from its checkpoint"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / WEIGHTS_FILE
+        copy.write_bytes(weights[WEIGHTS_FILE])
+        checkpoint = Checkpoint.load(copy)
+    tensors = {name: tensor.float() for name, tensor in checkpoint.tensors.items()}
+    return replace(checkpoint, tensors=tensors)

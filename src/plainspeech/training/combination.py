@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from plainspeech.errors import ConfigurationError, ModelError
-from plainspeech.training.checkpoint import Checkpoint, Progress
+from plainspeech.training.checkpoint import Checkpoint, Progress, load_weights
 
 
 def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Checkpoint:
@@ -21,7 +21,7 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
     et al., ICLR 2023).
 
     Args:
-        paths: of the checkpoints, two or more of the same preset and shapes.
+        paths: of checkpoints or bundles, two or more of the same preset and shapes.
         shares: of each in the sum; they add up to 1. Equal shares by default.
 
     Raises:
@@ -35,7 +35,7 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
         raise ConfigurationError(f"there are {len(paths)} checkpoints and {len(shares)} shares")
     if not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise ConfigurationError(f"the shares add up to {sum(shares):g}; they must add up to 1")
-    checkpoints = [Checkpoint.load(path) for path in paths]
+    checkpoints = [load_weights(path) for path in paths]
     sums: dict[str, Tensor] = {}
     for path, checkpoint, share in zip(paths, checkpoints, shares, strict=True):
         weights = checkpoint.part("average")

@@ -21,7 +21,7 @@ from plainspeech.errors import ModelError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset, preset
 from plainspeech.model.streaming import Streaming, StreamState
-from plainspeech.runtime.bundle import Bundle, StreamingPart
+from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle, StreamingPart
 from plainspeech.runtime.network import WholeNetwork, WindowedNetwork
 from plainspeech.training.checkpoint import Checkpoint
 
@@ -191,8 +191,8 @@ def _share(graph: onnx.GraphProto) -> None:
 def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | None = None) -> None:
     """Write the averaged weights of a checkpoint as a model bundle.
 
-    It has the network in float32 and in int8, and where the preset can stream, a streaming one; in
-    int8 alone, to keep the bundle small.
+    It has the network in float32 and in int8; where the preset can stream, a streaming one, in int8
+    alone, to keep the bundle small; and the weights in float16, for further training.
 
     Args:
         checkpoint_path: of the checkpoint.
@@ -219,6 +219,7 @@ def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | No
         frame_seconds=chosen.frame_seconds,
         card={**_card(trained, difference), **own},
         networks={"float32": network, "int8": quantise(network)},
+        weights={WEIGHTS_FILE: trained.weights()},
         streaming_part=_streaming_part(chosen, live),
     ).write(bundle)
 
@@ -263,6 +264,13 @@ class _Trained:
                 f"{self.path}: not exported: ONNX and torch differ by {difference:.2g}"
             )
         return network, difference
+
+    def weights(self) -> bytes:
+        """Return the file that further training starts from."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / WEIGHTS_FILE
+            self.checkpoint.weights_alone().save(path)
+            return path.read_bytes()
 
     def history(self) -> dict[str, Any]:
         """Return how the weights came about, and how good training found them if it did."""

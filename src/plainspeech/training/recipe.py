@@ -6,12 +6,13 @@ import reprlib
 import sys
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from plainspeech.errors import ConfigurationError, nearest
+from plainspeech.runtime.bundle import bundled_model_path
 from plainspeech.training.augmentation import Augmentation
 
 if sys.version_info >= (3, 11):
@@ -90,10 +91,10 @@ class Recipe:
         name: of the run and of the bundle it makes.
         preset: of the model.
         seed: of every random draw.
-        initial: a checkpoint whose averaged weights to start from, to continue with other data or
-            settings; random weights without it.
-        teacher: a bundle whose output for each frame the model learns beside the transcripts; of
-            any architecture with the preset's frame rate.
+        initial: a checkpoint, whose averaged weights to start from, or a bundle; ``"bundled"`` is
+            the model that the package ships. Random weights without it.
+        teacher: a bundle, or ``"bundled"``, whose output for each frame the model learns beside
+            the transcripts; of any architecture with the preset's frame rate.
         change: what the run tries that the one before it did not, in a line, for the leaderboard.
         checkpoint_minutes: at most this much work is lost when a run is killed.
         card: what the bundle says of its model beside what training itself knows: description,
@@ -135,7 +136,16 @@ def parse_recipe(table: Mapping[str, Any], folder: Path, where: str) -> Recipe:
     """Return the recipe in ``table``; see `read_recipe`."""
     recipe: Recipe = section(Recipe, table, folder, where)
     _check(recipe, where)
-    return recipe
+    return replace(
+        recipe,
+        initial=_bundled(recipe.initial, folder),
+        teacher=_bundled(recipe.teacher, folder),
+    )
+
+
+def _bundled(path: Path | None, folder: Path) -> Path | None:
+    """Return ``path``, or the model that the package ships where it is called for."""
+    return bundled_model_path() if path == folder / "bundled" and not path.exists() else path
 
 
 _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {

@@ -17,7 +17,7 @@ from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.errors import DataError
 from plainspeech.features import output_frames
 from plainspeech.model.presets import Preset, preset
-from plainspeech.training.checkpoint import Checkpoint
+from plainspeech.training.checkpoint import load_weights
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import Recipe
 
@@ -52,7 +52,7 @@ def prepare_run(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Tra
     run = {"recipe": _plain(asdict(recipe)), "data": _digest([*usable, *dev]), "code": _revision()}
     run["hours"] = sum(u.duration for u in usable) / 3600
     if recipe.initial:
-        initial = Checkpoint.load(recipe.initial)
+        initial = load_weights(recipe.initial)
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
     return Trainer(recipe, chosen, usable, dev, folder, run, device), lines
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
-from plainspeech.training.checkpoint import Checkpoint, Progress
+from plainspeech.training.checkpoint import Checkpoint, Progress, load_weights
 from plainspeech.training.recipe import Optimisation, Recipe
 
 
@@ -119,7 +119,7 @@ class RunState:
         torch.manual_seed(recipe.seed)
         model = preset.build(symbols).to(device)
         if recipe.initial:
-            Checkpoint.load(recipe.initial).give_average(model, recipe.initial)
+            load_weights(recipe.initial).give_average(model, recipe.initial)
         optimiser = make_optimiser(model, recipe.optimisation)
         return cls(model, optimiser, WeightAverage(model, recipe.optimisation.average_decay))
 
