@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from brute_force import Reference, acoustic_scores, best_alignment, random_rows
 from hypothesis import given
@@ -161,3 +163,53 @@ def test_hot_words_with_a_language_model(
     rows, lm = random_rows(seed, frames, SMALL.size), random_lm(seed, WORD_MODEL)
     found = exact(lm=lm, penalty=penalty).decode_n_best(rows, 10_000, hot_words)
     assert scores(found) == close(reference(lm, penalty, hot_words).scores(rows))
+
+
+def best_scores(merge: Literal["state", "prefix"], **settings: Any) -> npt.NDArray[np.float64]:
+    """Return the score of the best text of each of some random utterances."""
+    found = []
+    for seed in range(40):
+        lm = random_lm(seed, WORD_MODEL)
+        decoder = BeamSearchDecoder(
+            SMALL, lm, frame_seconds=1.0, merge=merge, unknown_word_penalty=3.0, **settings
+        )
+        found.append(decoder.decode_n_best(random_rows(seed, 10, SMALL.size), 1)[0].score)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("merge", ["state", "prefix"])
+def test_a_wider_search_finds_better_scores(merge: Literal["state", "prefix"]) -> None:
+    """None may find what the widest does not; of two narrow ones, one may be lucky."""
+    no_limits = {"beam_threshold": np.inf, "token_floor": -np.inf}
+    widest = best_scores("prefix", beam_width=1_000, **no_limits)
+    means = []
+    for width in (1, 4, 16, 64):
+        found = best_scores(merge, beam_width=width, **no_limits)
+        assert np.all(found <= widest + 1e-4)
+        means.append(found.mean())
+    for threshold in (1.0, 4.0, 16.0):
+        found = best_scores(merge, beam_threshold=threshold, token_floor=-2 * threshold)
+        assert np.all(found <= widest + 1e-4)
+    assert means == sorted(means)
+    assert means[-1] == pytest.approx(widest.mean(), abs=0.05)
+
+
+# A penalty of 0 forbids; where that leaves no text, the last word is dropped, with its score.
+@given(seeds, frame_counts, st.integers(1, 8), st.floats(0.5, 20), st.floats(0.5, 20))
+def test_no_search_finds_more_than_the_exact_one(
+    seed: int, frames: int, width: int, threshold: float, penalty: float
+) -> None:
+    lm, rows = random_lm(seed, WORD_MODEL), random_rows(seed, frames, SMALL.size)
+    (best, *_) = exact(lm=lm, penalty=penalty).decode_n_best(rows, 1)
+    for merge in ("state", "prefix"):
+        narrow = BeamSearchDecoder(
+            SMALL,
+            lm,
+            frame_seconds=1.0,
+            beam_width=width,
+            beam_threshold=threshold,
+            unknown_word_penalty=penalty,
+            merge=merge,
+        )
+        for found in narrow.decode_n_best(rows, 1):
+            assert found.score <= best.score + 1e-4

@@ -38,8 +38,9 @@ class BeamSettings:
         cutoff_top_n: most symbols of a frame that are considered, the blank included.
         token_floor: symbols of a smaller log-probability are not considered. A frame with no
             symbol but the blank to consider costs next to nothing.
-        unknown_word_penalty: subtracted for each word that is not in the scorer's lexicon; 0
-            forbids such words.
+        unknown_word_penalty: subtracted for each word that is not in the scorer's lexicon,
+            however long it is; 0 forbids such words. Where it is low, a wide beam finds that
+            several words written as one cost less than each of them alone.
         merge: ``"prefix"`` sums the alignments of each text and keeps all texts apart;
             ``"state"`` also keeps, of texts that lexicon, language model and hot words cannot
             tell apart from now on, the best alone: it finds the best text with fewer hypotheses,
@@ -55,7 +56,7 @@ class BeamSettings:
     cutoff_prob: float = 1.0
     cutoff_top_n: int = 40
     token_floor: float = -6.0
-    unknown_word_penalty: float = 16.0
+    unknown_word_penalty: float = 30.0
     merge: Merge = "state"
     calibration: Calibration | None = None
 
