@@ -120,6 +120,7 @@ def test_a_fed_array_may_change_afterwards(decoder: Any) -> None:
         ({" ": 1.0}, "' ' has no character of the alphabet"),
         ({"a": np.nan}, "'a' has the weight nan"),
         ({"a": 1000.0}, "from -100 to 100"),
+        ({"a": 10**400}, "from -100 to 100"),  # beyond what a float holds
         ({"a": "8"}, "the weight of 'a' is '8'; it must be a number"),
         ({"a": None}, "the weight of 'a' is None"),
         ({"a": True}, "the weight of 'a' is True"),

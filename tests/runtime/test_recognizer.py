@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
 import plainspeech
 from plainspeech.alphabet import ENGLISH, Alphabet
@@ -194,3 +195,31 @@ def test_what_is_no_source_of_audio_is_refused(tone_bundle: Path, source: Any, s
 def test_a_number_of_threads_below_one_is_refused(tone_bundle: Path, threads: int) -> None:
     with pytest.raises(ConfigurationError, match=f"threads is {threads}; it must be 1 or above"):
         load_model(tone_bundle, threads=threads)
+
+
+def fails(model: onnx.ModelProto) -> str:
+    """It takes 29 utterances at a time."""
+    model.graph.input[1].type.tensor_type.shape.dim[0].dim_value = 29
+    return "the model's network fails: "
+
+
+def promises(model: onnx.ModelProto) -> str:
+    """It says that there are more frames than it gives."""
+    for tensor in model.graph.initializer:
+        if tensor.name == "rounding":
+            tensor.CopyFrom(numpy_helper.from_array(np.array([10_000], np.int64), tensor.name))
+    return "the model's network gives "
+
+
+@pytest.mark.parametrize("change", [fails, promises])
+def test_a_network_that_cannot_be_used_is_one_line(
+    tone_bundle: Path, spoken: Speak, change: Callable[[onnx.ModelProto], str]
+) -> None:
+    """A hash says that a file is whole, not that the network in it is of any use."""
+    whole = Bundle.load(tone_bundle)
+    model = onnx.load_from_string(whole.network)
+    says = change(model)
+    broken = replace(whole, networks={"float32": model.SerializeToString()})
+    with pytest.raises(ModelError, match=says) as error:
+        Recognizer(broken, 1).transcribe(spoken("a"), sample_rate=16_000)
+    assert len(str(error.value).splitlines()) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -224,6 +225,18 @@ def test_an_unknown_message(server: Running, text: str) -> None:
         client.send(text)
         assert rest(client)[-1]["error"]["code"] == "invalid_message"
     assert server.is_at_rest()
+
+
+def test_text_that_is_not_utf_8_is_an_unknown_message_and_no_traceback(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("uvicorn").addHandler(caplog.handler)
+    with connect(url(server)) as client:
+        client.send(b"\xff\xfe", text=True)
+        found = rest(client)
+    assert found[-1]["error"]["code"] == "invalid_message"
+    logging.getLogger("uvicorn").removeHandler(caplog.handler)
+    assert caplog.records == []
 
 
 def test_a_message_that_is_too_long_ends_the_session(server: Running) -> None:

@@ -6,6 +6,7 @@ import os
 import struct
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import plainspeech
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ModelError, PlainspeechError
 from plainspeech.training import checkpoint as checkpoints
 from plainspeech.training.checkpoint import FORMAT, Checkpoint, Progress
 
@@ -154,3 +155,34 @@ def test_the_end_of_an_epoch() -> None:
     progress = Progress(epoch=1, batch=9, step=20, loss_sum=3.0, symbols=5)
     progress.end_epoch()
     assert progress == Progress(epoch=2, step=20)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"run": {}},
+        {"run": {"recipe": 3}},
+        {"run": {"recipe": {"name": None}}},
+        {"run": None},
+        {"progress": {"epoch": "1"}},
+        {"progress": {"step": 10**400}},
+        {"progress": {"seconds": -1.0}},
+        {"progress": {"history": 7}},
+        {"progress": {"history": [3]}},
+        {"progress": {"history": [{"dev_wer": "low"}]}},
+    ],
+)
+def test_a_header_of_other_values_is_refused(path: Path, header: dict[str, Any]) -> None:
+    saved = example()
+    whole = {"format": FORMAT, "progress": {}, "run": saved.run, **header}
+    save_file({"model.weight": torch.zeros(2)}, path, {"plainspeech": json.dumps(whole)})
+    with pytest.raises(ModelError, match=r"not a checkpoint of plainspeech$"):
+        Checkpoint.load(path)
+
+
+def test_what_safetensors_says_is_shortened(path: Path) -> None:
+    text = json.dumps({"x": {"dtype": "x" * 5000, "shape": [], "data_offsets": [0, 0]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(ModelError, match="cannot read the checkpoint") as error:
+        Checkpoint.load(path)
+    assert len(str(error.value)) < 500

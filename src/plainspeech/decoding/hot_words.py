@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -138,16 +138,16 @@ def _validated(phrase: object, weight: object, alphabet: Alphabet) -> tuple[str,
             f"hot_words: the weight of {_shortened(phrase)} is {_shortened(weight)}; "
             f"it must be a number"
         )
-    nats = float(weight)
-    if not abs(nats) <= LARGEST_WEIGHT:
+    number: Any = weight  # that may be beyond what a float holds
+    if not -LARGEST_WEIGHT <= number <= LARGEST_WEIGHT:  # or NaN
         raise DecodingError(
-            f"hot_words: {_shortened(phrase)} has the weight {nats:g}; "
+            f"hot_words: {_shortened(phrase)} has the weight {_shortened(weight)}; "
             f"it must be from -{LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
         )
     words = _folded(phrase, alphabet).split()
     if not words:
         raise DecodingError(f"hot_words: {_shortened(phrase)} has no character of the alphabet")
-    return " ".join(words), nats
+    return " ".join(words), float(number)
 
 
 def _folded(phrase: str, alphabet: Alphabet) -> str:

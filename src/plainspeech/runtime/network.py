@@ -33,6 +33,7 @@ State = list[npt.NDArray[Any]]
 
 _INPUTS = ["features", "lengths"]
 _OUTPUTS = ["log_probabilities", "output_lengths"]
+_SHOWN = 300  # characters of what onnxruntime says
 
 
 class Network(Protocol):
@@ -59,8 +60,8 @@ class WholeNetwork:
     def run(self, features: Sequence[Array]) -> list[Array]:
         """Return ``(output frames, symbols)`` for each of ``features``, ``(frames, bins)``."""
         padded, lengths = _pad(features, max(map(len, features)))
-        inputs = dict(zip(_INPUTS, (padded, lengths), strict=True))
-        outputs, output_lengths = self._session.run(_OUTPUTS, inputs)
+        inputs: dict[str, npt.NDArray[Any]] = {"features": padded, "lengths": lengths}
+        outputs, output_lengths = _computed(self._session, _OUTPUTS, inputs)
         # Copies: views would keep the whole batch.
         return [rows[:n].copy() for rows, n in zip(outputs, output_lengths.tolist(), strict=True)]
 
@@ -102,7 +103,7 @@ class WindowedNetwork:
             are, and the state after the chunk.
         """
         inputs = dict(zip(self._names, (features, lengths, *state), strict=True))
-        outputs, output_lengths, *after = self._session.run(None, inputs)
+        outputs, output_lengths, *after = _computed(self._session, None, inputs)
         return outputs, output_lengths, after
 
     def run(self, features: Sequence[Array]) -> list[Array]:
@@ -118,6 +119,36 @@ class WindowedNetwork:
             for rows, part, length in zip(outputs, parts, output_lengths.tolist(), strict=True):
                 part.append(rows[:length])
         return [np.concatenate(part) for part in parts]
+
+
+def _computed(
+    session: InferenceSession, names: list[str] | None, inputs: dict[str, npt.NDArray[Any]]
+) -> list[npt.NDArray[Any]]:
+    """Return the outputs of a network.
+
+    Raises:
+        ModelError: it fails, or they are not such as this module describes.
+    """
+    try:
+        found: list[npt.NDArray[Any]] = session.run(names, inputs)
+    except Exception as error:  # of classes that onnxruntime does not export
+        reason = " ".join(str(error).split())[:_SHOWN]
+        raise ModelError(f"the model's network fails: {reason}") from error
+    rows, lengths = found[:2]
+    batch = len(inputs["lengths"])
+    if (
+        rows.dtype != np.float32
+        or (rows.ndim, len(rows)) != (3, batch)
+        or lengths.dtype != np.int64
+        or lengths.shape != (batch,)
+        or not ((lengths >= 0) & (lengths <= rows.shape[1])).all()
+    ):
+        raise ModelError(
+            f"the model's network gives {rows.dtype} {rows.shape} and {lengths.dtype} "
+            f"{lengths.shape}; it must give log-probabilities (batch, frames, symbols) and how "
+            f"many frames there are of each"
+        )
+    return found
 
 
 def open_network(bundle: Bundle) -> WholeNetwork | WindowedNetwork:

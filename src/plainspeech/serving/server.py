@@ -12,6 +12,7 @@ import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from plainspeech.errors import ConfigurationError
 from plainspeech.serving.engine import Engine
@@ -116,6 +117,16 @@ class _HttpProtocol(H11Protocol):
         self._look_later()
 
 
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    """WebSockets, without a traceback in the log where a client's text is not UTF-8."""
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on; such text becomes one that the application does not know."""
+        if self.curr_msg_data_type == "text":
+            self.frames = [b"".join(self.frames).decode(errors="replace").encode()]
+        super().send_receive_event_to_app()
+
+
 class Server(uvicorn.Server):
     """Serves an application until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 
@@ -130,7 +141,7 @@ class Server(uvicorn.Server):
                 app,
                 http=_HttpProtocol,
                 timeout_keep_alive=math.ceil(self._engine.settings.silence_seconds),
-                ws="websockets-sansio",
+                ws=_WebSocketProtocol,
                 ws_max_size=_LARGEST_MESSAGE,
                 log_level="warning",  # access logs would contain the tokens of live sessions
                 server_header=False,

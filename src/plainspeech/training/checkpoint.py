@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -22,6 +22,9 @@ from plainspeech.files import replacing
 from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
 
 FORMAT = 1
+
+_SHOWN = 200  # characters of what the reader of safetensors says
+_LARGEST = 1e15  # of the numbers of a run
 
 
 @dataclass
@@ -97,14 +100,15 @@ class Checkpoint:
                 header = json.loads((file.metadata() or {})["plainspeech"])
                 if header["format"] != FORMAT:
                     raise ModelError(
-                        f"{path}: the checkpoint has the format {header['format']}, this "
+                        f"{path}: the checkpoint has the format {header['format']!r:.20}, this "
                         f"plainspeech reads {FORMAT}; use the plainspeech that it was made with"
                     )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return cls(tensors, Progress(**header["progress"]), header["run"])
+            return cls(tensors, _progress(header["progress"]), _run(header["run"]))
         except (OSError, SafetensorError) as error:
-            raise ModelError(f"{path}: cannot read the checkpoint: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
+            reason = str(error)[:_SHOWN]
+            raise ModelError(f"{path}: cannot read the checkpoint: {reason}") from error
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ModelError(f"{path}: not a checkpoint of plainspeech") from error
 
     def weights_alone(self) -> Checkpoint:
@@ -140,7 +144,7 @@ class Checkpoint:
             "hours_of_training": round(progress.seconds / 3600, 2),
             "processor_hours": round(progress.processor_seconds / 3600, 2),
             "seed": recipe.get("seed"),
-            "code": self.run["code"],
+            "code": self.run.get("code"),
             **({"started_from": began} if began else {}),
         }
 
@@ -173,3 +177,28 @@ def load_weights(path: Path) -> Checkpoint:
         checkpoint = Checkpoint.load(copy)
     tensors = {name: tensor.float() for name, tensor in checkpoint.tensors.items()}
     return replace(checkpoint, tensors=tensors)
+
+
+def _progress(values: Any) -> Progress:
+    """Return the progress that a header tells; TypeError or ValueError where it is none."""
+    progress = Progress(**values)
+    for known in fields(Progress):
+        value = getattr(progress, known.name)
+        if known.name == "history":
+            if not isinstance(value, list):
+                raise TypeError(known.name)
+            numbers = [number for row in value for number in dict(row).values()]
+        else:
+            numbers = [value]
+        kinds = (int,) if known.type == "int" else (int, float)
+        for number in numbers:
+            if type(number) not in kinds or not 0 <= number <= _LARGEST:
+                raise ValueError(known.name)
+    return progress
+
+
+def _run(values: Any) -> dict[str, Any]:
+    """Return what a header says of its run; TypeError or KeyError where that is no run."""
+    if not isinstance(values, dict) or not isinstance(values["recipe"]["name"], str):
+        raise TypeError("run")
+    return values

@@ -245,7 +245,14 @@ class _Trained:
                 f"{path}: not exported: it is from the middle of an epoch, and nobody has "
                 f"measured its weights; take best.safetensors"
             )
-        return cls(path, checkpoint)
+        trained = cls(path, checkpoint)
+        try:
+            _card(trained, 0.0)
+        except (KeyError, TypeError) as error:
+            raise ModelError(
+                f"{path}: not exported: its header lacks what a bundle tells of its training"
+            ) from error
+        return trained
 
     @property
     def preset(self) -> str:

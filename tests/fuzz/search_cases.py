@@ -1,6 +1,4 @@
-"""Searches over extreme models, settings, hot words and log-probabilities, run in a child.
-
-    NUMBA_BOUNDSCHECK=1 python search_fuzz.py SEED COUNT
+"""Log-probabilities, with extreme models, settings and hot words.
 
 Half of the cases come in by the door, with all its bounds; the others put numbers into the compiled
 search that no door lets in. None may read or write beyond an array, or end in anything but a result
@@ -9,9 +7,10 @@ or an error of this package.
 
 from __future__ import annotations
 
-import faulthandler
-import sys
+import random
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -21,7 +20,7 @@ from toy_lm import ToyLm, random_lm
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding import hot_words as bounds
 from plainspeech.decoding.beam_search import BeamSearchDecoder
-from plainspeech.errors import PlainspeechError
+from plainspeech.decoding.greedy import GreedyDecoder
 
 LARGE = Alphabet((" ", *map(chr, range(0x4E00, 0x4E00 + 90))))
 ALPHABETS = [Alphabet((" ", "a", "b")), Alphabet((" ", *"abcdefghijklmnopqrstuvwxyz'")), LARGE]
@@ -115,35 +114,59 @@ def unbounded(weights: dict[str, float], alphabet: Alphabet) -> Any:
         return bounds.build_hot_words(weights, alphabet)
 
 
-def run(seed: int) -> str:
-    case = Case(seed)
-    try:
-        decoder, rows, hot_words = case.decoder(), case.rows(), case.hot_words()
-        found = decoder.decode_n_best(rows, 5, hot_words)
-        stream = decoder.stream(hot_words)
-        for part in np.array_split(rows, 3):
-            stream.feed(part)
-            stream.partial()
-        text = stream.finish().text
-        if case.tame:
-            assert text == found[0].transcript.text
-            assert all(np.isfinite(each.score) for each in found)
-    except PlainspeechError as error:
-        return type(error).__name__
+def search(draw: random.Random) -> str:
+    case = Case(draw.randrange(2**32))
+    decoder, rows, hot_words = case.decoder(), case.rows(), case.hot_words()
+    found = decoder.decode_n_best(rows, 5, hot_words)
+    stream = decoder.stream(hot_words)
+    for part in np.array_split(rows, 3):
+        stream.feed(part)
+        stream.partial()
+    text = stream.finish().text
+    if case.tame:
+        assert text == found[0].transcript.text
+        assert all(np.isfinite(each.score) for each in found)
     return "decoded"
 
 
-def main(first: int, count: int) -> None:
-    faulthandler.enable()
-    outcomes: dict[str, int] = {}
-    for seed in range(first, first + count):
-        try:
-            outcome = run(seed)
-        except BaseException as error:
-            raise RuntimeError(f"seed {seed}") from error
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    print(outcomes)  # noqa: T201
+def anything(draw: random.Random, decoders: list[Any]) -> str:
+    """Give a decoder what are no log-probabilities, or hardly so."""
+    case = Case(draw.randrange(2**32))
+    size = decoders[0].alphabet.size
+    rows: Any = np.log(case.draw.dirichlet(np.full(size, 0.3), draw.randrange(6)))
+    change = draw.randrange(8)
+    if change == 0 and len(rows):
+        rows[draw.randrange(len(rows)), draw.randrange(size)] = draw.choice(WILDEST)
+    elif change == 1:
+        rows = rows.astype(draw.choice(["f2", "f4", "f8", "O", "i4", "c16", "U", "?", ">f4"]))
+    elif change == 2:
+        rows = rows.tolist()
+        if rows:
+            place = draw.randrange(len(rows))
+            rows[place] = draw.choice([[], None, "x", rows[place][1:], [rows[place]], 10**400])
+    elif change == 3:
+        rows = draw.choice([rows.T, rows[:, :-1], rows[None], rows[::-1], rows[:, ::-1], rows[0:0]])
+    elif change == 4:
+        rows = rows * draw.choice([-1.0, 0.0, 2.3, 1e30])
+    elif change == 5:
+        rows = draw.choice([None, "text", 3, [], {}, np.float32(1), b"bytes", [[]], object()])
+    elif change == 6:
+        rows = np.asfortranarray(rows)
+    decoder = draw.choice(decoders)
+    if draw.random() < 0.5:
+        decoder.decode(rows)
+    else:
+        stream = decoder.stream()
+        stream.feed(rows)
+        stream.finish()
+    return "taken"
 
 
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+def cases(folder: Path) -> Callable[[random.Random], str]:
+    del folder
+    alphabet = ALPHABETS[1]
+    decoders = [GreedyDecoder(alphabet, 0.03), BeamSearchDecoder(alphabet, None, beam_width=4)]
+    return lambda draw: search(draw) if draw.random() < 0.5 else anything(draw, decoders)
+
+
+CASES = {"log-probabilities": cases}
