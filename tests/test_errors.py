@@ -84,3 +84,17 @@ def raised(tree: ast.Module) -> set[str]:
 )
 def test_the_base_is_never_raised(file: Path) -> None:
     assert "PlainspeechError" not in raised(ast.parse(file.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_a_message_is_one_line_that_a_terminal_shows_as_it_is(leaf: str) -> None:
+    """Also where a library quotes a damaged file in what it says."""
+    kind = vars(errors)[leaf]
+    assert str(kind("m.zip: a\nb\x1b[2J\r\u2028\ud800é ß")) == (
+        "m.zip: a\\nb\\x1b[2J\\r\\u2028\\ud800é ß"
+    )
+    long = str(kind("m.zip: " + "x" * 100_000 + " choose another"))
+    assert len(long) < 1000
+    assert long.startswith("m.zip: x")
+    assert long.endswith("x choose another")
+    assert str(kind(kind("a"))) == "a"

@@ -204,6 +204,10 @@ def test_the_defaults_have_no_empty_filter_and_the_references_have() -> None:
         ({"hop_ms": 1e9}, r"features.hop_ms is 1e\+09; it must be 1,000 or less"),
         ({"window_ms": 0.05}, r"features.window_ms is 0\.05; it must hold 2 samples or more"),
         ({"sample_rate": 0}, "features.sample_rate is 0; it must be above 0"),
+        (
+            {"sample_rate": 10**400},
+            r"features.sample_rate is beyond 1e\+300; it must be 384,000 or",
+        ),
         ({"sample_rate": -16_000}, "features.sample_rate is -16000"),
     ],
 )

@@ -16,12 +16,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 800  # characters of a message; libraries quote whole files in theirs
+_KEPT_END = 200  # of them, from the end
+
 
 class PlainspeechError(Exception):
     """Something that the user can mend; the base of every exception that this package raises.
 
     The command line prints the message after ``error:`` and exits with status 1.
+
+    Args:
+        message: becomes one line that any terminal shows as it is: line breaks and control
+            characters, which a file at fault brings in, are escaped, and the middle of what is
+            too long is left out.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_one_line(str(message)))
 
 
 class AudioError(PlainspeechError):
@@ -46,6 +57,15 @@ class DecodingError(PlainspeechError):
 
 class ConfigurationError(PlainspeechError):
     """An option, recipe, setting or environment is wrong."""
+
+
+def _one_line(message: str) -> str:
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST - _KEPT_END]} ... {message[-_KEPT_END:]}"
+    if message.isprintable():
+        return message
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    return "".join(shown)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

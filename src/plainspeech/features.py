@@ -72,12 +72,11 @@ class FeatureSettings:
     def _check_sizes(self) -> None:
         for name, most in _LARGEST.items():
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            if not value > 0:  # or NaN
                 raise ConfigurationError(f"features.{name} is {value}; it must be above 0")
             if value > most:
-                raise ConfigurationError(
-                    f"features.{name} is {value:g}; it must be {most:,} or less"
-                )
+                shown = "beyond 1e+300" if math.inf > value > 10**300 else f"{value:g}"
+                raise ConfigurationError(f"features.{name} is {shown}; it must be {most:,} or less")
         # The ends of Povey's window are two samples.
         for name, fewest in (("window_ms", 2), ("hop_ms", 1)):
             value = getattr(self, name)

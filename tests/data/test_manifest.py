@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.data.manifest import Utterance, read_manifest, write_manifest
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import DataError, PlainspeechError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 NAMES = st.text("abc é.-", min_size=1).filter(lambda name: name not in (".", ".."))
@@ -118,3 +118,11 @@ def test_an_unwritable_manifest_is_named_and_leaves_the_old_one(tmp_path: Path) 
     assert path.read_text() == "old"
     with pytest.raises(PlainspeechError, match="cannot write"):
         write_manifest(path / "below a file", [])
+
+
+def test_a_long_value_is_not_repeated(tmp_path: Path) -> None:
+    line = {"id": "a", "audio": "a.wav", "text": "a", "duration": "x" * 5000}
+    (tmp_path / "m.jsonl").write_text(json.dumps(line))
+    with pytest.raises(DataError, match="'duration' is 'x") as error:
+        read_manifest(tmp_path / "m.jsonl")
+    assert len(str(error.value)) < 300

@@ -16,7 +16,7 @@ from mutations import INTEGERS, VALUES, mutated_bytes, mutated_json
 
 from conftest import FEATURES, STRIDE, speak, tone_model
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact.record import Record, checksums
+from plainspeech.artifact import Record, checksums
 from plainspeech.runtime.bundle import BUNDLE, Bundle
 from plainspeech.runtime.decoders import choose_decoder
 from plainspeech.runtime.network import open_network
@@ -121,7 +121,8 @@ def mutated_graph(content: bytes, draw: random.Random) -> bytes:
         elif change == 1:
             tensor = draw.choice([t for t in graph.initializer if t.name != "weights"])
             number = draw.choice([0, -1, 2, 100, 2**31, 2**62, -(2**63)])
-            array = np.full(list(tensor.dims), number, np.int64)
+            shape = [1 if not 0 <= size <= 9 else size for size in tensor.dims]
+            array = np.full(shape, number, np.int64)
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
         elif change == 2:
             draw.choice(graph.node).op_type = draw.choice(["Add", "Exp", "Gather", "Tile", "Nope"])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from mutations import mutated_bytes, mutated_json
 
-from plainspeech.artifact.record import Record, checksums
+from plainspeech.artifact import Record, checksums
 from plainspeech.data.manifest import Utterance
 from plainspeech.jit_cache import _VerifiedFiles
 from plainspeech.lm import table_cache

@@ -127,8 +127,10 @@ class _Client:
                     if not data:
                         break
                     answer += data
-            except (ConnectionError, BrokenPipeError):
-                pass  # it need not read what it refuses
+            except TimeoutError:
+                raise
+            except OSError:
+                pass  # it has closed: it need not read what it refuses
         return answer
 
     def check(self) -> None:

@@ -223,3 +223,28 @@ def test_a_network_that_cannot_be_used_is_one_line(
     with pytest.raises(ModelError, match=says) as error:
         Recognizer(broken, 1).transcribe(spoken("a"), sample_rate=16_000)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("window", "outputs", "state", "says"),
+    [
+        (30, 0, 1, "no fixed window size|for chunks of 0"),
+        (30, 29, 1, "no fixed window size|for chunks of 87"),
+        (2**31, 8, 1, "windows of 2147483648 frames"),
+        (-5, 8, 1, "no fixed window size|windows of -5"),
+        (30, 8, 2**31, "a state of its model has more numbers than can be"),
+        (30, 8, 0, "no fixed window size|a state of its model"),
+    ],
+)
+def test_windows_and_states_have_bounds(
+    streaming_tone_bundle: Path, window: int, outputs: int, state: int, says: str
+) -> None:
+    whole = Bundle.load(streaming_tone_bundle)
+    model = onnx.load_from_string(whole.network)
+    features, _, before = model.graph.input
+    rows, _, after = model.graph.output
+    for value, size in ((features, window), (rows, outputs), (before, state), (after, state)):
+        value.type.tensor_type.shape.dim[1].dim_value = size
+    broken = replace(whole, networks={"float32": model.SerializeToString()})
+    with pytest.raises(ModelError, match=says):
+        Recognizer(broken, 1).transcribe(np.zeros(16_000, np.float32), sample_rate=16_000)

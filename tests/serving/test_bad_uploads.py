@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import resource
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,3 +188,26 @@ def test_a_failure_of_ours_is_500_and_tells_nothing(
         assert server.is_at_rest()
         monkeypatch.undo()
         assert server.transcribe(clip).status_code == 200
+
+
+def test_a_body_that_is_not_http_gets_one_answer_and_no_traceback(
+    tone_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The application answers at once, the parser of HTTP refuses what follows."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+    with running(tone_bundle) as server:
+        logging.getLogger("uvicorn").addHandler(caplog.handler)
+        host, _, port = server.netloc.rpartition(":")
+        for kind in ("multipart/form-data; boundary=X", "text/plain"):
+            for body in (b"5\r\nab", b"zz\r\n", b"5\r\nabcdeX\r\n"):
+                content = f"{head}Content-Type: {kind}\r\n\r\n".encode() + body
+                with socket.create_connection((host, int(port)), 20) as client:
+                    client.sendall(content)
+                    client.shutdown(socket.SHUT_WR)
+                    answer = b""
+                    while data := client.recv(4096):
+                        answer += data
+                assert answer.count(b"HTTP/1.1 ") <= 1
+        assert server.is_at_rest()
+        logging.getLogger("uvicorn").removeHandler(caplog.handler)
+    assert [each.message for each in caplog.records if each.levelno >= logging.ERROR] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,3 +116,17 @@ def test_the_name_changes_with_all_that_the_outputs_depend_on(
     manifest.write_text("another")
     names += [cache_file(tmp_path, bundle, manifest, said)]
     assert len(set(names)) == len(names)
+
+
+def test_a_damaged_archive_of_the_right_hash_is_not_there(tmp_path: Path) -> None:
+    """Whatever `zipfile` and NumPy raise: an array that is another file, a strange compression."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("missing.npy", b"no array")
+    whole = content.getvalue()
+    method = bytearray(whole)
+    method[whole.index(b"PK\1\2") + 10] = 99
+    for damaged in (b"", whole, bytes(method)):
+        path = tmp_path / "o.outputs"
+        path.write_bytes(hashlib.sha256(damaged).digest() + damaged)
+        assert load(path, [], 29) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -80,7 +81,9 @@ def _parse(line: str, where: str, folder: Path, defaults: dict[str, Any]) -> Utt
         if key not in record:
             raise DataError(f"{where}: the key {key!r} is missing{_MENDS.get(key, '')}")
         if not isinstance(record[key], kind):
-            raise DataError(f"{where}: {key!r} is {record[key]!r}; it must be a {_NAMES[kind]}")
+            raise DataError(
+                f"{where}: {key!r} is {reprlib.repr(record[key])}; it must be a {_NAMES[kind]}"
+            )
     if not (math.isfinite(record["duration"]) and record["duration"] >= 0):
         raise DataError(f"{where}: 'duration' is {record['duration']!r}; it must be seconds")
     return Utterance(

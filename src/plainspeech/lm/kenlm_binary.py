@@ -114,6 +114,8 @@ def check_kenlm_binary(path: Path) -> None:
         LanguageModelError: it is damaged, of another version, or cannot be read.
     """
     try:
+        if path.stat().st_size == 0:
+            raise _DamagedError("it is empty")
         parts = _Parts(np.memmap(path, np.uint8, mode="r"))
         header = _read_header(parts)
         if header.kind in _HASHED:

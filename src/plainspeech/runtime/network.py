@@ -14,6 +14,7 @@ later.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,8 @@ State = list[npt.NDArray[Any]]
 
 _INPUTS = ["features", "lengths"]
 _OUTPUTS = ["log_probabilities", "output_lengths"]
+_LARGEST_WINDOW = 10_000  # frames; english-small's has 84
+_LARGEST_STATE = 1 << 24  # numbers
 _SHOWN = 300  # characters of what onnxruntime says
 
 
@@ -214,5 +217,14 @@ def _check_windows(bundle: Bundle, session: InferenceSession) -> None:
     sizes = [*frames, *(size for node in states for size in node.shape[1:])]
     if not all(isinstance(size, int) for size in sizes):
         raise ModelError(f"{bundle.origin}: its model has states, but no fixed window size")
+    window, chunk = frames[0], frames[1] * bundle.subsampling
+    if not 0 < chunk <= window <= _LARGEST_WINDOW:
+        raise ModelError(
+            f"{bundle.origin}: its model takes windows of {window} frames for chunks of {chunk}; a "
+            f"chunk has at least 1, and a window at least those of its chunk, at most "
+            f"{_LARGEST_WINDOW:,}"
+        )
+    if any(not 0 < math.prod(node.shape[1:]) <= _LARGEST_STATE for node in states):
+        raise ModelError(f"{bundle.origin}: a state of its model has more numbers than can be")
     if any(node.type != "tensor(float)" for node in states):
         raise ModelError(f"{bundle.origin}: the states of its model must be float32")

@@ -98,6 +98,17 @@ class _HttpProtocol(H11Protocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._probe_timer = self.loop.call_later(_PROBE_SECONDS, self._probe)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP; a request that it came within gets no second response."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
+        super().send_400_response(msg)
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand over to the WebSocket protocol; live sessions have a timer of their own."""
         self._timer.cancel()

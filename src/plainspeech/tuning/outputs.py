@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -117,15 +116,20 @@ def load(path: Path, utterances: Sequence[Utterance], symbols: int) -> Outputs |
         content = path.read_bytes()
         if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
             return None
-        with np.load(io.BytesIO(content[_DIGEST:])) as arrays:
-            frames, reasons = arrays["frames"], arrays["missing"].tolist()
-            rows, seconds = arrays["log_probabilities"], float(arrays["audio_seconds"])
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
+        return _unpacked(content[_DIGEST:], utterances, symbols)
+    except Exception:  # whatever readers of archives and arrays raise
         return None
-    if (len(frames), len(reasons)) != (len(utterances), len(utterances)):
-        return None
-    if rows.dtype != np.float32 or rows.shape != (frames.sum(), symbols):
-        return None
+
+
+def _unpacked(content: bytes, utterances: Sequence[Utterance], symbols: int) -> Outputs:
+    """Return the outputs in an ``.npz``; any exception where it is not one of `save`."""
+    with np.load(io.BytesIO(content)) as arrays:
+        frames, reasons = arrays["frames"], arrays["missing"].tolist()
+        rows, seconds = arrays["log_probabilities"], float(arrays["audio_seconds"])
+    if (frames.shape, len(reasons)) != ((len(utterances),), len(utterances)):
+        raise ValueError("of other utterances")
+    if (frames < 0).any() or rows.dtype != np.float32 or rows.shape != (frames.sum(), symbols):
+        raise ValueError("of another model")
     parts = np.split(rows, np.cumsum(frames)[:-1])
     return Outputs(
         {place: part for place, part in enumerate(parts) if not reasons[place]},
