@@ -1,8 +1,9 @@
 """Model bundles and scorers on disk: a folder of files, or one zip of it, and the record of them.
 
 The record is JSON that carries its own SHA-256 and those of the files beside it. It is checked key
-by key, and the files that it lists are checked when they are read. Errors are of the class that the
-kind has: `ModelError` for a bundle, say.
+by key, and the files that it lists are checked when they are read; of those in a folder each
+version once (`plainspeech.verified_files`). Errors are of the class that the kind has: `ModelError`
+for a bundle, say.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import sys
 import zipfile
@@ -18,10 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import check_folder, replacing_folder, write_atomically
+from plainspeech.verified_files import is_verified, remember_verified
 
 _LARGEST_RATIO = 100  # of a file in a zip, unpacked to packed; weights have hardly any
 _ENCRYPTED = 1  # flag of a file in a zip
@@ -71,7 +74,7 @@ def reading(path: Path, kind: Kind) -> Iterator[Read]:
     """
     with ExitStack() as stack:
         if path.is_dir():
-            yield lambda name, limit: _read_file(path, kind, name, limit)
+            yield _FolderReader(path, kind)
         elif not path.exists():
             raise kind.error(f"{path}: no such {kind.name}")
         else:
@@ -100,14 +103,59 @@ def from_memory(origin: Path, kind: Kind, files: Mapping[str, bytes]) -> Read:
     return read
 
 
-def _read_file(folder: Path, kind: Kind, name: str, limit: int) -> bytes:
-    try:
-        with (folder / name).open("rb") as file:
+class _FolderReader:
+    """Reads the files of a folder; those whose version was verified before are not hashed again.
+
+    Args:
+        folder: of the files.
+        kind: what it is.
+    """
+
+    def __init__(self, folder: Path, kind: Kind) -> None:
+        self._folder = folder
+        self._kind = kind
+
+    def __call__(self, name: str, limit: int) -> bytes:
+        """Return up to ``limit`` bytes of the file ``name``."""
+        with self._opened(name) as file:
             return file.read(limit)
-    except FileNotFoundError as error:
-        raise kind.error(f"{folder}: is not a {kind.name}: {name} is missing") from error
-    except OSError as error:
-        raise kind.error(f"{folder / name}: cannot be read: {error.strerror}") from error
+
+    def checked(self, name: str, size: int, sha256: str) -> bytes | None:
+        """Return the file ``name``; None where it has another size or SHA-256."""
+        path = self._folder / name
+        with self._opened(name) as file:
+            status = os.fstat(file.fileno())
+            content = file.read(size + 1)
+        if len(content) != size:
+            return None
+        if not is_verified(path, status, sha256):
+            if hashlib.sha256(content).hexdigest() != sha256:
+                return None
+            remember_verified(path, status, sha256)
+        return content
+
+    def is_verified(self, name: str, size: int, sha256: str) -> bool:
+        """Return whether this version of the file ``name`` was verified before."""
+        path = self._folder / name
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        return status.st_size == size and is_verified(path, status, sha256)
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[BinaryIO]:
+        try:
+            with (self._folder / name).open("rb") as file:
+                yield file
+        except FileNotFoundError as error:
+            raise self._kind.error(
+                f"{self._folder}: is not a {self._kind.name}: {name} is missing"
+            ) from error
+        except OSError as error:
+            raise self._kind.error(
+                f"{self._folder / name}: cannot be read: {error.strerror}"
+            ) from error
 
 
 def _read_member(path: Path, kind: Kind, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -304,6 +352,27 @@ def checksum(path: Path, kind: Kind) -> dict[str, Any]:
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
+def has_checksum(path: Path, listed: Record) -> bool:
+    """Return whether the file ``path`` has the size and SHA-256 that ``listed`` has.
+
+    It is read only where this version of it was not verified before.
+
+    Raises:
+        PlainspeechError: it cannot be read, or ``listed`` has no such values.
+    """
+    size, sha256 = listed.take("bytes", int), listed.take("sha256", str)
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise listed.kind.error(f"{path}: cannot be read: {error.strerror}") from error
+    if status.st_size == size and is_verified(path, status, sha256):
+        return True
+    if checksum(path, listed.kind) != {"bytes": size, "sha256": sha256}:
+        return False
+    remember_verified(path, status, sha256)
+    return True
+
+
 def read_listed(read: Read, record: Record) -> dict[str, bytes]:
     """Return the files that ``record`` lists, each as it was written.
 
@@ -311,25 +380,49 @@ def read_listed(read: Read, record: Record) -> dict[str, bytes]:
         PlainspeechError: one is missing, or is not the one that was written,
             or all together are larger than `LARGEST_ARTIFACT`.
     """
+    listed = _listed(record)
+    return {name: _read_checked(read, name, *listed[name], record) for name in listed}
+
+
+def check_listed(read: Read, record: Record) -> None:
+    """Check the files that ``record`` lists, and read only those that were not verified before.
+
+    Raises:
+        PlainspeechError: as `read_listed`.
+    """
+    for name, (size, sha256) in _listed(record).items():
+        if not (isinstance(read, _FolderReader) and read.is_verified(name, size, sha256)):
+            _read_checked(read, name, size, sha256, record)
+
+
+def _listed(record: Record) -> dict[str, tuple[int, str]]:
+    """Return size and SHA-256 of the files that ``record`` lists."""
     listed = record.part("files")
-    files: dict[str, bytes] = {}
+    files: dict[str, tuple[int, str]] = {}
     room = LARGEST_ARTIFACT
     for name in listed.values:
         if not _SAFE_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
             raise listed.error(
                 f": {name[:40]!r} is not allowed as the name of a file of a {record.kind.name}"
             )
-        files[name] = _read_checked(read, name, listed.part(name), room)
-        room -= len(files[name])
+        part = listed.part(name)
+        size, sha256 = part.take("bytes", int), part.take("sha256", str)
+        if not 0 <= size <= room:
+            raise part.error(f": {str(size)[:20]} bytes are beyond what a {record.kind.name} takes")
+        files[name] = size, sha256
+        room -= size
     return files
 
 
-def _read_checked(read: Read, name: str, record: Record, room: int) -> bytes:
-    size, digest = record.take("bytes", int), record.take("sha256", str)
-    if not 0 <= size <= room:
-        raise record.error(f": {str(size)[:20]} bytes are beyond what a {record.kind.name} takes")
-    content = read(name, size + 1)
-    if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
+def _read_checked(read: Read, name: str, size: int, sha256: str, record: Record) -> bytes:
+    content: bytes | None
+    if isinstance(read, _FolderReader):
+        content = read.checked(name, size, sha256)
+    else:
+        content = read(name, size + 1)
+        if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
+            content = None
+    if content is None:
         raise record.kind.error(
             f"{record.origin}: {name} is damaged: its size or SHA-256 differs from that in "
             f"{record.kind.record}"

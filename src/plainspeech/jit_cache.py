@@ -11,7 +11,6 @@ the source of all compiled functions, since machine code includes that of the fu
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import uuid
 from collections.abc import Callable
@@ -25,6 +24,8 @@ from numba.core.caching import FunctionCache
 from numba.core.runtime.nrt import rtsys
 from platformdirs import user_cache_path
 
+from plainspeech.verified_files import only_ours
+
 _njit: Any = numba.njit  # takes options that its annotations leave out
 _FunctionCache: Any = FunctionCache  # has none
 
@@ -33,7 +34,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _PACKAGE = Path(__file__).parent
 _CHECKS = bool(getattr(numba.config, "BOUNDSCHECK", None))  # compiled into the code
 _DIGEST = 32  # bytes of SHA-256
-_OTHERS_WRITE, _GROUP_WRITES = 0o002, 0o020
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
@@ -148,16 +148,3 @@ def _sources() -> str:
         for file in sorted((_PACKAGE / folder).glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def only_ours(path: Path) -> bool:
-    """Return whether nobody but this user and the administrator can write to ``path``."""
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    if not hasattr(os, "geteuid"):
-        return True
-    # A group of one user's own is common, and so is a umask that lets it write.
-    shared = status.st_mode & _GROUP_WRITES and status.st_gid not in (0, os.getegid())
-    return status.st_uid in (0, os.geteuid()) and not (status.st_mode & _OTHERS_WRITE or shared)

@@ -23,16 +23,16 @@ from platformdirs import user_cache_path
 from plainspeech.artifact import (
     Kind,
     Record,
-    checksum,
     checksums,
+    has_checksum,
     read_record,
     reading,
     write_folder,
 )
 from plainspeech.errors import LanguageModelError
-from plainspeech.jit_cache import only_ours
 from plainspeech.lm import tables as layout
 from plainspeech.lm.tables import NGramTables, with_views
+from plainspeech.verified_files import only_ours
 
 _KIND = Kind("cache of a scorer", "tables.json", LanguageModelError)
 _ARRAYS = ("unigrams", "unigram_states", "states", "slots")
@@ -72,9 +72,8 @@ def _load(folder: Path) -> NGramTables | None:
         with reading(folder, _KIND) as read:
             record = read_record(read, folder, _KIND)
         files = {array: folder / f"{array}.npy" for array in _ARRAYS}
-        # Compiled code will take these numbers for places in memory.
-        found = {file.name: checksum(file, _KIND) for file in files.values()}
-        if found != record.take("files", dict):
+        listed = record.part("files")
+        if not all(has_checksum(file, listed.part(file.name)) for file in files.values()):
             return None
         os.utime(folder)
         return with_views(**{array: _mapped(file) for array, file in files.items()})

@@ -11,7 +11,8 @@ A bundle is a folder, or one zip of it:
   all that.
 
 Loading checks every hash and executes nothing: it reads JSON, and weights as ONNX holds them. No
-file stays in memory: it is read again, and checked again, when it is used.
+file stays in memory: it is read again when it is used, and checked again unless it is in a folder
+and was not written since (`plainspeech.verified_files`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from plainspeech.alphabet import Alphabet
 from plainspeech.artifact import (
     Kind,
     Record,
+    check_listed,
     checksums,
     read_listed,
     read_record,
@@ -151,7 +153,7 @@ class Bundle:
         path = Path(path)
         with reading(path, BUNDLE) as read:
             record = read_record(read, path, BUNDLE)
-            read_listed(read, record)  # a damaged file is an error now, not at its first use
+            check_listed(read, record)  # a damaged file is an error now, not at its first use
         files = StoredFiles(record)
         networks = _networks(files)
         if not networks:
