@@ -249,7 +249,7 @@ def test_frames_come_as_soon_as_their_window_is_there() -> None:
 
 
 def test_a_stream_cannot_normalise_by_utterance() -> None:
-    with pytest.raises(PlainspeechError, match="by utterance cannot be had before it is over"):
+    with pytest.raises(PlainspeechError, match="which needs the whole utterance"):
         LogMelStream(FeatureSettings())
 
 

@@ -22,7 +22,7 @@ NORMALISATIONS = ("speech", "running-speech", "utterance", "running", "none")
 
 
 _LARGEST = {"sample_rate": 384_000, "bins": 1_024, "window_ms": 1_000, "hop_ms": 1_000}
-"""Beyond them a spectrum takes gigabytes, and nothing is learnt of speech."""
+"""Largest values; beyond them a spectrum takes gigabytes without any use for speech."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class FeatureSettings:
             utterance, which removes the microphone and the loudness; ``"speech"`` does so over
             the frames that are loud enough to be speech, so that neither the level nor silence
             around the speech changes its features (`normalise_speech`); ``"running-speech"`` does
-            that by what was heard so far, for live audio (`RunningSpeech`); ``"running"`` by all
-            that was heard so far, pauses included; ``"none"`` leaves the logs.
+            that by the frames so far, for live audio (`RunningSpeech`); ``"running"`` by all frames
+            so far, pauses included (`RunningNormalisation`); ``"none"`` leaves the logs.
     """
 
     sample_rate: int = 16_000
@@ -96,20 +96,20 @@ class FeatureSettings:
 
     @property
     def gain(self) -> float:
-        """What samples are multiplied by, so that quiet speech stays above the log's floor.
+        """Factor of the samples, so that quiet speech stays above the floor of the log.
 
-        As Kaldi takes them, in 16 bits, where the level of speech is all that normalisation sees.
+        Where features are normalised by the level of speech it is Kaldi's, the range of 16 bits.
         """
         return 32_768.0 if self.normalise in ("speech", "running-speech") else 1.0
 
     def frames(self, samples: int) -> int:
-        """Return how many frames ``samples`` samples give: one a hop, rounded."""
+        """Return the number of frames of ``samples`` samples: one a hop, rounded."""
         hop = round(self.sample_rate * self.hop_ms / 1000)
         return (samples + hop // 2) // hop
 
 
 def output_frames(samples: int, settings: FeatureSettings, subsampling: int) -> int:
-    """Return how many frames a model gives for ``samples`` samples.
+    """Return the number of output frames of a model for ``samples`` samples.
 
     Args:
         samples: of a waveform at the settings' sample rate.
@@ -153,18 +153,18 @@ QUIET, RAISED = 0.1, 0.5
 
 
 def raised(waveform: Array) -> Array:
-    """Return ``waveform``, louder where it is quiet, so that its speech is above the log's floor.
+    """Return ``waveform``, amplified if it is quiet, so that speech is above the log's floor.
 
-    Normalisation by utterance sees no other difference. Silence is returned as it is.
+    Normalisation by utterance cancels the gain otherwise. Silence is returned as it is.
     """
     peak = np.abs(waveform).max(initial=0.0)
     return waveform * np.float32(RAISED / peak) if 0 < peak < QUIET else waveform
 
 
 def normaliser(settings: FeatureSettings) -> Callable[[Array], Array]:
-    """Return what normalises the log energies, ``(frames, bins)``, of one waveform.
+    """Return a function that normalises the log energies, ``(frames, bins)``, of one waveform.
 
-    Those of live audio take them piece by piece.
+    The running ones may be called block by block.
     """
     if settings.normalise == "running-speech":
         return RunningSpeech(settings.bins)
@@ -178,19 +178,20 @@ def normaliser(settings: FeatureSettings) -> Callable[[Array], Array]:
 
 
 class LogMelStream:
-    """What `LogMel` gives, of a waveform that arrives in pieces; cuts make no difference.
+    """Computes `LogMel` of a waveform block by block; the block boundaries make no difference.
 
     Args:
-        settings: not those that normalise by utterance, which would have to be over first.
+        settings: with running normalisation, or none.
 
     Raises:
-        ConfigurationError: they are.
+        ConfigurationError: the settings normalise over the whole utterance.
     """
 
     def __init__(self, settings: FeatureSettings) -> None:
         if settings.normalise in ("speech", "utterance"):
             raise ConfigurationError(
-                "features that are normalised by utterance cannot be had before it is over"
+                f"features.normalise is {settings.normalise!r}, which needs the whole utterance; "
+                f"streaming needs 'running', 'running-speech' or 'none'"
             )
         self.settings = settings
         self._energies = _EnergyStream(_MelFilters(settings))
@@ -201,7 +202,7 @@ class LogMelStream:
         return self._normalise(self._energies.feed(waveform))
 
     def finish(self) -> Array:
-        """Return the features of the end, whose windows reach beyond it; nothing may follow."""
+        """Return the last features, whose windows reach beyond the end; nothing may follow."""
         return self._normalise(self._energies.finish())
 
 
@@ -216,10 +217,9 @@ _BLOCK = 128  # frames that are computed at a time, so that they stay in the cac
 class _MelFilters:
     """Log energies of mel filters, frame by frame, as Kaldi's feature-fbank.cc computes them.
 
-    Of each window of samples the mean is taken off, the high frequencies are raised (pre-emphasis),
-    and the edges are tapered by Povey's window; the power of each frequency counts for a filter by
-    a triangle on the mel scale. No frame depends on the others, to the bit, which sums by BLAS
-    would not promise.
+    The mean of each window of samples is subtracted, high frequencies are raised (pre-emphasis),
+    the window is tapered by Povey's; filters weigh the power of each frequency by a triangle on
+    the mel scale. No bit of a frame depends on the others, which sums by BLAS do not guarantee.
 
     Args:
         settings: of the features.
@@ -272,7 +272,7 @@ class _MelFilters:
 
 
 class _EnergyStream:
-    """What a `_MelFilters` gives of one waveform, which arrives in pieces; cuts make no difference.
+    """Applies a `_MelFilters` to one waveform block by block; boundaries make no difference.
 
     A frame is centred on each hop and the waveform is mirrored at its ends, so that the number of
     frames depends on the duration alone.
@@ -283,16 +283,16 @@ class _EnergyStream:
 
     def __init__(self, bank: _MelFilters) -> None:
         self._bank = bank
-        self._samples = np.empty(0, np.float32)  # those that are needed still
+        self._samples = np.empty(0, np.float32)  # that later frames need
         self._next = bank.hop // 2 - bank.window // 2  # first sample of the next frame, among them
-        self._heard = self._done = 0  # samples, frames
+        self._received = self._done = 0  # samples, frames
 
     def feed(self, waveform: Array) -> Array:
         """Return the frames that ``waveform``, the next samples, completes, ``(frames, bins)``."""
         bank = self._bank
         scaled = np.asarray(waveform * np.float32(bank.settings.gain), np.float32)
         self._samples = np.concatenate([self._samples, scaled])
-        self._heard += len(scaled)
+        self._received += len(scaled)
         if self._next < 0 and len(self._samples) >= self._next + bank.window:
             self._mirror(0)
         energies = bank(self._samples[self._next :]) if self._next >= 0 else bank(scaled[:0])
@@ -308,7 +308,7 @@ class _EnergyStream:
     def finish(self) -> Array:
         """Return the frames whose windows reach beyond the end; nothing may follow."""
         bank = self._bank
-        left = bank.settings.frames(self._heard) - self._done
+        left = bank.settings.frames(self._received) - self._done
         if left:
             self._mirror(
                 max(0, self._next + (left - 1) * bank.hop + bank.window - len(self._samples))

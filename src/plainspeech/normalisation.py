@@ -1,4 +1,4 @@
-"""Normalisation of log filter bank energies: over an utterance, over its speech, or as it comes."""
+"""Normalisation of log filter bank energies: over an utterance, over its speech, or running."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LEAST_DEVIATION = math.sqrt(np.finfo(np.float32).eps)
 """Floor under the deviation that features are divided by."""
 
 GATES_DB = (10.0, 10.0, 30.0)
-"""How far below the level found so far a frame may be and still count, pass by pass."""
+"""Gates of the level of speech, in dB below the level of the pass before, one for each pass."""
 
 SILENCE = -3.0
-"""Deviations below the mean of speech to which everything quieter is raised."""
+"""Lower bound of normalised features, in deviations from the mean of speech."""
 
 
 def _ratio(decibels: float) -> float:
@@ -39,8 +39,8 @@ def normalise_speech(energies: Array) -> Array:
 
     The level of speech is that of ITU-R BS.1770's gated loudness: the mean power of all frames,
     then that of the frames no more than 10 dB below it, twice; so silence of any length hardly
-    moves it. Frames within 30 dB of the level are taken for speech. What is far below their mean
-    is raised to `SILENCE`: there, the background of a studio and digital zeros look alike.
+    changes it. Frames within 30 dB of the level are taken for speech. Lower values are clipped to
+    `SILENCE`, so that studio background and digital zeros give the same features.
 
     Args:
         energies: ``(frames, bins)``, natural logs of filter bank energies.
@@ -55,25 +55,25 @@ def normalise_speech(energies: Array) -> Array:
     for gate in GATES_DB:
         speech = power >= power[speech].mean() * _ratio(-gate)
     mean = energies[speech].mean(axis=0)
-    # Sound that never changes has no deviation; the floor keeps it at zero instead of NaN.
+    # A stationary signal has no deviation; the floor keeps it at zero instead of NaN.
     deviation = np.maximum(energies[speech].std(axis=0), LEAST_DEVIATION)
     normalised: Array = np.maximum((energies - mean) / deviation, np.float32(SILENCE))
     return normalised
 
 
 class RunningNormalisation:
-    """Brings every bin to zero mean and unit deviation over what was heard so far.
+    """Brings every bin to zero mean and unit deviation over all frames so far.
 
     Each frame moves the means of the energies and of their squares by ``1 / weight`` of its
     difference to them. The weight begins at that of the prior, a second, and grows by one a frame
-    up to `HORIZON`: over the first seconds all frames count alike, after that the older ones fade.
+    up to `HORIZON`: at first all frames have the same weight, later that of older ones decays.
 
     Args:
         bins: of the features.
     """
 
     PRIOR_MEAN, PRIOR_DEVIATION, PRIOR_FRAMES = -7.5, 3.7, 100.0
-    """Of the log energies of read speech (train-clean-5), all bins together."""
+    """Of the log energies of read speech (train-clean-5), over all bins."""
     HORIZON = 2_000.0
     """Frames: 20 s of the usual 10 ms, so that pauses do not turn noise into speech."""
 
@@ -83,7 +83,7 @@ class RunningNormalisation:
         self._weight = self.PRIOR_FRAMES
 
     def __call__(self, features: Array) -> Array:
-        """Return the next frames, ``(frames, bins)``, normalised; the frame itself is heard."""
+        """Return the next frames, ``(frames, bins)``, normalised by the frames up to each."""
         moments = np.stack([features, np.square(features, dtype=np.float64)], axis=1)
         for frame in moments:
             self._weight = min(self._weight + 1.0, self.HORIZON)
@@ -95,14 +95,14 @@ class RunningNormalisation:
 
 
 class RunningLevel:
-    """The level of speech, by what was heard so far.
+    """The level of speech in the frames so far.
 
     A running mean of the power of frames no more than 10 dB below the running mean of all. A frame
-    more than 20 dB above it is an onset: the level starts anew there, and what was heard before
-    counts as background.
+    more than 20 dB above it is an onset: there the level is reset, and the frames before it count
+    as background.
 
     Args:
-        horizon: frames over which the level is remembered.
+        horizon: frames, the time constant of the level.
 
     Attributes:
         power: the level, a mean power; 0 before the first frame.
@@ -130,7 +130,7 @@ class RunningLevel:
 
 
 class RunningSpeech:
-    """What `normalise_speech` does, by what was heard so far.
+    """Does what `normalise_speech` does, by the frames so far.
 
     Mean and deviation are those of the frames within 30 dB of the `RunningLevel` since its last
     onset, among which the prior counts as a second of speech at that level.
@@ -140,9 +140,9 @@ class RunningSpeech:
     """
 
     PRIOR_MEAN, PRIOR_DEVIATION, PRIOR_FRAMES = -4.6, 2.9, 100.0
-    """Of speech's log energies above the log of its level (train-clean-5), all bins together."""
+    """Of the log energies of speech less the log of its level (train-clean-5), over all bins."""
     HORIZON = 2_000.0
-    """Frames: 20 s of the usual 10 ms, over which the level and the speech are remembered."""
+    """Frames: 20 s of the usual 10 ms, the time constant of level, mean and deviation."""
 
     def __init__(self, bins: int) -> None:
         self._level = RunningLevel(self.HORIZON)
@@ -150,7 +150,7 @@ class RunningSpeech:
         self._moments = np.zeros((2, bins))
 
     def __call__(self, energies: Array) -> Array:
-        """Return the next frames, ``(frames, bins)``, normalised; the frame itself is heard."""
+        """Return the next frames, ``(frames, bins)``, normalised by the frames up to each."""
         if not len(energies):
             return energies
         moments = np.stack([energies, np.square(energies, dtype=np.float64)], axis=1)

@@ -197,7 +197,7 @@ def test_a_batch_without_one_readable_recording(
     assert run("model", write(tmp_path / "m.jsonl", [row]), "--json", tmp_path / "out.json") == 1
     output, errors = capsys.readouterr()
     assert output == ""
-    assert errors.splitlines()[-1].endswith("m.jsonl: not one of its recordings can be read")
+    assert errors.splitlines()[-1].endswith("m.jsonl: none of its recordings can be read")
     assert not (tmp_path / "out.json").exists()
 
 

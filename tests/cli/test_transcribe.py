@@ -109,7 +109,7 @@ def test_transcribing_imports_nothing_that_trains(clips: list[str], tone_bundle:
     assert found == []
 
 
-SKIPPED = "skipped 1 hidden and 1 with the extension of no recording (.txt)"
+SKIPPED = "skipped 1 hidden and 1 without the extension of a recording (.txt)"
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_text_comes_as_it_is_heard_and_ends_where_it_breaks_off(
         (["--hot-word", "7:8", "--decoder", "beam"], "'7', which the alphabet does not"),
         (["--hot-words", "none.txt"], "none.txt: cannot be read"),
         (["--n-best", "3"], "written to JSON only; add --format json"),
-        (["--n-best", "3", "-f", "json"], "n-best: greedy decoding has one text"),
+        (["--n-best", "3", "-f", "json"], "n-best: greedy decoding gives one text"),
         (["--channels", "seperate"], "unknown channels 'seperate'; did you mean 'separate'?"),
         (["--precision", "int8"], "tones: has no network in int8, only in float32"),
     ],

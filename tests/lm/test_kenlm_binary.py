@@ -45,7 +45,9 @@ def test_a_binary_that_is_cut_anywhere_in_its_model_is_refused(whole: Path, tmp_
     model = content.index(b"<unk>\0")  # the words follow
     for size in range(model):
         (tmp_path / "m.bin").write_bytes(content[:size])
-        with pytest.raises(LanguageModelError, match=r"m\.bin: is no KenLM binary, or damaged: "):
+        with pytest.raises(
+            LanguageModelError, match=r"m\.bin: is not a KenLM binary, or is damaged: "
+        ):
             check_kenlm_binary(tmp_path / "m.bin")
 
 
@@ -90,8 +92,8 @@ def test_a_score_beyond_what_models_have_is_bounded(tmp_path: Path, value: float
     assert (abs(scorer.log_probabilities(["dog", "dog", "mat", "a"])) <= 2303).all()
 
 
-def test_an_arpa_file_that_promises_more_than_it_has_is_refused(tmp_path: Path) -> None:
-    """Before KenLM allocates what it promises."""
+def test_an_arpa_file_that_declares_more_than_it_has_is_refused(tmp_path: Path) -> None:
+    """Before KenLM allocates what it declares."""
     path = tmp_path / "m.arpa"
     path.write_text("\\data\\\nngram 1=1000000000\nngram 2=7\n\n\\1-grams:\n-1 a\n")
     for refuse in (check_counts, lambda path: Scorer.from_kenlm(path, WORDS)):

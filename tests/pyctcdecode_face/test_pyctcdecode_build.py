@@ -133,7 +133,7 @@ def test_a_binary_needs_unigrams(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\0")
     with pytest.raises(PlainspeechError, match=r"model\.bin: .*give them as unigrams"):
         LanguageModel(tmp_path / "model.bin")
-    with pytest.raises(PlainspeechError, match=r"model\.bin: is no KenLM binary, or damaged"):
+    with pytest.raises(PlainspeechError, match=r"model\.bin: is not a KenLM binary, or is damaged"):
         LanguageModel(tmp_path / "model.bin", ["ab"])
     with pytest.raises(PlainspeechError, match=r"no\.arpa: cannot be read: No such file"):
         LanguageModel(tmp_path / "no.arpa")

@@ -16,7 +16,7 @@ import soundfile
 from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.errors import ConfigurationError
-from plainspeech.runtime.long_audio import BeginTranscript, join_parts, transcribe_takes
+from plainspeech.runtime.long_audio import BeginTranscript, join_parts, transcribe_sections
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.transcript import Segment, Transcript, Word
 
@@ -131,13 +131,13 @@ def conversation(seconds: int) -> Iterator[Array]:
 @pytest.mark.parametrize("ahead", [0, 5])
 @pytest.mark.usefixtures("spoken")  # ones are speech
 def test_segments_come_in_order_whoever_speaks(ahead: int) -> None:
-    parts = list(transcribe_takes([conversation(1_800)], RATE, at_once(said_once), ahead=ahead))
+    parts = list(transcribe_sections([conversation(1_800)], RATE, at_once(said_once), ahead=ahead))
     segments = join_parts(parts).segments
     assert len(parts) > 5
     assert {segment.channel for segment in segments} == {1, 2}
     for one, following in pairwise(segments):
         assert one.start <= following.start
-    every = transcribe_takes([conversation(1_800)], RATE, at_once(said_once))
+    every = transcribe_sections([conversation(1_800)], RATE, at_once(said_once))
     assert sum(len(part.segments) for part in every) == len(segments)
 
 
@@ -146,7 +146,7 @@ def test_memory_does_not_grow_with_the_recording() -> None:
     def peak(seconds: int) -> int:
         tracemalloc.start()
         try:
-            for _ in transcribe_takes([conversation(seconds)], RATE, at_once(said_once)):
+            for _ in transcribe_sections([conversation(seconds)], RATE, at_once(said_once)):
                 pass
             return tracemalloc.get_traced_memory()[1]
         finally:
@@ -164,15 +164,15 @@ def test_no_chunk_reaches_from_one_take_to_the_next(recognizer: Recognizer, spok
         return recognizer.transcribe_waveforms(waveforms)
 
     first, second = spoken("good"), spoken("deed")
-    takes = [[first], [second[: RATE // 10], second[RATE // 10 :]]]
-    parts = list(transcribe_takes(takes, RATE, at_once(transcribe)))
+    sections = [[first], [second[: RATE // 10], second[RATE // 10 :]]]
+    parts = list(transcribe_sections(sections, RATE, at_once(transcribe)))
     assert [part.end for part in parts] == [len(first) / RATE, (len(first) + len(second)) / RATE]
     assert lengths == [len(first), len(second)]
     transcript = join_parts(parts)
     assert [segment.text for segment in transcript.segments] == ["good", "deed"]
     assert transcript.segments[1].start == pytest.approx(len(first) / RATE, abs=0.05)
     separate = [[side_by_side(first, second)], [second[:, None]]]
-    found = join_parts(transcribe_takes(separate, RATE, at_once(transcribe)))
+    found = join_parts(transcribe_sections(separate, RATE, at_once(transcribe)))
     assert by_channel(found) == {1: "good deed", 2: "deed"}
 
 
@@ -185,7 +185,7 @@ def test_the_probability_of_speech_is_that_of_the_segment() -> None:
         return [Transcript.of_words(words, 3.0) for _ in waveforms]
 
     blocks = [np.ones(RATE, np.float32), np.zeros(RATE, np.float32), np.ones(RATE, np.float32)]
-    (segment,) = join_parts(transcribe_takes([blocks], RATE, at_once(hear))).segments
+    (segment,) = join_parts(transcribe_sections([blocks], RATE, at_once(hear))).segments
     assert segment.speech_probability == pytest.approx(2 / 3, abs=0.03)
     assert Segment(segment.words).speech_probability == 1.0
 

@@ -19,9 +19,9 @@ import soxr
 
 from plainspeech.arrays import Array
 from plainspeech.audio.channels import mixed
+from plainspeech.audio.decoded import MOST_CHANNELS, DecodedAudio, check_rate, check_samples
 from plainspeech.audio.ffmpeg import decode_with_ffmpeg
 from plainspeech.audio.libsndfile import decode_mpeg, decode_with_libsndfile
-from plainspeech.audio.sound import MOST_CHANNELS, Decoded, check_rate, check_samples
 from plainspeech.audio.sources import Source, opened_source
 from plainspeech.errors import AudioError
 
@@ -70,8 +70,8 @@ EXTENSIONS = frozenset(
 def read(source: Source, sample_rate: int = SAMPLE_RATE) -> Array:
     """Read a recording as one channel.
 
-    Channels become one as `plainspeech.audio.channels.Downmix` tells. Memory is taken for what the
-    file holds, not for what its header promises.
+    Channels are mixed as `plainspeech.audio.channels.Downmix` describes. Memory grows with the
+    audio that the file holds, not with what its header declares.
 
     Args:
         source: path, or a binary file, which may be a pipe.
@@ -93,44 +93,45 @@ class Recording:
     """A recording that is being read.
 
     Attributes:
-        takes: one after the other, for a file may be joined of several; each is blocks of about
-            a second, ``(samples,)`` float32 of one channel, or ``(samples, channels)`` of
-            channels that are kept apart. Joined they are what `read` returns, with its errors, of
-            which those about the end come there. A take is read to its end before the next.
-        duration: seconds that the header promises; None where it does not say.
+        sections: in order; more than one where several files were joined, or the format changes.
+            Each is an iterator of blocks of about a second, ``(samples,)`` float32 of one channel,
+            or ``(samples, channels)`` of channels that are kept apart, and is read to its end
+            before the next. Concatenated they are what `read` returns; they raise its errors, those
+            about the end of the file when it is reached.
+        duration: seconds that the header declares; None where it does not say.
     """
 
-    takes: Iterator[Iterator[Array]]
+    sections: Iterator[Iterator[Array]]
     duration: float | None
 
     @property
     def blocks(self) -> Iterator[Array]:
-        """The blocks of all takes."""
-        return chain.from_iterable(self.takes)
+        """The blocks of all sections."""
+        return chain.from_iterable(self.sections)
 
 
 @contextmanager
 def opened(
     source: Source, sample_rate: int = SAMPLE_RATE, separate: bool = False
 ) -> Iterator[Recording]:
-    """Yield a recording that is read block by block, so that its length takes no memory.
+    """Yield a recording that is read block by block, in memory that does not grow with its length.
 
     Args:
         source: path, or a binary file; a pipe is copied to a temporary file where it is long.
         sample_rate: Hz, of the blocks.
-        separate: keep the channels apart; each take has as many as it was recorded with.
+        separate: keep the channels apart; each section has as many as it was recorded with.
 
     Raises:
         AudioError: as `read`.
     """
     with opened_source(source) as (name, stream), ExitStack() as stack:
         decoded = _decoded(name, stream, stack)
-        takes = _takes(decoded, sample_rate, separate)
-        yield Recording(_long_enough(name, takes, sample_rate), decoded.duration)
+        sections = _sections(decoded, sample_rate, separate)
+        yield Recording(_long_enough(name, sections, sample_rate), decoded.duration)
 
 
-def _decoded(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
-    """Return the sound of ``stream`` by the first decoder that reads it; ``stack`` closes that."""
+def _decoded(name: str, stream: BinaryIO, stack: ExitStack) -> DecodedAudio:
+    """Return the audio of ``stream`` by the first decoder that reads it; ``stack`` closes that."""
     try:
         return decode_with_libsndfile(name, stream, stack)
     except soundfile.LibsndfileError as error:
@@ -142,24 +143,24 @@ def _decoded(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
         return found
 
 
-def _takes(decoded: Decoded, sample_rate: int, separate: bool) -> Iterator[Iterator[Array]]:
-    for sound in decoded.sounds:
-        blocks = sound.blocks if separate else mixed(sound.blocks, sound.rate)
-        yield _resampled(blocks, sound.rate, sample_rate)
+def _sections(decoded: DecodedAudio, sample_rate: int, separate: bool) -> Iterator[Iterator[Array]]:
+    for section in decoded.sections:
+        blocks = section.blocks if separate else mixed(section.blocks, section.rate)
+        yield _resampled(blocks, section.rate, sample_rate)
 
 
 def _long_enough(
-    name: str, takes: Iterable[Iterator[Array]], rate: int
+    name: str, sections: Iterable[Iterator[Array]], rate: int
 ) -> Iterator[Iterator[Array]]:
     done = 0
 
-    def counted(take: Iterator[Array]) -> Iterator[Array]:
+    def counted(section: Iterator[Array]) -> Iterator[Array]:
         nonlocal done
-        for block in take:
+        for block in section:
             done += len(block)
             yield block
 
-    yield from map(counted, takes)
+    yield from map(counted, sections)
     if not done:
         raise AudioError(f"{name}: holds no audio")
     if done < SHORTEST * rate:
@@ -223,7 +224,7 @@ def _scaled(samples: npt.NDArray[Any]) -> Iterator[Array]:
 
 
 def duration(path: Source) -> float:
-    """Return the seconds of audio that the header of ``path`` promises.
+    """Return the seconds of audio in ``path``, by its header if that says, else by decoding it.
 
     Raises:
         AudioError: the file is missing, is no audio, or its header contradicts its size.
@@ -235,9 +236,9 @@ def duration(path: Source) -> float:
 
 
 def resampler(rate: int, wanted: int) -> Callable[[Array], Array]:
-    """Return what takes a stream at ``rate`` Hz block by block and gives it at ``wanted`` Hz.
+    """Return a function that resamples a stream from ``rate`` to ``wanted`` Hz, block by block.
 
-    What it gives comes a few milliseconds late where the rates differ.
+    Its output is a few milliseconds late where the rates differ.
     """
     if rate == wanted:
         return lambda block: block

@@ -1,4 +1,4 @@
-"""One channel of several: their mean where they agree, the one with the speech elsewhere."""
+"""Downmixing: the mean of the channels where they agree, elsewhere the one with the speech."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from plainspeech.errors import ConfigurationError, nearest
 Channels = Literal["mixed", "separate"]
 """What becomes of the channels of a recording: one, or each is transcribed by itself."""
 
-_SILENCE = 1e-12  # energy of what is digital silence, but for rounding: -120 dB
-_KEPT = 0.5  # of the energy of the channel with the speech: below it, the mean has lost that
-# Correlations: from the first on channels agree, below the second they do not any more. Noise of
-# their own as loud as what both heard leaves 0.5.
+_SILENCE = 1e-12  # energy of digital silence, with rounding: -120 dB
+_KEPT = 0.5  # of the energy of the channel with the speech; a mean with less has cancelled it
+# Correlations: channels agree from the first on, and until they fall below the second. Independent
+# noise as loud as the signal that both recorded leaves 0.5.
 _AGREE, _DISAGREE = 0.4, 0.1
-_MEMORY = 5.0  # seconds in which what was heard counts for 1 / e, so that quiet blocks say little
+_MEMORY = 5.0  # seconds: time constant of the running energies, so that quiet blocks weigh little
 _FRAME = 0.025  # seconds
-_HISTORY = 200  # frames; 5 s, in which everybody pauses
+_HISTORY = 200  # frames: 5 s, in which every speaker pauses
 _STEADY = 0.2  # quantile of the energies of frames that is taken for steady noise
-_ABOVE = 4.0  # times the steady noise, beyond which energy is no fluctuation of it
+_ABOVE = 4.0  # times the energy of the steady noise, which its fluctuations do not reach
 
 _Energies = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ def validated_channels(name: str) -> Channels:
     """Return ``name`` as one of `Channels`.
 
     Raises:
-        ConfigurationError: it is none of them.
+        ConfigurationError: it is neither.
     """
     for known in get_args(Channels):
         if name == known:
@@ -42,7 +42,7 @@ def validated_channels(name: str) -> Channels:
 
 
 def mixed(blocks: Iterable[Array], rate: int) -> Iterator[Array]:
-    """Yield one channel, as `Downmix` makes it of what it has heard of the first seconds already.
+    """Yield one channel by a `Downmix` that has analysed the first seconds before it begins.
 
     Args:
         blocks: ``(samples, channels)`` each, at least a sample.
@@ -62,17 +62,17 @@ def mixed(blocks: Iterable[Array], rate: int) -> Iterator[Array]:
 
 
 class Downmix:
-    """Takes a recording block by block, and gives one channel.
+    """Mixes the channels of a recording to one, block by block.
 
-    The mean of the channels is best where all of them heard the same at once: noise of their own
-    averages out. Where one is the other inverted, the mean is silence; where one heard the speaker
-    later, it is a comb filter; and where only one heard the speaker, it is quieter and noisier than
-    that one. So a block is the mean where the channels have been correlated of late, and one of
-    them elsewhere: the one with most energy above its own steady noise, so that hum and hiss win
-    over no speech, or the loudest where all is steady.
-    Which one that is changes only where another has twice as much, since changes cost words.
-    Speakers with a channel each are thus heard in turn; `plainspeech.audio.opened` keeps channels
-    apart where all of them matter.
+    The mean of the channels is best where all of them recorded the same signal at the same time:
+    independent noise averages out. Where one is the other inverted, the mean is silence; where one
+    is delayed, the mean is a comb filter; and where only one recorded the speaker, the mean is
+    quieter and noisier than that one. So a block is the mean where the channels have been
+    correlated over the last seconds, and one of them elsewhere: the one with most energy above its
+    steady noise, so that hum and hiss are not chosen over speech, or the loudest where there is
+    nothing but steady noise. That choice changes only where another channel has twice the energy,
+    since changes cost words. Where speakers have a channel each, the output switches between them;
+    `plainspeech.audio.opened` keeps channels apart where all of them matter.
 
     Args:
         rate: Hz.
@@ -82,10 +82,10 @@ class Downmix:
         self._rate = rate
         self._frame = max(1, round(_FRAME * rate))
         self._steady: _Energies = np.empty((0, 0))  # energies of the last frames, in each channel
-        self._of_late: _Energies = np.empty(0)  # energies of the mean and of each channel
+        self._recent: _Energies = np.empty(0)  # energies of the mean and of each channel
         self._agreed = False
         self._last = 0
-        self._found = False  # whether anything but steady noise was heard
+        self._found = False  # whether there was anything but steady noise
 
     def __call__(self, block: Array) -> Array:
         """Return one channel.
@@ -102,7 +102,7 @@ class Downmix:
         energies = block.var(axis=0, dtype=np.float64)
         energy = float(np.var(mean, dtype=np.float64))
         chosen = self._channel(block, energies)
-        # Both: what is the same of late can be inverted now.
+        # Both: channels that were correlated so far can be inverted now.
         if self._agree(energy, energies, len(block)) and (
             energy + _SILENCE >= _KEPT * energies[chosen]
         ):
@@ -111,12 +111,12 @@ class Downmix:
         return np.ascontiguousarray(block[:, chosen])
 
     def _agree(self, mean: float, energies: _Energies, samples: int) -> bool:
-        """Whether the channels have been much the same of late; energies are of the block."""
+        """Whether the channels have been correlated; the energies are those of the block."""
         new = samples * np.array([mean, *energies])
-        if len(self._of_late):
-            new += self._of_late * np.exp(-samples / (_MEMORY * self._rate))
-        self._of_late = new
-        # The mean has the variance of channels that have nothing in common, and their covariance.
+        if len(self._recent):
+            new += self._recent * np.exp(-samples / (_MEMORY * self._rate))
+        self._recent = new
+        # The variance of a mean is that of uncorrelated channels plus their covariances.
         apart = new[1:].sum() / len(energies) ** 2
         alike = np.sqrt(new[1:]).mean() ** 2
         self._agreed = bool(

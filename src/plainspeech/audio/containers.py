@@ -1,7 +1,7 @@
-"""What lies in a file of sound, and whether it is what the header declares.
+"""The structure of WAV and Ogg files, and whether it is what the header declares.
 
-libsndfile corrects or passes over much that a truncated recording betrays itself by, refuses
-headers that were never finished, and reads the first of several streams only.
+libsndfile corrects or ignores much that shows a recording to be truncated, refuses headers that
+were never finished, and reads the first of several streams only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import soundfile
 
-from plainspeech.audio.sound import check_complete
+from plainspeech.audio.decoded import check_complete
 from plainspeech.errors import AudioError
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from plainspeech.arrays import Array
-from plainspeech.audio.sound import (
+from plainspeech.audio.decoded import (
     BLOCK,
-    Decoded,
-    Sound,
+    DecodedAudio,
+    Section,
     check_channels,
     check_complete,
     check_rate,
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 # Not WAV, of which FFmpeg takes a gigabyte for a list of 30 bytes that claims one.
 _CONTAINERS = "aac,amr,amrnb,amrwb,asf,avi,caf,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,ogg"
-_TELL_EACH = ("mov", "caf")  # how long each of their streams is
+_HAVE_STREAM_DURATIONS = ("mov", "caf")  # their headers declare the duration of each stream
 _OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": ""}
 
 
-def decode_with_ffmpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None:
-    """Return the sound of ``stream``; None where it is none of these containers.
+def decode_with_ffmpeg(name: str, stream: BinaryIO, stack: ExitStack) -> DecodedAudio | None:
+    """Return the audio of ``stream``; None where it is none of these containers.
 
     Args:
         name: for messages.
@@ -60,7 +60,7 @@ def decode_with_ffmpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded
     if not isinstance(audio, av.AudioStream):
         raise AudioError(f"{name}: holds no audio")
     duration = _duration(container, audio)
-    return Decoded(_sounds(name, container, audio, duration), duration)
+    return DecodedAudio(_sections(name, container, audio, duration), duration)
 
 
 def _duration(container: InputContainer, audio: AudioStream) -> float | None:
@@ -69,24 +69,28 @@ def _duration(container: InputContainer, audio: AudioStream) -> float | None:
     None where it does not say, or of all streams together; FFmpeg guesses then.
     """
     kind = container.format.name
-    if kind.startswith(_TELL_EACH) and audio.duration is not None and audio.time_base is not None:
+    if (
+        kind.startswith(_HAVE_STREAM_DURATIONS)
+        and audio.duration is not None
+        and audio.time_base is not None
+    ):
         return float(audio.duration * audio.time_base)
     if kind.startswith("matroska") and container.duration is not None:
         return container.duration / 1_000_000 if len(container.streams) == 1 else None
     return None
 
 
-def _sounds(
+def _sections(
     name: str, container: InputContainer, audio: AudioStream, duration: float | None
-) -> Iterator[Sound]:
-    """Yield the sound; a new one where the rate or the channels change."""
+) -> Iterator[Section]:
+    """Yield the audio, a new section where the rate or the channels change."""
     done = 0.0
     frames = _frames(name, container, audio)
     for (rate, channels), group in groupby(frames, lambda f: (f.sample_rate, f.layout.nb_channels)):
         check_rate(name, rate)
         check_channels(name, channels)
         count = [0]
-        yield Sound(rate, _blocks(name, group, count))
+        yield Section(rate, _blocks(name, group, count))
         done += count[0] / rate
     check_complete(name, done, duration, 1)
 

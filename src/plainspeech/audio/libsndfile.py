@@ -17,16 +17,16 @@ from plainspeech.audio.containers import (
     whole,
     windows,
 )
-from plainspeech.audio.mpeg import begins_as_mpeg, mpeg_parts
-from plainspeech.audio.sound import (
+from plainspeech.audio.decoded import (
     BLOCK,
-    Decoded,
-    Sound,
+    DecodedAudio,
+    Section,
     check_channels,
     check_complete,
     check_rate,
     check_samples,
 )
+from plainspeech.audio.mpeg import begins_as_mpeg, mpeg_parts
 from plainspeech.errors import AudioError
 
 _UNKNOWN_FRAMES = 2**62  # from here on: a FLAC that was written to a pipe does not say
@@ -43,8 +43,8 @@ class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has n
         return False
 
 
-def decode_with_libsndfile(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded:
-    """Return the sound of ``stream``.
+def decode_with_libsndfile(name: str, stream: BinaryIO, stack: ExitStack) -> DecodedAudio:
+    """Return the audio of ``stream``.
 
     Args:
         name: for messages.
@@ -67,8 +67,8 @@ def decode_with_libsndfile(name: str, stream: BinaryIO, stack: ExitStack) -> Dec
     return _joined(name, windows(stream, parts or [whole(stream)]), stack)
 
 
-def decode_mpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None:
-    """Return the sound of an MP3 that does not begin as one; None where ``stream`` is none at all.
+def decode_mpeg(name: str, stream: BinaryIO, stack: ExitStack) -> DecodedAudio | None:
+    """Return the audio of an MP3 that does not begin as one; None where ``stream`` is none at all.
 
     Args:
         name: for messages.
@@ -85,22 +85,22 @@ def decode_mpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded | None
         return None
 
 
-def _joined(name: str, parts: Sequence[BinaryIO], stack: ExitStack) -> Decoded:
-    """Return the sound of ``parts``, one after the other."""
+def _joined(name: str, parts: Sequence[BinaryIO], stack: ExitStack) -> DecodedAudio:
+    """Return the audio of ``parts``, one after the other."""
     first, *others = parts
     sound = stack.enter_context(_open(first))
     _check(name, sound)
     declared = _declared_frames(sound)
     known = declared is not None and not others
 
-    def sounds() -> Iterator[Sound]:
-        yield Sound(sound.samplerate, _blocks(name, sound))
+    def sections() -> Iterator[Section]:
+        yield Section(sound.samplerate, _blocks(name, sound))
         for part in others:
             with _open_next(name, part) as other:
                 _check(name, other)
-                yield Sound(other.samplerate, _blocks(name, other))
+                yield Section(other.samplerate, _blocks(name, other))
 
-    return Decoded(sounds(), declared / sound.samplerate if known and declared else None)
+    return DecodedAudio(sections(), declared / sound.samplerate if known and declared else None)
 
 
 def _open_next(name: str, part: BinaryIO) -> ForwardFile:
@@ -134,7 +134,7 @@ def _declared_frames(sound: ForwardFile) -> int | None:
 def _blocks(name: str, sound: ForwardFile) -> Iterator[Array]:
     declared, done = _declared_frames(sound), 0
     while True:
-        # What comes after the last frame, such as a tag, is not for the decoder.
+        # Bytes after the last frame, such as a tag, are not audio.
         count = BLOCK if declared is None else min(BLOCK, declared - done)
         try:
             block = sound.read(count, dtype="float32", always_2d=True)

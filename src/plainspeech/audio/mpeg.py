@@ -1,9 +1,9 @@
 """Where the frames of MPEG audio (MP3) are in a file.
 
-Decoders stop where a file was joined to another, for its first frame tells how long it is, and give
-up where something else comes before it. So the frames are looked for here: tags, zeros, junk and
-halves of frames are passed over, and where a second file begins, or a frame of another sample rate,
-a new part does (ISO/IEC 11172-3, section 2.4.1; ID3v2.4, section 3.1).
+Decoders stop where a second file was appended, for the first frame of each file declares its
+length, and fail where anything else precedes it. So this module finds the frames: tags, zeros, junk
+and incomplete frames are skipped, and a new part begins with every file that was appended and with
+every change of the sample rate (ISO/IEC 11172-3, section 2.4.1; ID3v2.4, section 3.1).
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _tag(data: _Bytes, place: int) -> int:
 
 
 class _Bytes:
-    """A file, of which a few bytes are looked at here and there, mostly forwards."""
+    """Random access to the bytes of a file, buffered for reading mostly forwards."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -18,22 +18,22 @@ from typer.core import TyperGroup
 from plainspeech.errors import PlainspeechError
 
 _VERBS = {
-    "transcribe": "Transcribe recordings and print a line of text for each; its name first if "
+    "transcribe": "Transcribe recordings and print a line of text for each, after its name if "
     "there are several.",
     "listen": "Transcribe live speech until Ctrl+C, and print the latency at the end.",
-    "serve": "Serve transcription over HTTP and WebSocket, by OpenAI's interface and a live one.",
+    "serve": "Serve transcription over HTTP (OpenAI's API) and live over WebSocket.",
     "evaluate": "Measure the word and character error rates of a model.",
     "tune": "Tune the settings of the beam search, and write them into the model with its scorer.",
     "train": "Train a model, or resume a run that was stopped.",
-    "export": "Make a model bundle, which transcribes without torch, from a checkpoint.",
+    "export": "Export a checkpoint to a model bundle, which transcribes without torch.",
     "data": "Download, prepare and check corpora.",
     "lm": "Build, inspect and use n-gram scorers.",
-    "model": "Look at models.",
+    "model": "Show, combine and document models.",
 }
 """The verbs and groups of verbs, with the first line of what each does."""
 
 _MODULES = {"export": "train"}
-"""Of verbs that have no module of their own name."""
+"""Modules of the verbs whose module has another name."""
 
 
 def _verb(name: str) -> Any:
@@ -47,7 +47,7 @@ def _verb(name: str) -> Any:
 
 
 class _Verbs(TyperGroup):
-    """Knows of a verb its name and first line, until it is run."""
+    """Lists the verbs without their modules; a module is imported when its verb is run."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name of the verb that ``args`` begin with, the verb, and its arguments."""
@@ -97,8 +97,8 @@ def main() -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        # Files are written with an error of their own. What Python could not write it would try
-        # again at exit.
+        # Only standard output comes here: other files raise a PlainspeechError. It is redirected
+        # because Python would try to flush it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _stderr().print(f"error: standard output cannot be written: {error.strerror}")
         sys.exit(1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _BLOCK_SECONDS = 0.032
-_LONGEST_QUEUE = round(10 / _BLOCK_SECONDS)  # blocks; a longer one would only delay the text
+_LONGEST_QUEUE = round(10 / _BLOCK_SECONDS)  # blocks; a longer queue would only add latency
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class AudioSource(Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether audio was lost because it was not taken in time."""
+        """Whether audio was lost because it was not read in time."""
 
     def blocks(self, rate: int) -> Generator[AudioBlock, None, None]:
         """Yield audio at ``rate`` Hz in real time: each block has all since the one before."""

@@ -28,7 +28,10 @@ Cuts = Annotated[Path, typer.Argument(help="lhotse's cuts, .jsonl or .jsonl.gz."
 @app.command()
 def download(
     words: Annotated[
-        list[str], typer.Argument(metavar="[SUBSET]... DIR", help="More subsets, and the folder.")
+        list[str],
+        typer.Argument(
+            metavar="[SUBSET]... DIR", help="More subsets, and the folder to download to."
+        ),
     ],
     subset: Annotated[
         list[str] | None,
@@ -41,7 +44,7 @@ def download(
 ) -> None:
     """Download subsets of LibriSpeech, verify and extract them to DIR/LibriSpeech.
 
-    --subset train-clean-5 dev-clean-2 DIR names two. What was interrupted resumes where it stopped.
+    `--subset train-clean-5 dev-clean-2 DIR` downloads two. An interrupted download is resumed.
     """
     from plainspeech.data import download as library
 
@@ -60,7 +63,7 @@ def download(
 
 
 def _download(subset: str, folder: Path, mirrors: Sequence[str] | None) -> bool:
-    """Download with a progress bar; return whether it went well, having told what did not."""
+    """Download with a progress bar; print what fails; return whether it succeeded."""
     from plainspeech.data.download import MIRRORS, download_subset
 
     columns = (
@@ -93,12 +96,12 @@ def prepare(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...", help="Folders of LibriSpeech's layout, or JSONL manifests."
+            metavar="SOURCE...", help="Folders in LibriSpeech's layout, or JSONL manifests."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
     skip_faulty: Annotated[
-        bool, typer.Option("--skip-faulty", help="Leave out what cannot be used.")
+        bool, typer.Option("--skip-faulty", help="Leave out utterances that cannot be used.")
     ] = False,
 ) -> None:
     """Write a manifest of recordings, with durations and normalised transcripts."""
@@ -123,13 +126,19 @@ def prepare(
 @app.command()
 def check(
     manifests: Annotated[
-        list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests that share nothing.")
+        list[Path],
+        typer.Argument(
+            metavar="MANIFEST...", help="Manifests that must not share an utterance or a speaker."
+        ),
     ],
     preset: Annotated[
-        str, typer.Option(help="The model that is to be trained; its frames must suffice.")
+        str,
+        typer.Option(
+            help="The model that is to be trained: transcripts must fit into its output frames."
+        ),
     ] = "small",
 ) -> None:
-    """Decode every utterance and name those that would spoil a training or a measurement."""
+    """Decode every recording and report utterances that would spoil training or evaluation."""
     from plainspeech.data.check import find_faults
     from plainspeech.data.manifest import read_manifest
 
@@ -186,7 +195,9 @@ def from_lhotse(cuts: Cuts, manifest: Manifest) -> None:
 def label(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SOURCE...", help="Recordings of an utterance each, or folders."),
+        typer.Argument(
+            metavar="SOURCE...", help="Recordings of one utterance each, or folders of them."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
     model: ModelOption = None,
@@ -194,13 +205,15 @@ def label(
     language_model: LanguageModelOption = None,
     least_agreement: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Characters that greedy decoding must write as well."),
+        typer.Option(
+            min=0, max=1, help="Least share of characters on which greedy decoding must agree."
+        ),
     ] = 0.8,
 ) -> None:
-    """Write a manifest of recordings without transcripts, with what a model hears as their text.
+    """Write a manifest of untranscribed recordings, with pseudo-labels of a model as their text.
 
-    A model that is trained on it beside transcribed speech learns more voices; see
-    recipes/english-small-student.toml. Recordings that the model is not sure of are left out.
+    For self-training on more voices than have been transcribed; see
+    recipes/english-small-student.toml. Recordings with uncertain labels are left out.
     """
     with needs("evaluate"):
         from plainspeech.evaluation.pseudo_labels import find_recordings, pseudo_label

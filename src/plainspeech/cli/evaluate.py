@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     from plainspeech.runtime.live import LiveModel
     from plainspeech.runtime.recognizer import Recognizer
 
-_WIDEST_TABLE = 500  # columns; on a narrow terminal a line that wraps tells more than a cut one
+_WIDEST_TABLE = (
+    500  # columns; on a narrow terminal a wrapped line is of more use than a truncated one
+)
 
 
 def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help=f"Model bundle, folder or zip; {BUNDLED!r} takes the English model.",
+            help=f"Model bundle, folder or zip; {BUNDLED!r} is the English model of the package.",
             metavar="MODEL",
         ),
     ],
     manifest: Annotated[
-        Path, typer.Argument(help="Manifest, as data prepare writes it.", metavar="MANIFEST")
+        Path, typer.Argument(help="Manifest, as `data prepare` writes it.", metavar="MANIFEST")
     ],
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
@@ -44,7 +46,10 @@ def evaluate(
         typer.Option("--streaming", help="Measure live transcription, with the streaming network."),
     ] = False,
     listing: Annotated[
-        int, typer.Option(min=0, help="How many utterances to show, actual against predicted.")
+        int,
+        typer.Option(
+            min=0, help="How many utterances to print, actual and predicted text aligned."
+        ),
     ] = 5,
     json_file: Annotated[
         Path | None,
@@ -80,7 +85,7 @@ def evaluate(
     recognizer: Recognizer | LiveModel = LiveModel(loaded) if streaming else loaded
     recognition = _recognise(recognizer, utterances)
     if not recognition.pairs:
-        raise DataError(f"{manifest}: not one of its recordings can be read")
+        raise DataError(f"{manifest}: none of its recordings can be read")
     network = f"{'streaming ' if streaming else ''}{recognizer.bundle.precision}"
     evaluation = _evaluation(recognizer, network, model, manifest, recognition)
     try:

@@ -106,7 +106,7 @@ def listen(
     language_model: LanguageModelOption = None,
     device: Annotated[
         str | None,
-        typer.Option(help="Microphone, by its number or part of its name.", show_default=False),
+        typer.Option(help="Microphone: its number or part of its name.", show_default=False),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", "-f", help="txt, or json: an object per utterance.")
@@ -181,7 +181,7 @@ def _shown(form: str) -> AbstractContextManager[Show]:
 
 @contextmanager
 def _until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether Ctrl+C was pressed; a second time it ends the program."""
+    """Yield a function that returns whether Ctrl+C was pressed; a second Ctrl+C interrupts."""
     pressed = False
 
     def press(number: int, frame: FrameType | None) -> None:

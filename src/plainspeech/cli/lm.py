@@ -29,20 +29,20 @@ def build(
             help="One sentence a line, in UTF-8; .gz, .xz and .bz2 are decompressed.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the scorer.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the scorer to.")],
     order: Annotated[int, typer.Option(help="Length of the longest n-grams, in words.")] = 4,
     prune: Annotated[
         str | None,
         typer.Option(
             metavar="COUNT,...",
-            help="For each order, prune n-grams seen no more often than this; the last count is "
-            "also for the orders after it. Default: 0,0,1.",
+            help="Counts up to which n-grams are pruned, one for each order from 1 on; the last "
+            "also applies to all higher orders. Default: 0,0,1.",
         ),
     ] = None,
     entropy: Annotated[
         float,
         typer.Option(
-            help="Prune n-grams without which the cross entropy rises by less (nats a word)."
+            help="Prune n-grams whose removal raises the cross entropy by less (nats per word)."
         ),
     ] = 0.0,
     words: Annotated[
@@ -54,10 +54,10 @@ def build(
     ] = "auto",
     held_out: Annotated[
         Path | None,
-        typer.Option(help="Text that is not in TEXT, on which the perplexity is measured."),
+        typer.Option(help="Text that is not in TEXT, to measure the perplexity on."),
     ] = None,
     arpa: Annotated[
-        Path | None, typer.Option(help="Write the model in the ARPA format, too.")
+        Path | None, typer.Option(help="Also write the model to this file, in the ARPA format.")
     ] = None,
     alphabet: Annotated[
         str | None,
@@ -93,7 +93,7 @@ def build(
 @app.command()
 def package(
     model: Annotated[Path, typer.Argument(help="An ARPA file or a KenLM binary.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the scorer.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the scorer to.")],
     words: Annotated[
         Path | None,
         typer.Option(
@@ -166,8 +166,8 @@ def _counts(prune: str | None, order: int) -> tuple[int, ...]:
 
 def _perplexity_line(prediction: Prediction) -> str:
     return (
-        f"perplexity {prediction.perplexity:.2f} of {prediction.predicted} known words and ends "
-        f"of sentences; {prediction.unknown} of {prediction.words} words "
+        f"perplexity {prediction.perplexity:.2f} over {prediction.predicted} known words and "
+        f"sentence ends; {prediction.unknown} of {prediction.words} words "
         f"({100 * prediction.unknown_rate:.2f} %) are not in the vocabulary"
     )
 

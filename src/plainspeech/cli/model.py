@@ -1,4 +1,4 @@
-"""``plainspeech model``: what models are made of and what is known of them."""
+"""``plainspeech model``: summaries, model cards and combinations of models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from plainspeech.cli.terminal import needs
 from plainspeech.errors import ConfigurationError
 
-app = typer.Typer(help="Look at models.", no_args_is_help=True)
+app = typer.Typer(help="Show, combine and document models.", no_args_is_help=True)
 
 
 @app.command()
@@ -23,7 +23,7 @@ def card(
         typer.Argument(help="A model bundle; the English model by default.", show_default=False),
     ] = None,
 ) -> None:
-    """Print what is known of a model: data, training, licence, measured error rates."""
+    """Print the model card: data, training, licence, measured error rates."""
     from plainspeech.runtime.bundle import Bundle, bundled_model_path
 
     known = Bundle.load(bundle or bundled_model_path()).card
@@ -33,10 +33,14 @@ def card(
 @app.command()
 def record(
     bundle: Annotated[Path, typer.Argument(help="A model bundle, a folder.")],
-    results: Annotated[Path, typer.Argument(help="What evaluate --json wrote of that model.")],
-    data: Annotated[str, typer.Option(help="What was evaluated on, in words.")],
+    results: Annotated[
+        Path, typer.Argument(help="File that `evaluate --json` wrote for that model.")
+    ],
+    data: Annotated[
+        str, typer.Option(help="Name of the data that was evaluated on, for the card.")
+    ],
 ) -> None:
-    """Put measured error rates on a model's card."""
+    """Add measured error rates to a model card."""
     with needs("evaluate"):
         from plainspeech.evaluation.report import record_result
     result = record_result(bundle, results, data)
@@ -48,13 +52,13 @@ def combine_checkpoints(
     checkpoints: Annotated[list[Path], typer.Argument(help="best.safetensors of several runs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write.")],
     shares: Annotated[
-        str, typer.Option(help="Of each in the sum, as 0.5,0.5; equal by default.")
+        str, typer.Option(help="Weight of each checkpoint, such as 0.5,0.5; equal by default.")
     ] = "",
 ) -> None:
-    """Add up the weights of runs that began from the same weights.
+    """Compute a weighted sum of the weights of runs that started from the same weights.
 
-    Their mean mostly errs less than either. Shares may be negative: with 1,1,-1 the first
-    checkpoint gets what the second learned beyond the third.
+    Their mean often has a lower error rate than each of them. Shares may be negative: 1,1,-1 adds
+    the difference between the second and the third checkpoint to the first.
     """
     with needs("train"):
         from plainspeech.training.combination import combine
@@ -62,7 +66,7 @@ def combine_checkpoints(
         given = [float(share) for share in shares.split(",")] if shares else None
     except ValueError as error:
         raise ConfigurationError(
-            f"--shares {shares!r}: numbers with commas between them"
+            f"--shares is {shares!r}; it must be numbers such as 0.5,0.5"
         ) from error
     combine(checkpoints, given).save(output)
     typer.echo(f"{output}: written")
@@ -70,7 +74,7 @@ def combine_checkpoints(
 
 @app.command()
 def summary(
-    preset: Annotated[str, typer.Argument(help="Such as small or base.")],
+    preset: Annotated[str, typer.Argument(help="Name of a preset, such as small or base.")],
     frames: Annotated[int, typer.Option(min=1, help="Length of the input in frames.")] = 1344,
 ) -> None:
     """Show a model stage by stage: output shapes, parameters, multiply-adds."""

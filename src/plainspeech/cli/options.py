@@ -1,4 +1,4 @@
-"""Options that several commands have, and the model and the hot words that they choose."""
+"""Options that several commands share, and loading of the model and hot words they name."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ PrecisionOption = Annotated[
 LanguageModelOption = Annotated[
     str | None,
     typer.Option(
-        help="A scorer in place of the model's own: its folder or zip, or an ARPA file; "
-        "'none' for none.",
+        help="A scorer in place of the model's own: a folder, zip or ARPA file; 'none' uses no "
+        "language model.",
         show_default=False,
     ),
 ]

@@ -22,42 +22,48 @@ def serve(
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 accepts connections from other machines."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8000,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)
+    ] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="PLAINSPEECH_TOKEN",
-            help="Clients must send it; better given in the environment, where ps hides it.",
+            help="Bearer token that clients must send; better set in the environment, since the "
+            "command line is visible to other users.",
             show_default=False,
         ),
     ] = None,
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="A name by which clients call the server, besides localhost and its addresses. "
-            "Can be repeated.",
+            help="A host name that clients may use for the server, besides localhost and its "
+            "addresses. Can be repeated.",
             show_default=False,
         ),
     ] = None,
     allowed_origin: Annotated[
         list[str] | None,
         typer.Option(
-            help="A site whose pages may use the server, such as https://example.org. "
+            help="An origin whose web pages may use the server, such as https://example.org. "
             "Can be repeated.",
             show_default=False,
         ),
     ] = None,
-    queue: Annotated[int, typer.Option(help="Most requests at a time.", min=1)] = 64,
-    max_upload_mib: Annotated[float, typer.Option(help="Largest request.")] = 200.0,
-    max_minutes: Annotated[float, typer.Option(help="Longest recording.")] = 240.0,
+    queue: Annotated[
+        int, typer.Option(help="Most requests in progress or waiting at a time.", min=1)
+    ] = 64,
+    max_upload_mib: Annotated[float, typer.Option(help="Largest request, in MiB.")] = 200.0,
+    max_minutes: Annotated[float, typer.Option(help="Longest recording, in minutes.")] = 240.0,
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 1800.0,
     batching: Annotated[
-        bool, typer.Option(help="Recognise the audio of several requests together.")
+        bool, typer.Option(help="Run the network on the audio of several requests at once.")
     ] = True,
 ) -> None:
-    """Serve transcription over HTTP and WebSocket, by OpenAI's interface and a live one."""
+    """Serve transcription over HTTP (OpenAI's API) and live over WebSocket."""
     with needs("serve"):
         from plainspeech.serving.app import create_app
         from plainspeech.serving.server import Server, open_socket

@@ -1,4 +1,4 @@
-"""What verbs tell their user beside results: messages, progress bars, which extra is missing."""
+"""Terminal output besides results: messages, progress bars, advice on missing extras."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def stderr() -> Console:
-    """Return a console for progress, remarks and errors: long lines stay whole."""
+    """Return a console for progress, messages and errors, which does not wrap long lines."""
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -39,7 +39,7 @@ def track(items: Iterable[T], total: int) -> Iterable[T]:
 
 
 def progress(console: Console) -> rich_progress.Progress:
-    """Return progress bars of counted steps, on a terminal alone, which go when they are done."""
+    """Return progress bars of counted steps, only on a terminal; they disappear at the end."""
     return rich_progress.Progress(
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),

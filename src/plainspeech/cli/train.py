@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder of the run; runs/NAME of the recipe by default."),
+    typer.Option(
+        "--output", "-o", help="Folder of the run; by default runs/NAME, by the name in the recipe."
+    ),
 ]
 
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe, such as recipes/mini.toml.")],
     output: Output = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Device to train on: auto, cpu, cuda, cuda:1, ...")
+    ] = "auto",
 ) -> None:
     """Train a model, or resume a run that was stopped."""
     with needs("train"):
@@ -75,7 +79,7 @@ def _make(folder: Path) -> None:
 
 @contextmanager
 def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end ``trainer`` in good order; a second one ends it at once."""
+    """Stop ``trainer`` after its step on Ctrl-C or SIGTERM; a second one ends it at once."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
@@ -177,13 +181,13 @@ def export(
         Path | None,
         typer.Option(
             metavar="CHECKPOINT",
-            help="best.safetensors of a run that began with that one's weights and the preset "
-            "that streams, for the streaming network; the same weights, if not given.",
+            help="best.safetensors of a run of the streaming preset that started from these "
+            "weights, for the streaming network; by default the weights are the same.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Make a model bundle, which transcribes without torch, from a checkpoint."""
+    """Export a checkpoint to a model bundle, which transcribes without torch."""
     with needs("train"):
         from plainspeech.training.export import export_bundle
     export_bundle(checkpoint, bundle, streaming)

@@ -45,8 +45,8 @@ def transcribe(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Recordings: WAV, FLAC, MP3, Ogg, m4a, MP4 and more, of any sample rate, channels "
-            "and length; folders of them; - for standard input.",
+            help="Recordings: WAV, FLAC, MP3, Ogg, m4a, MP4 and more, of any sample rate, number "
+            "of channels and length; folders of them; - for standard input.",
             metavar="FILE...",
             show_default=False,
         ),
@@ -88,12 +88,12 @@ def transcribe(
         str,
         typer.Option(
             metavar="NAME",
-            help="mixed: one of all, the mean where they agree, else the one with the speech; "
-            "separate: each by itself, with its number.",
+            help="mixed: one transcript, of the mean of the channels where they agree, else of the "
+            "one with the speech; separate: each channel by itself, labelled with its number.",
         ),
     ] = "mixed",
 ) -> None:
-    """Transcribe recordings and print a line of text for each; its name first if there are several.
+    """Transcribe recordings and print a line of text for each, after its name if there are several.
 
     With --format or --output, write text, subtitles, tables or JSON instead.
     """
@@ -140,7 +140,7 @@ def _destination(files: Sequence[str], formats: str | None, output: Path | None)
         return Line() if alone else NamedLines()
     if len(chosen) > 1 or not alone:
         raise ConfigurationError(
-            "--format: standard output takes one recording in one format; add --output FOLDER"
+            "--format: standard output holds one recording in one format; add --output FOLDER"
         )
     return Document(chosen[0])
 

@@ -79,7 +79,7 @@ def _report_skipped(folder: Path, hidden: int, others: Collection[Path]) -> None
     if others:
         extensions = sorted({path.suffix.lower() or "no extension" for path in others})
         listed = ", ".join(extensions[:_LISTED]) + (", ..." if len(extensions) > _LISTED else "")
-        reasons.append(f"{len(others)} with the extension of no recording ({listed})")
+        reasons.append(f"{len(others)} without the extension of a recording ({listed})")
     if reasons:
         stderr().print(f"{folder}: skipped {' and '.join(reasons)}", markup=False)
 
@@ -187,7 +187,7 @@ class Folder:
             raise ConfigurationError(f"{folder}: is a file; --output must be a folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()  # better now than hours later
+            tempfile.TemporaryFile(dir=folder).close()  # fail now rather than after hours of work
         except OSError as error:
             raise ConfigurationError(f"{folder}: cannot be written to: {error.strerror}") from error
 

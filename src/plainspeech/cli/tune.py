@@ -41,7 +41,7 @@ def tune(
     language_model: Annotated[
         Path | None,
         typer.Option(
-            help="Scorer, folder or zip, for the model. Default: its own.",
+            help="A scorer in place of the model's own, folder or zip.",
             show_default=False,
         ),
     ] = None,
@@ -53,15 +53,19 @@ def tune(
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the trials.")] = 0,
     beam_width: Annotated[
         int | None,
-        typer.Option(min=1, help="Most hypotheses. Default: the model's own."),
+        typer.Option(min=1, help="Width of the beam. Default: that of the model."),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Draw the word error rate over alpha and beta, a PNG.", dir_okay=False),
+        typer.Option(
+            help="Draw the word error rate over alpha and beta to this PNG file.", dir_okay=False
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder for the model's outputs. Default: the user's cache."),
+        typer.Option(
+            help="Folder to cache the outputs of the network in. Default: the user's cache."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Search and report, but change no model.")
@@ -69,7 +73,7 @@ def tune(
 ) -> None:
     """Tune the settings of the beam search, and write them into the model with its scorer.
 
-    Ctrl-C ends the search early with the best settings until then.
+    Ctrl-C ends the search early and keeps the best settings found so far.
     """
     from plainspeech.data.manifest import read_manifest
     from plainspeech.runtime.bundle import Bundle, bundled_model_path
@@ -94,7 +98,7 @@ def tune(
     if plot:
         title = f"{bundle.card.get('name', model)} on {manifest.name}"
         draw_surface(plot, history.weights, history.chosen, title)
-        stderr().print(f"{plot}: the surface", markup=False)
+        stderr().print(f"{plot}: written", markup=False)
     if dev_set.outputs.missing or not history.finished:
         raise typer.Exit(1)
 
@@ -119,7 +123,7 @@ def _target(model: str, output: Path | None) -> Path:
 def _dev_set(
     bundle: Bundle, manifest: Path, utterances: list[Utterance], folder: Path | None
 ) -> DevSet:
-    """Return the dev set with the model's outputs, from the cache where they are there."""
+    """Return the dev set with the model's outputs, from the cache if it has them."""
     from plainspeech.tuning.dev_set import DevSet
     from plainspeech.tuning.outputs import cache_file, default_folder, load
 
@@ -127,7 +131,7 @@ def _dev_set(
     file = cache_file(folder or default_folder(), bundle, manifest, utterances)
     outputs = load(file, utterances, bundle.alphabet.size)
     if outputs:
-        console.print(f"{file}: outputs of the model, from the cache", markup=False)
+        console.print(f"{file}: using the cached outputs of the model", markup=False)
     else:
         outputs = _computed(bundle, utterances)
         _keep(file, outputs, len(utterances), bundle.alphabet.size)
@@ -158,7 +162,7 @@ def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
     except PlainspeechError as error:
         stderr().print(f"the outputs are not saved: {error}", style="yellow", markup=False)
     else:
-        stderr().print(f"{file}: outputs of the model, saved for the next run", markup=False)
+        stderr().print(f"{file}: outputs of the model cached for the next run", markup=False)
 
 
 def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHistory:
@@ -183,7 +187,7 @@ def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHist
         stderr().print(
             f"interrupted: {len(history.weights)} of {trials} weights and "
             f"{len(history.thresholds)} of {THRESHOLD_TRIALS} thresholds tried; "
-            f"the best weights are kept, at wide thresholds"
+            f"the best weights are kept, with wide thresholds"
         )
     return history
 
@@ -223,8 +227,8 @@ def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path |
     console.print(
         f"WER {100 * change:+.2f} points "
         f"({100 * interval.low:+.2f} to {100 * interval.high:+.2f})\n"
-        f"ms: processor time to decode a second of audio\n"
-        f"All figures are measured on the set that was tuned on, which favours the tuned settings."
+        f"ms: processor time to decode one second of audio\n"
+        f"All figures are on the dev set that was tuned on, which favours the tuned settings."
     )
     stderr().print(
         f"{target}: written" if target else "dry run: the model is unchanged", markup=False

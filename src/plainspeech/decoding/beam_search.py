@@ -1,4 +1,4 @@
-"""CTC beam search for anyone's log-probabilities."""
+"""CTC beam search for the log-probabilities of any model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class BeamSearchDecoder:
 
     Attributes:
         alphabet: of the log-probabilities.
-        scorer: the language model, None if there is none.
+        scorer: the language model; None without one.
         frame_seconds: from one frame to the next.
         settings: thresholds and weights.
     """
@@ -65,7 +65,7 @@ class BeamSearchDecoder:
         """Prepare to decode.
 
         Args:
-            alphabet: of the log-probabilities; where it has no space, words are not told apart.
+            alphabet: of the log-probabilities; without a space in it, words are not separated.
             scorer: a language model over words, which is also the lexicon, or over characters,
                 if all its words are of one character (``"|"`` is the space); None for none.
             frame_seconds: from one frame to the next.
@@ -78,7 +78,7 @@ class BeamSearchDecoder:
             token_floor: least log-probability of a symbol considered.
             unknown_word_penalty: nats for a word outside the lexicon; 0 forbids them.
             merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
-            calibration: makes the confidences; by default one fitted to the bundled model.
+            calibration: computes the confidences; by default one fitted to the bundled model.
 
         Raises:
             ConfigurationError: a setting is out of range.
@@ -127,7 +127,7 @@ class BeamSearchDecoder:
 
         Args:
             state: of the language model, where texts begin, as `plainspeech.lm.tables.score_word`
-                returns it; 0 knows nothing of what was before.
+                returns it; 0 is the empty context.
             ends: whether the sentence ends with them.
         """
         other = copy.copy(self)
@@ -152,10 +152,9 @@ class BeamSearchDecoder:
     def decode_with_evidence(
         self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None = None
     ) -> tuple[Transcript, Evidence]:
-        """Return what `decode` does, and what the confidences of its words are made of.
+        """Return what `decode` does, and the evidence that the confidences are computed from.
 
-        With words that are known to be right or wrong, `fit_calibration` makes a `Calibration` of
-        it.
+        `fit_calibration` fits a `Calibration` to it, given which words are right.
 
         Raises:
             DecodingError: as `decode`.
@@ -214,13 +213,13 @@ class BeamSearchDecoder:
         finish: Callable[[BeamStream], _T],
     ) -> list[_T]:
         require_count("threads", threads)
-        self.stream(hot_words)  # raises what it has to, also where there is no utterance
+        self.stream(hot_words)  # invalid hot words are an error even without an utterance
         rows = [self._validated(utterance) for utterance in utterances]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(lambda one: finish(self._fed(one, hot_words)), rows))
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
-        """Begin an utterance that arrives piece by piece.
+        """Begin an utterance that arrives block by block.
 
         Raises:
             DecodingError: these are no hot words.

@@ -43,7 +43,7 @@ _SPACE_NAME = "|"  # a space in the vocabulary of a language model over characte
 
 @dataclass(frozen=True)
 class SearchContext:
-    """All that a search needs beside the log-probabilities.
+    """The inputs of a search besides the log-probabilities.
 
     Attributes:
         alphabet: of the log-probabilities.
@@ -84,7 +84,7 @@ def prepare_context(
     frame_seconds: float,
     settings: BeamSettings,
 ) -> SearchContext:
-    """Return the context of a search without hot words; compile the kernels if need be.
+    """Return the context of a search without hot words; compile the kernels if necessary.
 
     Raises:
         ConfigurationError: the settings need a scorer.

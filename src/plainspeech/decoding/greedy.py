@@ -72,7 +72,7 @@ class GreedyDecoder:
 
         Args:
             log_probabilities: ``(frames, symbols)``, natural logarithms, the blank last.
-            hot_words: None, or none.
+            hot_words: None, or an empty mapping.
 
         Raises:
             DecodingError: these are no log-probabilities over the alphabet, or there are hot words.
@@ -100,7 +100,7 @@ class GreedyDecoder:
         return [self.decode(utterance) for utterance in utterances]
 
     def stream(self, hot_words: HotWords | None = None) -> GreedyStream:
-        """Begin an utterance that arrives piece by piece.
+        """Begin an utterance that arrives block by block.
 
         Raises:
             DecodingError: there are hot words.
@@ -117,7 +117,7 @@ class GreedyDecoder:
 
 @dataclass
 class GreedyStream(OneUtterance):
-    """One utterance that is given piece by piece; made by `GreedyDecoder.stream`.
+    """One utterance that is given block by block; made by `GreedyDecoder.stream`.
 
     The result does not depend on where the utterance is cut. Of each frame the best symbol and its
     log-probability are kept.

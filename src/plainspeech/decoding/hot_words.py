@@ -1,10 +1,11 @@
 """Words and phrases that are expected, or unwanted, in this utterance.
 
-They are a trie over characters, each phrase with the space after it. A text stands at the node of
-its longest suffix, from the beginning of a word on, with which a phrase begins; so every occurrence
-of a phrase as whole words is found in one pass (A. V. Aho and M. J. Corasick, CACM 18 (6), 1975).
+They are a trie over characters, each phrase with the space after it. The state of a text is the
+node of its longest suffix, from the beginning of a word on, that begins a phrase; so every
+occurrence of a phrase as whole words is found in one pass (A. V. Aho and M. J. Corasick, CACM 18
+(6), 1975).
 A node has a reward, the weights of the phrases complete there, and a potential: a share of the
-weight of the best phrase under way, by characters. A step adds the difference of potentials and
+weight of the best phrase in progress, by characters. A step adds the difference of potentials and
 the reward, so a potential is taken back as soon as a phrase does not continue, and a whole text has
 exactly the weights of the phrases in it.
 """
@@ -30,11 +31,11 @@ HotWords = Mapping[str, float]
 """Words and phrases, each with the nats that every occurrence adds; negative for unwanted ones."""
 
 DEFAULT_WEIGHT = 5.0
-"""Nats, where a user gives no weight: what is said is found more often, and long words that are not
-said do no harm."""
+"""Nats, where a user gives no weight: expected words are recognised more often, and long ones are
+not inserted."""
 
 LARGEST_WEIGHT = 100.0
-"""Nats; more than any acoustic evidence is worth."""
+"""Nats; more than any acoustic evidence amounts to."""
 
 LARGEST_SUM = 300.0
 """Nats that phrases which end with the same words may add together."""

@@ -32,12 +32,11 @@ class Hypothesis:
     """One entry of an n-best list: a candidate text of an utterance.
 
     Attributes:
-        transcript: its text, with words, times and confidences: that each word is right, not that
-            all are.
+        transcript: its text, with words, times and confidences, which are of each word by itself.
         characters: of the text, spaces included, in order.
         score: what hypotheses are ranked by, nats: the sum of the three below.
         acoustic_score: logarithm of the sum of the probabilities of the text's alignments, as far
-            as the search looked at them.
+            as they stayed in the beam.
         lm_score: what language model, ``beta`` and ``unknown_word_penalty`` have added.
         hot_word_score: what hot words have added.
     """

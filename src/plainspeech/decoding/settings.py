@@ -36,16 +36,16 @@ class BeamSettings:
         cutoff_prob: the most probable symbols of a frame are considered until they have this
             probability together.
         cutoff_top_n: most symbols of a frame that are considered, the blank included.
-        token_floor: symbols of a smaller log-probability are not considered. A frame with no
-            symbol but the blank to consider costs next to nothing.
+        token_floor: symbols of a smaller log-probability are not considered. A frame in which
+            only the blank is considered costs next to nothing.
         unknown_word_penalty: subtracted for each word that is not in the scorer's lexicon,
             however long it is; 0 forbids such words. Where it is low, a wide beam finds that
             several words written as one cost less than each of them alone.
         merge: ``"prefix"`` sums the alignments of each text and keeps all texts apart;
-            ``"state"`` also keeps, of texts that lexicon, language model and hot words cannot
-            tell apart from now on, the best alone: it finds the best text with fewer hypotheses,
-            and has fewer alternatives to offer.
-        calibration: makes confidences of what the search knows of a word; by default one that was
+            ``"state"`` also keeps only the best of the texts with the same state of lexicon,
+            language model and hot words, whose continuations have equal scores: it finds the best
+            text with fewer hypotheses, and has fewer alternatives.
+        calibration: computes confidences from the evidence for each word; by default one that was
             fitted to the bundled model on dev-clean.
     """
 

@@ -1,4 +1,4 @@
-"""What every decoder accepts and refuses: one contract for greedy decoding and the beam search."""
+"""Validation of arguments, the same for greedy decoding and the beam search."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def matrix(values: npt.ArrayLike, name: str, columns: int) -> npt.NDArray[Any]:
 def validated(log_probabilities: npt.ArrayLike, symbols: int) -> Array:
     """Return ``log_probabilities`` as contiguous float32.
 
-    Arrays of any float type and memory layout are taken, and nested lists; they are not changed.
-    No frames are taken too: they are an utterance in which nothing was said.
+    Arrays of any float type and memory layout are accepted, and nested lists; they are not changed.
+    Zero frames are accepted too, as an utterance without speech.
 
     Args:
         log_probabilities: ``(frames, symbols)``, natural logarithms.
@@ -81,14 +81,14 @@ def validated(log_probabilities: npt.ArrayLike, symbols: int) -> Array:
 
 def impossible_frame_error(frame: int) -> DecodingError:
     """Return the error for a frame in which the probability of every symbol is 0."""
-    return DecodingError(f"{_NAME}: frame {frame} gives no symbol any probability")
+    return DecodingError(f"{_NAME}: the probabilities of all symbols are 0 in frame {frame}")
 
 
 def require_count(name: str, value: object) -> int:
     """Return ``value``, the argument ``name``, which must be a whole number above 0.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not.
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ConfigurationError(f"{name} is {value!r}; it must be a whole number, 1 or above")

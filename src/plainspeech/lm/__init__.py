@@ -1,1 +1,1 @@
-"""N-gram language models: from text to a model, from a model to a scorer. No torch."""
+"""N-gram language models: estimating, pruning, reading and querying them. No torch."""

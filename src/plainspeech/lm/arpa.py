@@ -1,7 +1,7 @@
 """N-gram models in the ARPA format, which may be compressed by gzip.
 
 The format is that of SRILM's manual page ngram-format(5). Its logarithms are to base 10; they are
-called ``log10`` here, and whatever is not is natural.
+called ``log10`` here, all others are natural.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class ArpaModel(NamedTuple):
 
 
 class _Lines:
-    """The lines of a file, and the number of the present one."""
+    """The lines of a file, and the number of the current one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.number = 0
-        self.limit = 0  # bytes that may come, once a line has been read
+        self.limit = 0  # largest number of bytes, known once a line has been read
         self._lines = self._read()
 
     def _read(self) -> Iterator[bytes]:
@@ -106,8 +106,8 @@ class _Lines:
             pass
         return line
 
-    def fail(self, says: str, line: int | None = None) -> NoReturn:
-        raise LanguageModelError(f"{self.path}, line {line or self.number}: {says}")
+    def fail(self, problem: str, line: int | None = None) -> NoReturn:
+        raise LanguageModelError(f"{self.path}, line {line or self.number}: {problem}")
 
 
 def _split(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
@@ -137,13 +137,13 @@ def _split_at_returns(first: bytes, file: IO[bytes] | gzip.GzipFile) -> Iterator
 
 
 def is_arpa(path: Path) -> bool:
-    """Return whether ``path`` is a file that its name, or else its beginning, says is ARPA."""
+    """Return whether ``path`` is an ARPA file, by its name or else by its first bytes."""
     if path.name.endswith((".arpa", ".arpa.gz")):
         return not path.is_dir()
     try:
         with path.open("rb") as file:
             start = file.read(_LONGEST_LINE)
-    except OSError:  # a folder, or what the reader of scorers names
+    except OSError:  # a folder, or an error that reading the scorer reports
         return False
     return start.startswith(_GZIP) or b"\\data\\" in start
 
@@ -178,7 +178,7 @@ def read_arpa(path: Path, vocabulary: Sequence[str] = SPECIAL_WORDS) -> ArpaMode
         section = _read_section(lines, order, count, ids)
         levels.append(_level(lines, levels, section, vocabulary))
     if lines.next_filled() != b"\\end\\":
-        lines.fail("expected \\end\\; there are more n-grams than \\data\\ says")
+        lines.fail("expected \\end\\; there are more n-grams than \\data\\ declares")
     return ArpaModel(vocabulary, levels)
 
 
@@ -189,10 +189,12 @@ def check_counts(path: Path) -> None:
         LanguageModelError: it does, is no ARPA file, or cannot be read.
     """
     lines = _Lines(path)
-    # A logarithm of one digit, words of one letter, and what parts them.
+    # A logarithm of one digit, words of one letter, and separators.
     least = sum((2 + 2 * n) * count for n, count in enumerate(_read_counts(lines), start=1))
     if least > lines.limit:
-        lines.fail("the file is too small for as many n-grams as this: it is truncated or damaged")
+        lines.fail(
+            "the file is too small for the declared number of n-grams: it is truncated or damaged"
+        )
 
 
 def _read_counts(lines: _Lines) -> list[int]:
@@ -245,8 +247,8 @@ def _check_values(lines: _Lines, section: _Section) -> None:
     if not right.all():
         row = int(right.argmin())
         lines.fail(
-            "this is not the logarithm of a probability, from -1000 to 0, and of a back-off "
-            "weight, from -1000 to 20",
+            "the log10 of a probability must be from -1000 to 0, and that of a back-off "
+            "weight from -1000 to 20",
             section.first_line + row,
         )
 

@@ -1,4 +1,4 @@
-"""Building an n-gram model from text, by KenLM's ``lmplz`` where it is there, else by ourselves."""
+"""Building an n-gram model from text, by KenLM's ``lmplz`` if installed, else by this package."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from plainspeech.lm.entropy_pruning import prune_by_entropy
 from plainspeech.lm.kneser_ney import count_ngrams, estimate
 from plainspeech.lm.tables import SPECIAL_WORDS
 
-_MEMORY = "1G"  # to sort in; the rest is on disk
+_MEMORY = "1G"  # for sorting; the rest is on disk
 
 
 ESTIMATORS = ("auto", "lmplz", "builtin")
-_LARGEST_ORDER = 6  # of lmplz as it comes, and more than a scorer gains from
+_LARGEST_ORDER = 6  # that lmplz is compiled for, and beyond what helps a scorer
 
 
 def find_lmplz() -> str | None:
@@ -41,8 +41,8 @@ def estimate_with_lmplz(
     Args:
         program: ``lmplz``.
         corpus: the text.
-        words: how many of the vocabulary to keep; n-grams with others are pruned.
-        prune: for each order the count up to which n-grams are pruned, not falling.
+        words: number of words of the vocabulary to keep; n-grams with others are pruned.
+        prune: for each order the count up to which n-grams are pruned, non-decreasing.
         folder: for its files.
 
     Raises:
@@ -78,9 +78,9 @@ class BuildSettings:
 
     Attributes:
         order: of the longest n-grams, in words.
-        prune: for each order, the count up to which n-grams are pruned; the last one is also for
-            the orders after it.
-        entropy: prune n-grams without which the cross entropy rises by less than this, nats a word.
+        prune: for each order, the count up to which n-grams are pruned; the last one also
+            applies to all higher orders.
+        entropy: prune n-grams whose removal raises the cross entropy by less, nats per word.
         words: size of the vocabulary, the most frequent words; None for all.
         estimator: auto chooses lmplz where it is on the PATH, builtin otherwise.
         alphabet: to which the text is normalised.
@@ -99,16 +99,19 @@ class BuildSettings:
                 f"order is {self.order}; it must be from 1 to {_LARGEST_ORDER}"
             )
         if not 1 <= len(self.prune) <= self.order:
-            raise ConfigurationError(f"prune: takes 1 to {self.order} counts, one for each order")
+            raise ConfigurationError(
+                f"prune has {len(self.prune)} counts; there must be 1 to {self.order}, "
+                f"one for each order"
+            )
         if self.prune[0] != 0:
             raise ConfigurationError(
-                "prune: the first count must be 0; words limits the vocabulary"
+                "prune: the first count must be 0; limit the vocabulary with words instead"
             )
         if list(self.prune) != sorted(self.prune):
-            raise ConfigurationError("prune: counts must not fall from one order to the next")
+            raise ConfigurationError("prune: counts must not decrease from one order to the next")
         if not 0 <= self.entropy < math.inf:
             raise ConfigurationError(
-                f"entropy is {self.entropy}; it must be 0 or above, and finite"
+                f"entropy is {self.entropy}; it must be finite and not below 0"
             )
         if self.words is not None and self.words < 1:
             raise ConfigurationError(f"words is {self.words}; it must be 1 or above")

@@ -1,6 +1,6 @@
-"""The text that a model is built from: normalised sentences, and then numbers on disk.
+"""The text that a model is built from: normalised sentences, then word ids on disk.
 
-So it may be larger than memory.
+The text may be larger than memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from plainspeech.lm.tables import BOS_ID, EOS_ID, SPECIAL_WORDS, Ints
 _LONGEST_LINE = 1 << 24  # bytes
 
 
-CHUNK = 1 << 22  # tokens that are worked on at a time
+CHUNK = 1 << 22  # tokens that are processed at a time
 
 
 def read_sentences(paths: Sequence[Path], alphabet: Alphabet) -> Iterator[list[str]]:
@@ -42,7 +42,7 @@ def read_sentences(paths: Sequence[Path], alphabet: Alphabet) -> Iterator[list[s
     normal = frozenset(alphabet.symbols)
     for path in paths:
         for line in _lines(path):
-            # Most text comes normalised; telling so is much quicker than doing it again.
+            # Most text is normalised already, and to check that is much faster than to normalise.
             words = line.split()
             if not normal.issuperset("".join(words)):
                 words = alphabet.normalise(line).split()
@@ -87,7 +87,7 @@ class Corpus:
 
     Attributes:
         vocabulary: the special words, then those of the text from the most frequent to the least.
-        frequencies: ``(vocabulary,)`` int64, how often each is there.
+        frequencies: ``(vocabulary,)`` int64, how often each occurs.
         tokens: ``(tokens,)`` int32 on disk: BOS_ID, the words of the sentence, EOS_ID, and so on.
     """
 
@@ -102,7 +102,7 @@ class Corpus:
 
     @property
     def words(self) -> int:
-        """How many there are, repetitions and all, without the ends of sentences."""
+        """The number of running words, without the ends of sentences."""
         return len(self.tokens) - 2 * self.sentences
 
     def text(self) -> Iterator[str]:

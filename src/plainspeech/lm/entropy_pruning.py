@@ -1,9 +1,9 @@
-"""Leaving out the n-grams that a model misses least.
+"""Pruning the n-grams whose removal raises the cross entropy least.
 
 A. Stolcke, Entropy-based pruning of backoff language models (DARPA Broadcast News Transcription
-and Understanding Workshop, 1998). How likely a context is, is counted in the text: what a
-Kneser-Ney model itself says of it misleads the choice (C. Chelba et al., Study on interaction
-between entropy pruning and Kneser-Ney smoothing, Interspeech 2010).
+and Understanding Workshop, 1998). The probability of a context is estimated from counts of
+the text, since that of a Kneser-Ney model is misleading here (C. Chelba et al., Study on
+interaction between entropy pruning and Kneser-Ney smoothing, Interspeech 2010).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Mask = npt.NDArray[np.bool_]
 def prune_by_entropy(
     levels: Sequence[Level], corpus: Corpus, threshold: float, folder: Path
 ) -> list[Level]:
-    """Leave out n-grams that are worth little, and compute the back-off weights again.
+    """Prune n-grams and recompute the back-off weights.
 
     Args:
-        levels: of a model in which every n-gram's last words are one of its n-grams, too.
-        corpus: the text that the model was made of.
-        threshold: an n-gram goes where the cross entropy, nats a word, rises by less without it.
+        levels: of a model that has the suffix of each of its n-grams.
+        corpus: the text that the model was estimated from.
+        threshold: an n-gram is pruned if the cross entropy without it rises by less, nats per word.
         folder: for a file of four bytes a word.
     """
     predictions = corpus.words + corpus.sentences
@@ -76,7 +76,7 @@ def _losses(levels: Sequence[Level], order: int, suffixes: Rows, contexts: Doubl
         levels: of the model.
         order: of the contexts.
         suffixes: the row of all but the first word of each n-gram.
-        contexts: how likely each context is.
+        contexts: the probability of each context.
     """
     level, below = levels[order], levels[order - 1]
     log_p = level.probabilities.astype(np.float64)
@@ -92,7 +92,7 @@ def _losses(levels: Sequence[Level], order: int, suffixes: Rows, contexts: Doubl
 
 
 def _rests(level: Level, p: Doubles, lower: Doubles, contexts: int) -> tuple[Doubles, Doubles]:
-    """Return what n-grams leave of 1 after each context, with p and with that of their suffixes."""
+    """Return the mass left for backing off after each context, by p and by p of the suffixes."""
     rest = 1 - np.bincount(level.contexts, p, contexts)
     rest_lower = 1 - np.bincount(level.contexts, lower, contexts)
     least = 1e-9  # above the rounding of what has no rest

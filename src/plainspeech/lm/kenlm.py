@@ -5,7 +5,7 @@ calls KenLM for what is not there.
 
 KenLM trusts its files. A binary is checked number by number before KenLM reads it
 (`plainspeech.lm.kenlm_binary`), the counts of an ARPA file against its size, and both are loaded
-and queried in a process of their own first, which may die of what the checks do not know.
+and queried in a child process first, which may crash on damage that the checks do not find.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from plainspeech.lm.kenlm_binary import check_kenlm_binary, is_kenlm_binary
 from plainspeech.lm.tables import LARGEST_BACKOFF_LOG, LEAST_LOG
 
 _CACHED = 1 << 20  # answers
-_TRIED = 20_000  # words that a model is tried with
+_TRIED = 20_000  # words that a model is tested with
 _PATIENCE = 1800.0  # seconds to load a model that is an ARPA file of many gigabytes
 _REFUSED = 3  # status of a trial that ends with an error of KenLM's
 
@@ -58,7 +58,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 class KenLMTables(NamedTuple):
-    """A model of KenLM's; compiled code takes it as it is.
+    """A KenLM model as an argument of compiled code.
 
     Attributes:
         cache: ``(slots, 2)`` int64, a question exclusive-or its answer, and the answer: a slot that
@@ -73,12 +73,12 @@ class KenLMTables(NamedTuple):
 
 
 class KenLMModel(types.WrapperAddressProtocol):
-    """A model of KenLM's, and numbers for its states.
+    """A KenLM model whose states are numbered.
 
-    Each state that was ever met keeps its number, so memory grows, slowly, with use.
+    Every state that occurred keeps its number, so memory grows slowly with use.
 
     Args:
-        path: an ARPA file, or a binary of KenLM's.
+        path: an ARPA file or a KenLM binary.
         vocabulary: the special words, then words; an id is a place in it.
 
     Raises:
@@ -104,7 +104,7 @@ class KenLMModel(types.WrapperAddressProtocol):
         return word in self._model
 
     def tables(self) -> KenLMTables:
-        """Return what compiled code takes, with an empty cache."""
+        """Return the model as an argument of compiled code, with an empty cache."""
         cache = np.zeros((_CACHED, 2), np.int64)
         cache[:, 0] = -1  # is no question
         start = kenlm.State()
@@ -169,10 +169,10 @@ def _load(path: Path, words: Sequence[str]) -> kenlm.Model:
 
 
 def _try_in_a_child(path: Path, words: Sequence[str]) -> None:
-    """Load and query the model in a process that may die of it, since KenLM trusts its files.
+    """Load and query the model in a child process, which a damaged file may crash.
 
     Raises:
-        LanguageModelError: the process died.
+        LanguageModelError: the process crashed.
     """
     program = f"import sys; sys.path[:] = {sys.path!r}\n{_TRIAL}"
     try:

@@ -1,9 +1,9 @@
 """KenLM's binaries, checked before its native code reads them.
 
-KenLM maps a binary into memory and believes it: a word's number is a place in an array, a pointer
-says where n-grams begin, and a search in a hash table continues until it meets an empty place. Here
-every number that is used so is held to what it may be, in any of the six kinds of model. The layout
-is that of the format's version 5 (KenLM's lm/binary_format.cc, vocab.hh, search_hashed.hh, trie.hh,
+KenLM maps a binary into memory and trusts it: a word's number is an index of an array, a pointer
+says where n-grams begin, and a search in a hash table continues to the next empty place. Here every
+such number is checked against its bounds, in each of the six kinds of model. The layout is that of
+version 5 of the format (KenLM's lm/binary_format.cc, vocab.hh, search_hashed.hh, trie.hh,
 bhiksha.hh and quantize.hh).
 """
 
@@ -38,14 +38,14 @@ _LARGEST_MULTIPLIER = 100.0  # of hash tables; KenLM's own is 1.5
 _UNQUANTISED_BITS = 63, 31  # of probability and back-off weight, and of the highest order
 _QUANTISATION, _MOST_BITS = 2, 25  # version and bits of quantised numbers
 _SLACK = 8  # bytes that KenLM reads beyond the last bits
-_BLOCK = 1 << 20  # numbers that are looked at at a time
+_BLOCK = 1 << 20  # numbers that are checked at a time
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.uint64]
 
 
 class _DamagedError(ValueError):
-    """What is wrong with the file."""
+    """The file is damaged; the message says where."""
 
 
 class _Parts:
@@ -57,7 +57,7 @@ class _Parts:
 
     def take(self, size: int) -> Bytes:
         if size > len(self.content) - self.place:
-            raise _DamagedError(f"its header promises more than its {len(self.content)} bytes")
+            raise _DamagedError(f"its header declares more than its {len(self.content)} bytes")
         self.place += size
         return self.content[self.place - size : self.place]
 
@@ -66,7 +66,7 @@ class _Parts:
 
 
 class _Header(NamedTuple):
-    """What the header says.
+    """The values of the header.
 
     Attributes:
         multiplier: places of hash tables for each entry.
@@ -108,7 +108,7 @@ def is_kenlm_binary(path: Path) -> bool:
 
 
 def check_kenlm_binary(path: Path) -> None:
-    """Refuse a binary of KenLM's with which its native code would leave its arrays or not end.
+    """Refuse a KenLM binary on which KenLM would read out of bounds or not terminate.
 
     Raises:
         LanguageModelError: it is damaged, of another version, or cannot be read.
@@ -123,7 +123,9 @@ def check_kenlm_binary(path: Path) -> None:
         else:
             _check_trie(parts, header)
     except _DamagedError as error:
-        raise LanguageModelError(f"{path}: is no KenLM binary, or damaged: {error}") from error
+        raise LanguageModelError(
+            f"{path}: is not a KenLM binary, or is damaged: {error}"
+        ) from error
     except OSError as error:
         raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -140,7 +142,7 @@ def _read_header(parts: _Parts) -> _Header:
         raise _DamagedError(f"its model is of the unknown kind {kind}, version {version}")
     counts = parts.take(8 * order).view(np.uint64).tolist()
     if not 1 <= counts[0] < 2**32 or max(counts) > len(parts.content) * 8:
-        raise _DamagedError("it promises more n-grams than it has room for, or no words")
+        raise _DamagedError("it declares more n-grams than it has room for, or no words")
     if kind in _HASHED and not 1 <= multiplier <= _LARGEST_MULTIPLIER:  # or NaN
         raise _DamagedError(f"its hash tables are {multiplier:g} times as large as their content")
     parts.align()
@@ -198,7 +200,7 @@ def _check_trie(parts: _Parts, header: _Header) -> None:
 
 
 def _quantised_bits(parts: _Parts, order: int) -> tuple[int, int]:
-    """Pass over the tables of quantised numbers; return as `_UNQUANTISED_BITS`."""
+    """Skip the tables of quantised numbers; return their bits, as `_UNQUANTISED_BITS`."""
     version, probability, backoff = (int(number) for number in parts.take(8)[:3])
     if version != _QUANTISATION or not (1 <= probability <= _MOST_BITS >= backoff >= 1):
         raise _DamagedError("its numbers are quantised in an unknown way")

@@ -1,6 +1,6 @@
-"""N-grams of a model level by level, where every n-gram names its context by a row.
+"""N-grams of a model level by level, where every n-gram refers to its context by row.
 
-Rows are sorted by context and then by word, so one number, `keys`, is found by bisection.
+Rows are sorted by context and then by word, so that a pair is found by bisection of `keys`.
 """
 
 from __future__ import annotations

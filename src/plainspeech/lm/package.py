@@ -2,13 +2,13 @@
 
 A scorer is a folder, or one zip of it:
 
-- ``scorer.json``: format version, order, size of the vocabulary, alpha, beta, where the model
-  came from, size and SHA-256 of every file, and a SHA-256 of all that.
+- ``scorer.json``: format version, order, size of the vocabulary, alpha, beta, the origin
+  of the model, size and SHA-256 of every file, and a SHA-256 of all that.
 - ``words.txt``: the vocabulary without the special words, one word a line.
 - ``ngrams.npz``: the model, see `plainspeech.lm.packing`. Or, in a folder only, ``model.kenlm``:
-  an ARPA file or a binary of KenLM's, for models that are too large to flatten.
+  an ARPA file or a KenLM binary, for models that are too large to flatten.
 
-Loading checks every hash and runs nothing.
+Loading checks every hash and executes nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FORMAT = 1
 SCORER = Kind("scorer", "scorer.json", LanguageModelError, FORMAT)
 
 ALPHA, BETA = 0.75, 1.85
-"""Weights where none were tuned: those of DeepSpeech."""
+"""Weights before tuning: those of DeepSpeech."""
 
 _LARGEST_WEIGHT = 100.0  # as the settings of the beam search have it
 _WORDS, _NGRAMS, _KENLM = "words.txt", "ngrams.npz", "model.kenlm"
@@ -57,11 +57,11 @@ class ScorerPackage:
 
     Attributes:
         vocabulary: the special words and the others.
-        order: the most words that the model looks at at a time.
+        order: length of the longest n-grams, in words.
         model: flattened, or a file for KenLM.
         alpha: weight of the model.
         beta: weight of a word.
-        source: what is known of where the model came from.
+        source: origin of the model.
     """
 
     vocabulary: list[str]
@@ -86,12 +86,12 @@ def write_scorer(
         folder: which the scorer becomes.
         vocabulary: the special words, then the others, best from the most frequent to the least.
         levels: of the model.
-        source: JSON: what is known of where the model came from.
+        source: origin of the model, as JSON values.
         alpha: see `Scorer`.
         beta: see `Scorer`.
 
     Raises:
-        LanguageModelError: ``folder`` is something else than a scorer, or cannot be written.
+        LanguageModelError: ``folder`` exists and is not a scorer, or cannot be written.
     """
     source = {**source, "ngrams": [len(level.words) for level in levels]}
     values = {"order": len(levels), "alpha": alpha, "beta": beta, "source": source}
@@ -106,17 +106,17 @@ def write_kenlm_scorer(
     Args:
         folder: which the scorer becomes.
         vocabulary: the special words, then the others that the decoder may write.
-        model: an ARPA file, or a binary of KenLM's; it is copied.
+        model: an ARPA file or a KenLM binary; it is copied.
         order: of the model.
-        source: JSON: what is known of where the model came from.
+        source: origin of the model, as JSON values.
 
     Raises:
-        LanguageModelError: ``folder`` is something else than a scorer, or cannot be written.
+        LanguageModelError: ``folder`` exists and is not a scorer, or cannot be written.
     """
     values = {"order": order, "alpha": ALPHA, "beta": BETA, "source": dict(source)}
     values["kenlm"] = checksum(model, SCORER)
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        # Written as bytes are, without being read into memory as a whole.
+        # A memory map is written as bytes are, without being read into memory as a whole.
         _write(folder, vocabulary, values, {}, {_KENLM: cast("bytes", content)})
 
 
@@ -183,7 +183,7 @@ def read_package(origin: Path, read: Read) -> ScorerPackage:
 
 
 def read_levels(path: Path) -> tuple[list[str], list[Level]]:
-    """Return vocabulary and n-grams of the scorer ``path``, a folder or a zip, to be written anew.
+    """Return vocabulary and n-grams of the scorer ``path``, a folder or a zip.
 
     Raises:
         LanguageModelError: as `read_package`, or it queries KenLM.

@@ -1,8 +1,8 @@
-"""A model in few bytes: about two for an n-gram.
+"""Compression of a model to about two bytes per n-gram.
 
 The n-grams are sorted, so that a context is stored once, as the number of its n-grams, and a word
-as the difference from the one before it. Logarithms are rounded to `QUANTUM`. All numbers are cut
-into bytes, the first bytes of all of them, then the second, and deflated.
+as the difference from the one before it. Logarithms are rounded to `QUANTUM`. All numbers are split
+into planes, the first bytes of all of them, then the second, and deflated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from plainspeech.jit_cache import compiled
 from plainspeech.lm.tables import LARGEST_BACKOFF_LOG, LARGEST_ORDER, LEAST_LOG, Floats, Ints, Level
 
 QUANTUM = 1 / 16
-"""To a multiple of what natural logarithms are rounded; the error is at most half of it."""
+"""Step to which natural logarithms are rounded; the error is at most half of it."""
 
 _WIDTH = 4  # bytes of the largest number
 _THREADS = 4  # that inflate arrays
@@ -109,7 +109,7 @@ def _check_members(members: Sequence[zipfile.ZipInfo], limit: int) -> None:
     if len(members) > 4 * LARGEST_ORDER:
         raise ValueError(f"{len(members)} arrays are too many")
     if sum(member.file_size for member in members) > limit:
-        raise ValueError("the arrays are much larger than any model that is so small on disk")
+        raise ValueError("the arrays are larger than a model of this size on disk can be")
     for member in members:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"an array is compressed by method {member.compress_type}")
@@ -129,7 +129,7 @@ def _array(file: bytes, limit: int) -> Bytes:
     if kind != np.uint8 or len(shape) != 2 or by_columns or shape[0] > _WIDTH:
         raise ValueError("an array has an unexpected type or shape")
     if shape[0] * shape[1] != len(file) - stream.tell() or shape[1] > limit:
-        raise ValueError("an array has a different size than its header says")
+        raise ValueError("the size of an array differs from its header")
     return np.frombuffer(file, np.uint8, offset=stream.tell()).reshape(shape)
 
 
@@ -146,9 +146,9 @@ def _level(
     if number > 1:
         gaps, children = arrays.pop(f"{number}.words"), arrays.pop(f"{number}.children")
         if len(children) != len(levels[-1].words):
-            raise ValueError(f"another number of contexts than n-grams for {number} words")
+            raise ValueError(f"the number of contexts of the n-grams of {number} words is wrong")
         if (children < 0).any() or children.sum(dtype=np.int64) != len(gaps):
-            raise ValueError("there are more words than contexts for them, or fewer")
+            raise ValueError("the number of words differs from the sum of those of the contexts")
         contexts, words = _summed(gaps, children)
     # Compiled code will take these for places in memory.
     if not len(contexts) == len(words) == len(probabilities) == len(backoffs):
@@ -193,7 +193,7 @@ def _summed(gaps: Ints, children: Ints) -> tuple[Ints, Ints]:
 
 
 def _planes(numbers: Numbers) -> Bytes:
-    """Cut numbers, none negative, into bytes; ``(bytes, numbers)``, the lowest byte first."""
+    """Split numbers, none negative, into bytes; ``(bytes, numbers)``, the lowest byte first."""
     count = (int(numbers.max(initial=0)).bit_length() + 7) // 8
     return np.array([(numbers >> 8 * plane) & 0xFF for plane in range(count)], np.uint8).reshape(
         count, len(numbers)

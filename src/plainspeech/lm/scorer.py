@@ -1,4 +1,4 @@
-"""Scorers: a language model with its vocabulary and weights, and how well it predicts a text."""
+"""Scorers: a language model with its vocabulary and weights, and its perplexity on a text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from plainspeech.lm.tables import (
 )
 
 Tables: TypeAlias = NGramTables | KenLMTables
-"""The n-grams, as `plainspeech.lm.tables.score_word` takes them."""
+"""N-grams, the first argument of `plainspeech.lm.tables.score_word`."""
 
 
 class NGramLanguageModel(Protocol):
@@ -65,9 +65,9 @@ class Scorer:
         vocabulary: ``<unk>``, ``<s>``, ``</s>`` and the words; an id is a place in it.
         tables: the model, for `plainspeech.lm.tables.score_word`.
         order: of the longest n-grams, in words.
-        alpha: what natural logarithms of the model's probabilities are multiplied by.
-        beta: what is added for each word.
-        source: what is known of where the model came from.
+        alpha: weight of the natural logarithms of the probabilities.
+        beta: bonus for each word, nats.
+        source: origin of the model.
     """
 
     vocabulary: Sequence[str]
@@ -79,11 +79,11 @@ class Scorer:
 
     @classmethod
     def load(cls, path: str | Path) -> Scorer:
-        """Load the scorer that ``path`` is: a folder, a zip, or an ARPA file, also within gzip.
+        """Load the scorer ``path``: a folder, a zip, or an ARPA file, which may be gzipped.
 
         Raises:
-            LanguageModelError: ``path`` is no scorer or has another format version, or a file of it
-                is missing or damaged.
+            LanguageModelError: ``path`` is not a scorer or has another format version, or one of
+                its files is missing or damaged.
         """
         path = Path(path)
         if is_arpa(path):
@@ -98,7 +98,7 @@ class Scorer:
 
     @classmethod
     def from_files(cls, origin: Path, files: Mapping[str, bytes]) -> Scorer:
-        """Load the scorer that ``files`` are, by their names; ``origin`` is its name in messages.
+        """Load the scorer of ``files``, by their names; ``origin`` is its name in messages.
 
         Raises:
             LanguageModelError: as `load`.
@@ -116,7 +116,7 @@ class Scorer:
 
     @classmethod
     def from_arpa(cls, path: str | Path) -> Scorer:
-        """Make a scorer of an ARPA file, which may be compressed by gzip.
+        """Make a scorer of an ARPA file, which may be gzipped.
 
         Raises:
             LanguageModelError: the file cannot be read, is truncated or not ARPA.
@@ -129,7 +129,7 @@ class Scorer:
         """Make a scorer that queries KenLM.
 
         Args:
-            path: an ARPA file, or a binary of KenLM's.
+            path: an ARPA file or a KenLM binary.
             words: that the decoder may write.
 
         Raises:
@@ -184,7 +184,7 @@ class Prediction:
     Attributes:
         words: how many there are, without the ends of sentences.
         unknown: how many of them are not in the vocabulary.
-        predicted: how many known words and ends of sentences there are.
+        predicted: number of known words and ends of sentences.
         log_probability: natural logarithm of the probability of what was predicted. Unknown words
             are left out of it: they would count by the size of the vocabulary, not by the model.
     """

@@ -1,8 +1,8 @@
 """Flattened models on disk, mapped into memory when they are needed again.
 
-To flatten a model of five million n-grams takes half a second, and memory for three times what
-comes of it. To check and map what was kept takes a tenth of a second, and memory for what is looked
-at (docs/decisions/0013). A folder here can be deleted at any time.
+To flatten a model of five million n-grams takes half a second, and three times the memory of
+the result. To check and map a cached one takes a tenth of a second, and memory for the pages that
+are read (docs/decisions/0013). A folder of the cache can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from plainspeech.verified_files import only_ours
 
 _KIND = Kind("cache of a scorer", "tables.json", LanguageModelError)
 _ARRAYS = ("unigrams", "unigram_states", "states", "slots")
-_WORTH_IT = 8_000_000  # bytes; less is flattened sooner than it is looked up
-_MOST = 3  # that are kept, those that were used last
+_WORTH_IT = 8_000_000  # bytes; a smaller model is flattened faster than it is read
+_MOST = 3  # models that are kept, the most recently used
 
 
 def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
     """Return the result of ``flatten``, from disk where an earlier process has saved it.
 
     Args:
-        name: of the model; another one for every other model.
+        name: of the model, unique.
         flatten: makes the tables.
     """
     folder = user_cache_path("plainspeech", appauthor=False) / "scorers" / _key(name)
@@ -58,14 +58,14 @@ def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
 
 
 def _key(name: str) -> str:
-    """Return what a model is called, as the code of today flattens it."""
+    """Return the name of a folder: a hash of the model's name and of the code that flattens it."""
     code = Path(layout.__file__).read_bytes()
     return hashlib.sha256(name.encode() + code).hexdigest()[:32]
 
 
 def _load(folder: Path) -> NGramTables | None:
-    """Return the tables in ``folder``; None where they are not there, or damaged."""
-    # Compiled code will take these numbers for places in memory.
+    """Return the tables in ``folder``; None if they are missing or damaged."""
+    # Compiled code uses these numbers as indices without a check.
     if not all(map(only_ours, (folder, *folder.glob("*")))):
         return None
     try:
@@ -82,12 +82,12 @@ def _load(folder: Path) -> NGramTables | None:
 
 
 def _mapped(file: Path) -> Any:
-    """Return an array whose pages are read when they are looked at; changes stay in memory."""
+    """Return an array whose pages are read on demand; changes stay in memory."""
     return np.asarray(np.load(file, mmap_mode="c"))
 
 
 def _save(folder: Path, tables: NGramTables) -> None:
-    """Keep ``tables``, if there is room for them, in place of those that nobody used for long."""
+    """Save ``tables``, if there is room, and delete the least recently used."""
     files = {f"{array}.npy": _npy(getattr(tables, array)) for array in _ARRAYS}
     record = Record(folder, _KIND, {"files": checksums(files)})
     with suppress(LanguageModelError):

@@ -1,11 +1,11 @@
 """N-gram models flattened into arrays, and their queries as compiled code.
 
-A *state* stands for the words before the next one, as far as the model depends on them. State 0 is
-the empty context; every n-gram that is the context of a longer one, or has a back-off weight, is
-one more state. The words that follow a state lie in a small hash table of its own (open addressing,
-linear probing), so a query looks at two places in memory, and at two more for every word that it
-backs off by. Most n-grams are no states; the shorter n-gram that is the state after one of them is
-found at its first query, and kept: to find it for all would take most of the time of loading.
+A *state* stands for the context: the preceding words, as far as the model depends on them. State 0
+is the empty context; every n-gram that is the context of a longer one, or has a back-off weight, is
+one more state. Each state has its own small hash table of the words that follow it (open
+addressing, linear probing), so a query reads two places in memory, and two more for every back-off.
+Most n-grams are not states; the shorter n-gram that is the state after one of them is found at its
+first query and stored: to find all of them would take most of the loading time.
 
 All probabilities are natural logarithms.
 """
@@ -31,7 +31,7 @@ SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
 """The first words of every vocabulary; a word's id is its place."""
 
 LARGEST_ORDER = 16
-"""Of a model that is read; more than any model has."""
+"""The highest order of a model that is read, beyond that of any in use."""
 
 LEAST_LOG, LARGEST_BACKOFF_LOG = -2303.0, 46.0
 """Bounds of the natural logarithms of probabilities and of back-off weights: of 10 to the power of
@@ -60,17 +60,17 @@ class Level(NamedTuple):
 
 
 class NGramTables(NamedTuple):
-    """A model as arrays; compiled code takes it as it is.
+    """A model as arrays, an argument of compiled code.
 
     Attributes:
         unigrams: ``(vocabulary,)``, ln p(word).
         unigram_states: ``(vocabulary,)``, the state after the word alone.
         states: ``(states, 4)`` int32: first slot, number of slots, the shorter state to back off to
-            for a word that no slot has, and the bits of what is added to its probability then.
+            for a word that is in no slot, and the bits of the back-off weight.
         backoffs: the same memory as float32.
         slots: ``(slots, 3)`` int32: word (-1 in an empty slot), bits of ln p(word | state), and the
-            state after it (-1 while nobody has asked; threads that find it at the same time write
-            the same).
+            state after it (-1 before the first query; threads that find it at the same time
+            write the same).
         probabilities: the same memory as float32.
         bos_state: the state after ``<s>``.
     """
@@ -97,7 +97,7 @@ def score_word(tables: Any, state: int, word: int) -> tuple[float, int]:
 
 
 def query(tables: Any, state: int, word: int) -> tuple[float, int]:
-    """Do what `score_word` does; each type of tables has an implementation of its own."""
+    """Do what `score_word` does; each type of tables has its own implementation."""
     raise NotImplementedError
 
 
@@ -129,7 +129,7 @@ def _look_up(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
 
 @compiled()
 def _following(tables: NGramTables, state: int, word: int) -> int:
-    """Return the state of the longest words of ``state`` and ``word`` that have one."""
+    """Return the state of the longest suffix of ``state`` and ``word`` that has one."""
     while state != 0:
         slot = _find(tables, state, word)
         if slot >= 0 and tables.slots[slot, _NEXT] != _NOT_FOUND_YET:
@@ -155,7 +155,7 @@ def _find(tables: NGramTables, state: int, word: int) -> int:
 
 @compiled()
 def _home(word: int, size: int) -> int:
-    """Return the place, of ``size``, where ``word`` is looked for first."""
+    """Return the first place to probe for ``word`` in a table of ``size``."""
     mixed = (np.uint64(word) * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)
     # A multiplication in place of a division (D. Lemire, ACM TOMACS 29 (1), 2019).
     return int(np.int64((mixed * np.uint64(size)) >> np.uint64(32)))
@@ -175,7 +175,7 @@ def build_tables(levels: Sequence[Level]) -> NGramTables:
 
 
 def _number_states(levels: Sequence[Level]) -> list[Ints]:
-    """Return the state of each n-gram, 0 for those that say nothing of the word after them."""
+    """Return the state of each n-gram, 0 for those that are never a context."""
     numbers, count = [], 1
     for order, level in enumerate(levels, start=1):
         extended = level.backoffs != 0
@@ -193,8 +193,7 @@ def _room(levels: Sequence[Level], numbers: Sequence[Ints]) -> NGramTables:
     sizes, backoffs = [np.zeros(1, np.int64)], [np.zeros(1, np.float32)]
     for level, longer, number in zip(levels, levels[1:], numbers, strict=False):
         children = np.bincount(longer.contexts, minlength=len(level.words))
-        # Every second slot more than words: short ways to a word and to the news that it is not
-        # there.
+        # A load factor of two thirds keeps searches short, also for words that are not there.
         sizes.append(children[number > 0] * 3 // 2)
         backoffs.append(level.backoffs[number > 0])
     size = np.concatenate(sizes)
@@ -208,7 +207,7 @@ def _room(levels: Sequence[Level], numbers: Sequence[Ints]) -> NGramTables:
 
 
 def with_views(unigrams: Floats, unigram_states: Ints, states: Ints, slots: Ints) -> NGramTables:
-    """Return tables of these arrays, which hold all that there is."""
+    """Return tables with these arrays and views of them."""
     return NGramTables(
         unigrams=unigrams,
         unigram_states=unigram_states,

@@ -1,1 +1,1 @@
-"""Model bundles and the ONNX session that runs them. No torch."""
+"""Model bundles, the ONNX networks in them, and transcription, of recordings and live. No torch."""

@@ -1,4 +1,4 @@
-"""Model bundles: a network, what it takes and writes, and what is known of it.
+"""Model bundles: a network, its inputs and outputs, and its model card.
 
 A bundle is a folder, or one zip of it:
 
@@ -82,7 +82,7 @@ class Bundle:
         alphabet: of the model's outputs; the blank comes after it.
         features: the model's inputs.
         frame_seconds: from one output frame to the next.
-        card: JSON: name, description, data, hours, licence, results and whatever else is known.
+        card: JSON: name, description, data, hours, licence, results and more.
         networks: at least one.
         decoding: settings of the beam search, tuned for this model with its scorer.
         scorer_files: the files of its scorer; empty if it has none.

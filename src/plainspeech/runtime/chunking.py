@@ -1,4 +1,4 @@
-"""Cuts recordings of any length into chunks that a model can take at once."""
+"""Cuts recordings of any length into chunks of a length that suits a model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _window_at(seconds: float) -> int:
 _LONGEST = _windows(30)
 _LONG = _windows(20)  # a longer chunk ends at any pause, a shorter one at a long pause only
 _PAUSE, _LONG_PAUSE = _windows(0.6), _windows(2)
-_SHORTEST_PAUSE = _windows(0.1)  # at which a chunk of the greatest length can be cut
+_SHORTEST_PAUSE = _windows(0.1)  # where a chunk of the greatest length can be cut
 _BEFORE, _AFTER = _windows(0.4), _windows(0.4)  # silence that is kept around speech
 _OVERLAP = _windows(2)  # of chunks that no pause separates
 
@@ -55,7 +55,7 @@ class Chunker(SpeechSegmenter[Chunk]):
 
     A chunk ends at a long pause, once it is long at any pause, and at the greatest length at the
     longest pause of its later part. If there is none it is cut there all the same, and the next
-    chunk begins a little earlier, so that each word is whole in one of them.
+    chunk overlaps it a little, so that each word is whole in one of them.
 
     Args:
         rate: Hz, of the stream.
@@ -65,9 +65,8 @@ class Chunker(SpeechSegmenter[Chunk]):
     def __init__(self, rate: int, detector: SpeechDetector) -> None:
         super().__init__(rate, self._noted(detector))
         self._speech: list[bool] = []  # of each pending window
-        self._window_probabilities: list[
-            float
-        ] = []  # what the detector said of it, and of those to come
+        # Of each pending window, and of later ones that the detector has processed already.
+        self._window_probabilities: list[float] = []
         self._overlap = 0  # pending windows that are in the chunk before, too
 
     @property

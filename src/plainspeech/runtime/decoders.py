@@ -62,10 +62,10 @@ class Decoder(Protocol):
 class NBest:
     """The beam search, with n-best lists.
 
-    With a language model there are two searches. The usual one merges hypotheses that nothing can
-    tell apart from now on, so that those that are left differ in their last words only. The other
-    merges equal texts only, which makes its beam narrower and its best text worse. The first entry
-    of a list is the text of the usual search, the others are from the other. Without a language
+    With a language model there are two searches. The usual one merges hypotheses with the same
+    state, so that those that are left differ in their last words only. The other merges equal texts
+    only, which makes its beam narrower and its best text worse. The first entry of a list is the
+    text of the usual search, the others are from the other. Without a language
     model the usual search merges equal texts only, too, and is enough.
 
     Args:
@@ -118,7 +118,7 @@ def choose_decoder(
 
     Args:
         bundle: the model.
-        name: ``"greedy"`` or ``"beam"``; None takes the beam search where there is a scorer.
+        name: ``"greedy"`` or ``"beam"``; by default the beam search where there is a scorer.
         language_model: a scorer in place of the bundle's, or ``"none"``; for the beam search only.
         n_best: length of the n-best lists; for the beam search only.
 
@@ -132,7 +132,9 @@ def choose_decoder(
         raise ConfigurationError("language model: greedy decoding uses none; choose decoder 'beam'")
     if name == "greedy" or (name is None and language_model is None and not bundle.scorer_files):
         if n_best is not None:
-            raise ConfigurationError("n-best: greedy decoding has one text; choose decoder 'beam'")
+            raise ConfigurationError(
+                "n-best: greedy decoding gives one text; choose decoder 'beam'"
+            )
         return GreedyDecoder(bundle.alphabet, bundle.frame_seconds)
     if n_best is not None and n_best < 1:
         raise ConfigurationError(f"n-best is {n_best}; it must be 1 or above")

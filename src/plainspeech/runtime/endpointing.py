@@ -43,7 +43,7 @@ class Endpointer(SpeechSegmenter[UtterancePart]):
     """Finds where the utterances of one stream begin and end, and passes them on as they come.
 
     A pause ends an utterance, a shorter one as the utterance grows long. Unlike a chunk it is not
-    cut at the best pause of its past, which a streaming model has already been given.
+    cut at an earlier, longer pause: a streaming model has processed the audio after that already.
 
     Args:
         rate: Hz, of the stream.
@@ -58,7 +58,7 @@ class Endpointer(SpeechSegmenter[UtterancePart]):
         """Return the rest of the utterance that the end of the stream ends, if there is one.
 
         It is padded to the silence that other utterances end with: audio that ends with its last
-        word would lose it, for a model hears a word's end by what follows.
+        word could lose it, since a model recognises the end of a word by the audio after it.
         """
         if not self._length:
             return []

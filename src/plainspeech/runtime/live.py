@@ -38,7 +38,7 @@ class LiveModel:
 
     Args:
         recognizer: the model.
-        detector: makes a detector of speech for one speaker; None takes Silero's.
+        detector: makes a detector of speech for one speaker; by default Silero's.
 
     Attributes:
         streaming: the network for streaming; None where the model needs whole utterances.
@@ -65,7 +65,7 @@ class LiveModel:
 
     @property
     def sample_rate(self) -> int:
-        """Hz, of the audio that it takes."""
+        """Hz, of the audio that it transcribes."""
         return self.bundle.features.sample_rate
 
     def begin(self, hot_words: HotWords | None = None) -> LiveTranscriber:
@@ -78,11 +78,11 @@ class LiveModel:
         Raises:
             DecodingError: the hot words are not valid.
         """
-        hear = partial(self._recognizer.transcribe_waveforms, hot_words=hot_words)
-        return LiveTranscriber(self.transcription(hot_words), lambda one: hear([one])[0])
+        transcribe = partial(self._recognizer.transcribe_waveforms, hot_words=hot_words)
+        return LiveTranscriber(self.transcription(hot_words), lambda one: transcribe([one])[0])
 
     def transcription(self, hot_words: HotWords | None = None) -> LiveTranscription:
-        """Return what `begin` does without a driver, for callers that recognise elsewhere.
+        """Return a transcription without a driver, for callers that run its jobs themselves.
 
         Raises:
             DecodingError: the hot words are not valid.
@@ -119,7 +119,7 @@ class LiveModel:
         return Transcript(segments, len(waveform) / self.sample_rate)
 
     def warm_up(self) -> None:
-        """Do once what takes long the first time, such as compiling the beam search."""
+        """Do now what takes long the first time, such as compiling the beam search."""
         second = np.zeros(self.sample_rate, np.float32)
         if self.streaming is None:
             self._recognizer.transcribe_waveforms([second])

@@ -108,7 +108,7 @@ class LiveTranscription:
         self._utterance: _Utterance | None = None
 
     def feed(self, waveform: Array) -> list[Job]:
-        """Take the next samples, ``(samples,)``, and return the jobs that they bring, in order.
+        """Take the next samples, ``(samples,)``, and return the jobs for them, in order.
 
         There is one partial result of a whole utterance a call at most: a driver that is behind,
         and feeds more at a time, gets fewer.
@@ -144,7 +144,7 @@ class Job:
         waveform: ``(samples,)``: of a streaming model those since the last job, of any other the
             whole utterance so far.
         is_final: whether the utterance ends with it.
-        stream: takes the waveform; None where the model needs whole utterances.
+        stream: receives the waveform; None where the model needs whole utterances.
     """
 
     waveform: Array
@@ -154,7 +154,7 @@ class Job:
 
     @property
     def is_optional(self) -> bool:
-        """Whether a driver that is busy may leave it out; it loses a partial result."""
+        """Whether a busy driver may skip it, at the cost of a partial result."""
         return self.stream is None and not self.is_final
 
     def complete(self, result: PartialText | Transcript) -> list[LiveEvent]:
@@ -174,7 +174,7 @@ class _Utterance:
         self._shown = PartialResult("", "", start)
 
     def add(self, part: UtterancePart) -> list[Job]:
-        """Take the next samples and return the job that they must bring."""
+        """Take the next samples and return the job for them, if there must be one."""
         self._samples += len(part.waveform) - part.padding
         if self._stream is not None:
             return [Job(part.waveform, part.is_last, self._stream, self)]
@@ -190,7 +190,7 @@ class _Utterance:
         return [Job(self._whole(), False, None, self)]
 
     def complete(self, result: PartialText | Transcript, is_final: bool) -> list[LiveEvent]:
-        """Return the events of a job's result: none that would tell nothing new."""
+        """Return the events of a job's result, without those that repeat the last one."""
         shown = self._shown
         if is_final:
             assert isinstance(result, Transcript)

@@ -22,13 +22,13 @@ from plainspeech.transcript import Segment, Transcript, Word
 
 
 class PendingTranscript(Protocol):
-    """A transcript that is being made, as `concurrent.futures.Future` is one."""
+    """A transcript that is being computed; `concurrent.futures.Future` implements it."""
 
     def result(self) -> Transcript:
         """Wait for it and return it."""
 
     def cancel(self) -> object:
-        """Say that nobody waits for it any more."""
+        """Cancel it: nobody waits for it any more."""
 
 
 BeginTranscript = Callable[[Array], PendingTranscript]
@@ -67,12 +67,12 @@ def transcribe_blocks(
     detector: Callable[[], SpeechDetector] | None = None,
     ahead: int = 0,
 ) -> Generator[TranscriptPart, None, None]:
-    """Yield the transcript of a recording in one take, as `transcribe_takes` does."""
-    return transcribe_takes([blocks], rate, begin, detector, ahead)
+    """Yield the transcript of a recording of one section, as `transcribe_sections` does."""
+    return transcribe_sections([blocks], rate, begin, detector, ahead)
 
 
-def transcribe_takes(
-    takes: Iterable[Iterable[Array]],
+def transcribe_sections(
+    sections: Iterable[Iterable[Array]],
     rate: int,
     begin: BeginTranscript,
     detector: Callable[[], SpeechDetector] | None = None,
@@ -80,23 +80,23 @@ def transcribe_takes(
 ) -> Generator[TranscriptPart, None, None]:
     """Yield the transcript of a recording part by part; the last one ends where it does.
 
-    Takes that were joined to one file may have another speaker, place and level each: no chunk
-    reaches from one to the next, for features are normalised over a chunk. Closing the generator
-    gives up what is in the making.
+    Sections that were joined to one file may differ in speaker, place and level: no chunk reaches
+    from one into the next, for features are normalised over a chunk. Closing the generator cancels
+    the chunks that are being transcribed.
 
     Args:
-        takes: one after the other, each as blocks: ``(samples,)`` float32, or ``(samples,
-            channels)`` of channels that are transcribed separately, each with a detector of its
-            own; its segments have its number.
+        sections: in order, each as blocks: ``(samples,)`` float32, or ``(samples, channels)`` of
+            channels that are transcribed separately, each with its own detector; segments have the
+            number of their channel.
         rate: Hz.
         begin: for chunks.
-        detector: makes a detector of speech, which finds what is said and the pauses in it; None
-            takes Silero's.
-        ahead: chunks that may be in the making while the recording is read on.
+        detector: makes a detector of speech, by which chunks are cut at pauses; by default
+            Silero's.
+        ahead: chunks that may be being transcribed while the recording is read further.
     """
     recording = _ChunkedTranscription(rate, begin, detector or vad.silero_detector, ahead)
     try:
-        yield from recording.parts(takes)
+        yield from recording.parts(sections)
     finally:
         recording.cancel()
 
@@ -116,14 +116,14 @@ class _ChunkedTranscription:
         self._detector = detector
         self._ahead = ahead
         self._samples = 0  # read so far, of a channel
-        self._tracks: list[_Track] = []  # of the take
+        self._tracks: list[_Track] = []  # of the current section
         self._pending: deque[tuple[_Track, Chunk, PendingTranscript]] = deque()
         self._segments: list[Segment] = []  # that were not passed on yet
 
-    def parts(self, takes: Iterable[Iterable[Array]]) -> Iterator[TranscriptPart]:
-        for take in takes:
+    def parts(self, sections: Iterable[Iterable[Array]]) -> Iterator[TranscriptPart]:
+        for section in sections:
             self._tracks, speech = [], 0
-            for block in take:
+            for block in section:
                 self._feed(block)
                 while len(self._pending) > self._ahead:
                     speech += self._take_chunk()
@@ -142,7 +142,7 @@ class _ChunkedTranscription:
             yield self._part(math.inf)
 
     def cancel(self) -> None:
-        """Give up the chunks that are in the making."""
+        """Cancel the chunks that are being transcribed."""
         for _, _, transcript in self._pending:
             transcript.cancel()
 
@@ -169,7 +169,7 @@ class _ChunkedTranscription:
         return len(chunk.waveform)
 
     def _final_until(self) -> float:
-        """Return the time, in seconds, before which no channel has more to say."""
+        """Return the time, in seconds, before which no channel can have further segments."""
         if len(self._tracks) == 1:
             return math.inf
         begun = [track.start_of(chunk) for track, chunk, _ in self._pending]
@@ -186,12 +186,12 @@ class _ChunkedTranscription:
 
 
 class _Track:
-    """One channel of a take.
+    """One channel of a section.
 
     Args:
         chunker: cuts it.
         rate: Hz.
-        start: seconds from the start of the recording to that of the take.
+        start: seconds from the start of the recording to that of the section.
         number: of the channel, None where there is only one.
     """
 

@@ -1,4 +1,4 @@
-"""The ONNX network of a bundle: one that takes whole utterances, or one that takes windows.
+"""The ONNX network of a bundle: for whole utterances, or for windows of a stream.
 
 The inputs of every network are ``features``, float32 ``(batch, frames, bins)``, padded with any
 values, and ``lengths``, int64 ``(batch,)``. Its outputs are ``log_probabilities``, float32
@@ -77,7 +77,7 @@ class WindowedNetwork:
         subsampling: features for each output frame.
 
     Attributes:
-        chunk: features of a window that are its own.
+        chunk: features by which windows advance.
         window: features of a window, its look-ahead included.
     """
 
@@ -98,7 +98,7 @@ class WindowedNetwork:
 
         Args:
             features: ``(batch, window, bins)``.
-            lengths: ``(batch,)``, how many of them there are; fewer where the audio ends.
+            lengths: ``(batch,)``, how many of them are valid; fewer where the audio ends.
             state: from before the window.
 
         Returns:
@@ -157,7 +157,7 @@ def _computed(
 def open_network(bundle: Bundle) -> WholeNetwork | WindowedNetwork:
     """Return the network of ``bundle``, ready to run.
 
-    A run takes one thread, and several threads may run it at the same time.
+    A run uses one thread; several threads may run it at the same time.
 
     Raises:
         ModelError: it is not such an ONNX network.
@@ -184,8 +184,8 @@ def _session(bundle: Bundle) -> InferenceSession:
     content = bundle.network
     check_onnx(content, str(bundle.origin))
     options = onnxruntime.SessionOptions()
-    # An utterance a thread: on two cores that takes 0.85 of the time that a run on both would in
-    # float32, 0.7 in int8 (docs/decisions/0012).
+    # One utterance per thread: on two cores that takes 0.85 of the time of runs on both in float32,
+    # 0.7 in int8 (docs/decisions/0012).
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # what is fatal comes as an exception too
     try:

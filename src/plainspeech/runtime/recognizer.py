@@ -20,7 +20,7 @@ from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
-from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_takes
+from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_sections
 from plainspeech.runtime.network import Network, WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
 
@@ -39,8 +39,8 @@ class Recognizer:
 
     Args:
         bundle: the model.
-        threads: that compute, an utterance each; None takes one per core.
-        decoder: None takes the beam search where the bundle has a scorer, else greedy decoding.
+        threads: that compute, an utterance each; by default one per core.
+        decoder: by default the beam search where the bundle has a scorer, else greedy decoding.
         network: of the bundle, if it is open already.
 
     Attributes:
@@ -88,8 +88,8 @@ class Recognizer:
             sample_rate: Hz, of a waveform; files declare theirs.
             hot_words: words and phrases, each with the nats that an occurrence adds; for the beam
                 search only.
-            channels: ``"mixed"`` makes one of them (`plainspeech.audio.channels.Downmix`),
-                ``"separate"`` transcribes each by itself; segments tell then which it was.
+            channels: ``"mixed"`` transcribes their `plainspeech.audio.channels.Downmix`,
+                ``"separate"`` each channel by itself; its segments have its number.
 
         Raises:
             AudioError: the recording cannot be read.
@@ -149,12 +149,14 @@ class Recognizer:
                     waveform = waveform[:, None]
                 starts = range(0, len(waveform), wanted)
                 blocks = (waveform[start : start + wanted] for start in starts)
-                yield from transcribe_takes([blocks], wanted, begin, ahead=ahead)
+                yield from transcribe_sections([blocks], wanted, begin, ahead=ahead)
                 return
             _check_source(source)
             with (
                 audio.opened(source, wanted, separate) as recording,
-                closing(transcribe_takes(recording.takes, wanted, begin, ahead=ahead)) as parts,
+                closing(
+                    transcribe_sections(recording.sections, wanted, begin, ahead=ahead)
+                ) as parts,
             ):
                 for part in parts:
                     yield replace(part, declared_duration=recording.duration)
@@ -179,7 +181,7 @@ class Recognizer:
     def transcribe_waveforms(
         self, waveforms: Sequence[Array], hot_words: HotWords | None = None
     ) -> list[Transcript]:
-        """Transcribe many utterances in parallel, each in one piece and whatever is in it.
+        """Transcribe many utterances in parallel, each as a whole, without detecting speech first.
 
         Args:
             waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
@@ -237,11 +239,11 @@ def load_model(
     """Load a model.
 
     Args:
-        path: a model bundle, folder or zip; None takes the English model of the package.
-        threads: that compute, an utterance each; None takes one per core.
-        decoder: ``"greedy"`` or ``"beam"``; None takes the beam search where there is a scorer.
+        path: a model bundle, folder or zip; by default the English model of the package.
+        threads: that compute, an utterance each; by default one per core.
+        decoder: ``"greedy"`` or ``"beam"``; by default the beam search where there is a scorer.
         language_model: a scorer in place of the bundle's, or ``"none"``.
-        precision: ``"int8"`` or ``"float32"``; None takes int8 where the bundle has it.
+        precision: ``"int8"`` or ``"float32"``; by default int8 where the bundle has it.
         streaming: use its streaming network.
         n_best: length of the n-best list of each segment, see `Segment.n_best`; None makes none.
             For the beam search only.
@@ -259,7 +261,7 @@ def load_model(
     if precision is not None:
         bundle = bundle.in_precision(precision)
     with ThreadPoolExecutor(1) as pool:
-        # A scorer takes half a second to load, which leaves another core idle.
+        # Loading a scorer takes half a second, in which another core can load the network.
         opening = pool.submit(open_network, bundle)
         chosen = choose_decoder(bundle, decoder, language_model, n_best)
         return Recognizer(bundle, threads, chosen, opening.result())

@@ -1,7 +1,7 @@
 """Voice activity detection by Silero's network (https://github.com/snakers4/silero-vad, MIT).
 
-``silero_vad.onnx`` has its weights for 16 kHz in a graph that takes many windows a run, which
-``scripts/derive_voice_detector.py`` describes and writes.
+``silero_vad.onnx`` has its weights for 16 kHz in a graph that processes many windows in a run;
+``scripts/derive_voice_detector.py`` describes and writes it.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _T = TypeVar("_T")
 
 
 _SPEECH_POWER = 10 ** (-26 / 10)
-"""Of full scale; the level of speech that detectors are made for (ITU-T P.56, P.835)."""
+"""Of full scale; the usual level of speech, which detectors expect (ITU-T P.56, P.835)."""
 
 _GAINS = (10 ** (-20 / 20), 10 ** (60 / 20))
-"""The least and the most; more would make speech of the last bit's noise."""
+"""The least and the most; more would amplify quantisation noise to the level of speech."""
 
 _HORIZON = 625
-"""Windows over which the level is remembered: 20 s."""
+"""Windows, the time constant of the level: 20 s."""
 
 _CONTEXT = 64
-"""Samples before a window that the network takes with it."""
+"""Samples before a window that are part of the network's input."""
 
 _BATCH = 64
 """Windows of a run, at most; more take more memory and gain nothing."""
@@ -57,9 +57,9 @@ _BATCH = 64
 class SileroDetector:
     """A detector for one stream; it has a state.
 
-    It brings every window to the usual level of speech first, by what was heard so far
-    (`RunningLevel`): Silero's network hears no speech in what is far too quiet. How many windows
-    come at a time makes no difference.
+    It first brings every window to the usual level of speech, by the `RunningLevel` of the windows
+    so far: Silero's network detects no speech that is far too quiet. How many windows come in a
+    call makes no difference.
     """
 
     def __init__(self) -> None:
@@ -83,24 +83,24 @@ class SileroDetector:
         return np.asarray(probabilities)
 
     def _gains(self, windows: Array) -> Array:
-        """Return what brings each of ``windows`` to `_SPEECH_POWER`."""
+        """Return the gain that brings each of ``windows`` to `_SPEECH_POWER`."""
         levels = []
         for power in np.square(windows, dtype=np.float64).mean(axis=1).tolist():
             self._level.update(power)
-            # In silence from the start any gain will do.
+            # Before the first sample that is not zero, any gain will do.
             levels.append(self._level.power or _SPEECH_POWER)
         return np.sqrt(_SPEECH_POWER / np.array(levels)).clip(*_GAINS).astype(np.float32)
 
 
 def silero_detector() -> SpeechDetector:
-    """Return a `SileroDetector` that has heard nothing."""
+    """Return a new `SileroDetector`."""
     return SileroDetector()
 
 
 @cache
 def _silero() -> InferenceSession:
     """Return the network, which all streams share."""
-    # Imported here: whoever only decodes arrays needs no onnxruntime.
+    # Imported here, since decoding arrays needs no onnxruntime.
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -25,7 +25,7 @@ from plainspeech.arrays import Array
 from plainspeech.audio.channels import Channels
 from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_takes
+from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_sections
 from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.batching import Lane
 from plainspeech.serving.engine import Engine
@@ -183,9 +183,9 @@ class UploadedRecording:
         rate = self._engine.sample_rate
         with audio.opened(cast("BinaryIO", self._file), rate, self._separate) as recording:
             self._check_length(recording.duration or 0.0)
-            takes = map(self._bounded, recording.takes)
+            sections = map(self._bounded, recording.sections)
             detector = self._engine.detector
-            with closing(transcribe_takes(takes, rate, begin, detector, _AHEAD)) as parts:
+            with closing(transcribe_sections(sections, rate, begin, detector, _AHEAD)) as parts:
                 for part in parts:
                     yield replace(part, declared_duration=recording.duration)
 

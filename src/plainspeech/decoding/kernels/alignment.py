@@ -12,18 +12,18 @@ from plainspeech.decoding.kernels.jit import inlined, kernel
 from plainspeech.decoding.kernels.records import Doubles, Floats, Ints, SearchParameters, integer
 
 _WIDEST = 255  # characters between the first and the last that a frame may belong to
-_HOPELESS = 60.0  # nats below the best of a frame
+_PRUNED = 60.0  # nats below the best place of a frame
 
 _STAY, _FROM_WRITE, _FROM_REST_BEFORE, _FROM_WRITE_BEFORE = 0, 1, 2, 3
 
 
 class Lattice(NamedTuple):
-    """Scratch of `align`.
+    """Scratch memory of `align`.
 
     Attributes:
-        kept: ``(frames,)``, the frames that matter.
-        firsts: ``(frames,)``, the characters that each has surely behind it.
-        moves: ``(frames, characters)``, from where the best alignment came to each place.
+        kept: ``(frames,)``, the frames that are aligned.
+        firsts: ``(frames,)``, the first character that each may belong to.
+        moves: ``(frames, characters)``, the predecessor of each place on its best alignment.
         rest: ``(characters + 1,)``, score of the best alignment of so many characters that ends
             in the blank.
         write: ``(characters + 1,)``, score of the one that ends in the last of them.
@@ -37,7 +37,7 @@ class Lattice(NamedTuple):
 
 
 class Times(NamedTuple):
-    """What `align` finds.
+    """Times of the characters, the result of `align`.
 
     Attributes:
         starts: the first frame of each character.
@@ -51,7 +51,7 @@ class Times(NamedTuple):
 
 
 def new_lattice(frames: int, characters: int) -> Lattice:
-    """Return scratch for so many of each."""
+    """Return scratch memory for so many of each."""
     rest, write = np.full((2, characters + 1), -np.inf)
     return Lattice(
         kept=np.empty(frames, np.int32),
@@ -94,10 +94,10 @@ def align(
         for place in range(last, first - 1, -1):
             lattice.moves[step, place - first] = _move(place, row, rest, write, symbols, parameters)
             best = max(best, rest[place], write[place])
-        while first < last and max(rest[first], write[first]) < best - _HOPELESS:
+        while first < last and max(rest[first], write[first]) < best - _PRUNED:
             rest[first] = write[first] = -math.inf
             first += 1
-        while first < last and max(rest[last], write[last]) < best - _HOPELESS:
+        while first < last and max(rest[last], write[last]) < best - _PRUNED:
             rest[last] = write[last] = -math.inf
             last -= 1
     if max(rest[len(symbols)], write[len(symbols)]) > -math.inf:

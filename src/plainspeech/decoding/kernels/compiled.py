@@ -1,4 +1,4 @@
-"""What one search runs on: the kernels as machine code for its types, and its initial state."""
+"""The kernels as machine code for the types of a search, and the initial state of a search."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def compile_kernels(
 
 @contextmanager
 def announce_compilation() -> Iterator[None]:
-    """Log what the user waits for, if it takes long."""
+    """Log that kernels are being compiled, if it takes long."""
     message = "compiling the beam search for this machine, which happens once"
     timer = threading.Timer(_PATIENCE, logging.getLogger("plainspeech").warning, [message])
     timer.daemon = True

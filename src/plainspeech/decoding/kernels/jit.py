@@ -28,30 +28,30 @@ def kernel(function: Function) -> Function:
 
 
 def subroutine(function: Function) -> Function:
-    """Compile ``function`` once for each kernel that calls it, as a function of its own.
+    """Compile ``function`` once for each kernel that calls it, as a separate function.
 
-    For what is seldom called: a call passes every array as seven numbers. Only compiled code can
-    call it.
+    For functions that are seldom called: a call passes every array as seven numbers. Only compiled
+    code can call it.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
     return cast("Function", _njit(nogil=True, error_model="numpy", **options)(function))
 
 
 def inlined(function: Function) -> Function:
-    """Compile ``function`` in place wherever it is called; for what is called often."""
+    """Compile ``function`` inline wherever it is called; for functions that are called often."""
     return cast("Function", _njit(nogil=True, error_model="numpy", inline="always")(function))
 
 
-def both(function: Function) -> Function:
-    """Let compiled code call ``function``, which Python calls as it is."""
+def jitable(function: Function) -> Function:
+    """Let compiled code call ``function``, which Python runs uncompiled (`register_jitable`)."""
     return register_jitable(function)
 
 
 def machine_code(function: Function, *examples: Any) -> Function:
     """Return the machine code of a kernel for arguments of the same types as ``examples``.
 
-    Calling it skips numba's look at the arguments, which takes longer than a short utterance.
-    Nothing checks them then: other types would be read as if they were these.
+    Calling it skips numba's dispatch by the types of the arguments, which takes longer than a short
+    utterance. They are not checked: other types would be read as if they were these.
     """
     dispatcher: Any = function
     signature = tuple(map(numba.typeof, examples))

@@ -1,8 +1,8 @@
-"""What the search works on: flat arrays of records.
+"""The data structures of the search: flat arrays of records.
 
-A hypothesis is a prefix of the text (Graves et al., 2006) with what the language model and the
-hot words need to know of it. Its probability is kept as a plain number, its weight, not as a
-logarithm, beside one common factor for all: sums over alignments are then additions.
+A hypothesis is a prefix of the text (Graves et al., 2006) with its states in lexicon, language
+model and hot words. Its probability is stored linearly, as its weight, and the logarithm of a
+factor common to all weights separately, so that sums over alignments are plain additions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.decoding.kernels.jit import both
+from plainspeech.decoding.kernels.jit import jitable
 
 Records = npt.NDArray[Any]
 Record = Any
@@ -30,7 +30,7 @@ ROOT = 0
 """The node of a trie at which words begin."""
 
 OUT_OF_LEXICON = -1
-"""In place of a lexicon node: in a word outside the lexicon, its penalty paid."""
+"""In place of a lexicon node: in a word outside the lexicon, with its penalty applied."""
 
 IN_HOT_WORD = -2
 """In place of a lexicon node: outside the lexicon without a penalty, along a hot word."""
@@ -63,9 +63,9 @@ HOT_NODE = np.dtype(
         ("mask", "u8"),
         ("first", "i4"),
         ("failure_link", "i4"),  # node of the longest shorter suffix that begins a phrase
-        ("potential", "f8"),  # nats lent to a phrase under way
+        ("potential", "f8"),  # nats added for a phrase in progress
         ("reward", "f8"),  # nats of the phrases that are complete here
-        ("waives_penalty", "i4"),  # 1 on the way to a phrase of positive weight
+        ("waives_penalty", "i4"),  # 1 on the path to a phrase of positive weight
     ],
     align=True,
 )
@@ -90,12 +90,12 @@ BEAM = np.dtype(
         ("symbol", "f8"),  # weight of those that end in the last symbol
         ("lm", "f8"),  # what the language model has added, nats
         ("hot", "f8"),  # what hot words have added, nats
-        ("look_ahead", "f8"),  # what of the next word's score is in the weights already, nats
-        ("word_gain", "f8"),  # what ending the word here adds, nats
+        ("look_ahead", "f8"),  # part of the next word's score that is in the weights already, nats
+        ("word_gain", "f8"),  # nats that ending the word here adds
         ("text", "u8"),  # hash of the prefix
         ("key", "u8"),  # hypotheses with the same key are merged
         ("node", "i4"),  # index of the prefix, without `added`
-        ("added", "i4"),  # symbol that follows it, NONE once that is a prefix of its own
+        ("added", "i4"),  # symbol after it, NONE once both are a prefix in the tree
         ("last", "i4"),  # last symbol
         ("lexicon_node", "i4"),
         ("lm_state", "i4"),
@@ -120,7 +120,7 @@ HEAD = np.dtype(
         ("prefixes", "i8"),  # number of prefixes
         ("frame", "i8"),  # number of frames decoded
         ("blanked", "i8"),  # 1 while the last frame was skipped as blank
-        ("stamp", "i8"),  # of the present frame in `State.slots`
+        ("stamp", "i8"),  # of the current frame in `State.slots`
         ("impossible_frame", "i8"),  # a frame without any probability, NONE if there is none
         # For the posteriors of words, which are taken every few frames:
         ("due_before", "i8"),  # words that ended before this frame are updated next
@@ -145,14 +145,14 @@ class Trie(NamedTuple):
     symbols: Ints
 
 
-@both
+@jitable
 def has_phrases(hot_words: Trie) -> bool:
     """Return whether there are hot words."""
     return len(hot_words.nodes) > 2  # more than the root and the end
 
 
 class SearchParameters(NamedTuple):
-    """What is the same for all utterances; see `plainspeech.decoding.settings.BeamSettings`.
+    """Parameters of the search; see `plainspeech.decoding.settings.BeamSettings`.
 
     Attributes:
         mode: `NO_MODEL`, `WORD_MODEL` or `CHARACTER_MODEL`.
@@ -168,9 +168,9 @@ class SearchParameters(NamedTuple):
         alpha: weight of the language model.
         beta: added for each word, nats.
         unknown_word_penalty: subtracted for a word outside the lexicon, nats; 0 forbids them.
-        unknown_look_ahead: what of the score of such a word is in the weights before it ends.
+        unknown_look_ahead: part of the score of such a word that is in the weights before it ends.
         sentence_end: whether the end of the sentence is scored.
-        merge_by_state: hypotheses are merged when nothing to come can tell them apart.
+        merge_by_state: hypotheses are merged when their states are equal.
         character_ids: id of each symbol in the vocabulary, for `CHARACTER_MODEL`.
     """
 

@@ -1,9 +1,8 @@
-"""One more symbol for a hypothesis: what lexicon, language model and hot words say of it.
+"""Extending a hypothesis by a symbol: scores of lexicon, language model and hot words.
 
-While a word is spelled, its weight has the unigram probability of the most frequent word that
-begins so, instead of waiting for its end: look-ahead (S. Ortmanns, H. Ney and A. Eiden, ICSLP
-1996). The look-ahead is subtracted as soon as the word's own probability is
-known.
+Language model look-ahead (S. Ortmanns, H. Ney and A. Eiden, ICSLP 1996): within a word, the weight
+includes the highest unigram probability of the words with that beginning. It is replaced by the
+probability of the word itself when that ends.
 """
 
 from __future__ import annotations
@@ -198,10 +197,10 @@ def _step_in_lexicon(
 def sentence_end_gain(
     beam: Record, parameters: SearchParameters, tables: NGramTables, hot_words: Trie
 ) -> float:
-    """Add the score of the end of the sentence to ``beam``, and take back what hot words have lent.
+    """Add the score of the sentence end to ``beam``, and remove that of incomplete hot phrases.
 
     Returns:
-        What to multiply the weights by, nats; the look-ahead is taken back, too.
+        The logarithm of the factor for the weights, which also removes the look-ahead.
     """
     hot_gain, gain = 0.0, 0.0
     if has_phrases(hot_words) and beam.hot_node > ROOT:

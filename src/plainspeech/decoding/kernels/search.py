@@ -28,7 +28,7 @@ from plainspeech.decoding.kernels.scoring import sentence_end_gain
 from plainspeech.decoding.kernels.word_posteriors import PERIOD, update_word_posteriors
 from plainspeech.lm.tables import NGramTables
 
-_SMALL, _LARGE = 1e-100, 1e100  # weights beyond are brought back to one
+_SMALL, _LARGE = 1e-100, 1e100  # beyond these, weights are scaled to 1
 
 
 @kernel
@@ -71,7 +71,7 @@ def advance(
                 _find_impossible(rows[frame], head)
         new = expand(count, blank, parameters, lexicon, tables, hot_words, state)
         if not _prune_and_swap(new, parameters, state, prefixes):
-            # No continuation has any probability: as if the frame were not there.
+            # No extension has any probability: the frame is skipped.
             _end_in_blank(state.beams[head.side], head.beams)
             if frame == len(rows):
                 _drop_unfinished_words(

@@ -52,8 +52,8 @@ def child(trie: Trie, node: int, symbol: int) -> int:
 def follow(hot_words: Trie, node: int, symbol: int, space: int) -> int:
     """Return the hot-word node after ``symbol``.
 
-    It stands for the longest end of the text, from a word's beginning on, with which a phrase
-    begins (Aho and Corasick, 1975, at the beginnings of words alone).
+    It is that of the longest suffix of the text, from the beginning of a word on, that begins a
+    phrase (Aho and Corasick, 1975, with suffixes that begin at words only).
     """
     while node != NO_PHRASE:
         found = child(hot_words, node, symbol)

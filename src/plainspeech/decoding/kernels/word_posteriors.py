@@ -178,7 +178,7 @@ def gather_evidence(
     words: Ints,
     evidence: Doubles,
 ) -> None:
-    """Write what the search knows of each word of a text.
+    """Write the evidence for each word of a text.
 
     Args:
         path: places of its prefixes; a space may follow the last word.

@@ -1,4 +1,4 @@
-"""Sound as decoders give it, and what they refuse."""
+"""Audio as the file decoders return it, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plainspeech.arrays import Array
 from plainspeech.errors import AudioError
 
 BLOCK = 16_384
-"""Samples a channel that are decoded at a time; a header can promise any number of them."""
+"""Samples a channel that are decoded at a time; a header can declare any number of them."""
 
 MOST_CHANNELS = 256
 
@@ -23,12 +23,12 @@ _LOUDEST = 1e6  # beyond it the energies of the mel filters leave float32
 
 
 @dataclass(frozen=True)
-class Sound:
-    """Sound of one sample rate.
+class Section:
+    """Consecutive audio of one sample rate and one number of channels.
 
     Attributes:
         rate: Hz.
-        blocks: ``(samples, channels)`` float32 each, `checked`.
+        blocks: ``(samples, channels)`` float32 each, checked by `check_samples`.
     """
 
     rate: int
@@ -36,15 +36,15 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedAudio:
     """A file that is being decoded.
 
     Attributes:
-        sounds: one after the other, for a file may be joined of several.
-        duration: seconds that the header promises; None where it does not say.
+        sections: in order; more than one where several files were joined, or the format changes.
+        duration: seconds that the header declares; None where it does not say.
     """
 
-    sounds: Iterator[Sound]
+    sections: Iterator[Section]
     duration: float | None
 
 
