@@ -103,6 +103,11 @@ def from_memory(origin: Path, kind: Kind, files: Mapping[str, bytes]) -> Read:
     return read
 
 
+def _read(file: BinaryIO, limit: int) -> bytes:
+    """Return up to ``limit`` bytes; a reader takes memory for all that it is asked for."""
+    return file.read(min(limit, os.fstat(file.fileno()).st_size + 1))
+
+
 class _FolderReader:
     """Reads the files of a folder; those whose version was verified before are not hashed again.
 
@@ -118,14 +123,14 @@ class _FolderReader:
     def __call__(self, name: str, limit: int) -> bytes:
         """Return up to ``limit`` bytes of the file ``name``."""
         with self._opened(name) as file:
-            return file.read(limit)
+            return _read(file, limit)
 
     def checked(self, name: str, size: int, sha256: str) -> bytes | None:
         """Return the file ``name``; None where it has another size or SHA-256."""
         path = self._folder / name
         with self._opened(name) as file:
             status = os.fstat(file.fileno())
-            content = file.read(size + 1)
+            content = _read(file, size + 1)
         if len(content) != size:
             return None
         if not is_verified(path, status, sha256):

@@ -86,6 +86,17 @@ def test_a_download_killed_before_extraction_is_extracted(
     assert get(tmp_path, mirror).is_dir()
 
 
+def test_what_a_run_left_that_was_killed_in_the_end_is_removed(
+    tmp_path: Path, mirror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, monkeypatch)
+    target = get(tmp_path, mirror)
+    (tmp_path / "dir" / f"{SUBSET}.tar.gz.part").write_bytes(b"the whole archive")
+    (tmp_path / "dir" / f".{SUBSET}.extracting" / "LibriSpeech").mkdir(parents=True)
+    assert get(tmp_path, mirror) == target
+    assert [path.name for path in (tmp_path / "dir").iterdir()] == ["LibriSpeech"]
+
+
 def test_an_archive_of_something_else(
     tmp_path: Path, mirror: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -402,3 +403,16 @@ def test_a_file_that_is_damaged_after_loading_is_noticed(
     (folder / "model.onnx").write_bytes(bundle.network[:-1] + b"?")
     with pytest.raises(ModelError, match=r"model\.onnx is damaged"):
         bundle.network  # noqa: B018
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bounds memory as Linux does")
+def test_a_declared_size_takes_no_memory(make_tone_bundle: MakeBundle, tmp_path: Path) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    edit(folder, files={"model.onnx": {"sha256": "0", "bytes": 2**31 - 10}})
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="is damaged"):
+            Bundle.load(folder)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

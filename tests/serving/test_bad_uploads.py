@@ -208,6 +208,12 @@ def test_a_body_that_is_not_http_gets_one_answer_and_no_traceback(
                     while data := client.recv(4096):
                         answer += data
                 assert answer.count(b"HTTP/1.1 ") <= 1
+        with socket.create_connection((host, int(port)), 20) as client:
+            client.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n" + b"a\r\n" * 3 + b"\r\n\r\n")
+            client.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n")
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(4096):
+                pass
         assert server.is_at_rest()
         logging.getLogger("uvicorn").removeHandler(caplog.handler)
     assert [each.message for each in caplog.records if each.levelno >= logging.ERROR] == []

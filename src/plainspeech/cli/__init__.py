@@ -38,12 +38,21 @@ _MODULES = {"export": "train"}
 
 def _verb(name: str) -> Any:
     """Return the verb or group ``name``, whose module is imported."""
+    _keep_caches_together()
     module = import_module(f"plainspeech.cli.{_MODULES.get(name, name)}")
     if hasattr(module, "app"):
         return typer.main.get_group(module.app)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     alone.command(name)(getattr(module, name))
     return typer.main.get_command(alone)
+
+
+def _keep_caches_together() -> None:
+    """Let matplotlib keep its files in this package's cache, not in two folders of its own."""
+    from platformdirs import user_cache_path
+
+    cache = user_cache_path("plainspeech", appauthor=False)
+    os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
 
 
 class _Verbs(TyperGroup):

@@ -248,13 +248,14 @@ def download_subset(
     """
     archive = find(subset)
     target = folder / TREE / subset
-    if target.exists():
-        return target
-    urls = [f"{_address(mirror)}/{archive.resource}/{subset}.tar.gz" for mirror in mirrors]
-    part = folder / f"{subset}.tar.gz.part"
-    fetch(urls, part, archive.md5, report, pause)
-    _extract(part, target)
-    part.unlink()
+    part, extracting = folder / f"{subset}.tar.gz.part", folder / f".{subset}.extracting"
+    if not target.exists():
+        urls = [f"{_address(mirror)}/{archive.resource}/{subset}.tar.gz" for mirror in mirrors]
+        fetch(urls, part, archive.md5, report, pause)
+        _extract(part, target, extracting)
+    # Also what a run left that was killed after it had moved the subset to its place.
+    part.unlink(missing_ok=True)
+    shutil.rmtree(extracting, ignore_errors=True)
     return target
 
 
@@ -264,9 +265,9 @@ def _address(mirror: str) -> str:
     return mirror.rstrip("/")
 
 
-def _extract(archive: Path, target: Path) -> None:
+def _extract(archive: Path, target: Path, extracting: Path) -> None:
     """Move the subset in ``archive`` to ``target``, and the files about the corpus beside it."""
-    with extracted(archive, target.parent.parent / f".{target.name}.extracting") as content:
+    with extracted(archive, extracting) as content:
         tree = content / TREE
         if not (tree / target.name).is_dir():
             raise DataError(f"{archive}: the archive has no folder {TREE}/{target.name}")
