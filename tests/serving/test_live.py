@@ -227,6 +227,22 @@ def test_an_unknown_message(server: Running, text: str) -> None:
     assert server.is_at_rest()
 
 
+def test_a_handshake_that_is_too_long_is_answered(server: Running) -> None:
+    """And does not hold its connection for ever."""
+    host, _, port = server.netloc.rpartition(":")
+    for query, header in (("hot_words=" + "a" * 9000, "x"), ("", "x" * 9000)):
+        with socket.create_connection((host, int(port)), 20) as client:
+            client.sendall(
+                f"GET /v1/stream?{query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nX-Header: {header}\r\n"
+                f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+            )
+            answer = b""
+            while data := client.recv(4096):
+                answer += data
+        assert answer.startswith(b"HTTP/1.1 431 ")
+
+
 def test_text_that_is_not_utf_8_is_an_unknown_message_and_no_traceback(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,6 +18,10 @@ from plainspeech.errors import ConfigurationError
 from plainspeech.serving.engine import Engine
 
 _PROBE_SECONDS = 1.0
+_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+)
 _LARGEST_MESSAGE = 2**20  # bytes, in a live session: half a minute of audio
 
 
@@ -129,7 +133,14 @@ class _HttpProtocol(H11Protocol):
 
 
 class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSockets, without a traceback in the log where a client's text is not UTF-8."""
+    """WebSockets with an answer to every handshake, and no traceback for text that is not UTF-8."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; refuse a request that h11 can read and websockets finds too long."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(_TOO_LONG)
+            self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
         """Pass a message on; such text becomes one that the application does not know."""
