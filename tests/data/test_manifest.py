@@ -4,7 +4,9 @@ import json
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,7 +87,8 @@ def test_the_line_of_an_utterance_is_known(tmp_path: Path) -> None:
         (LINE.replace("1", "-1"), "line 2: 'duration' is -1"),
         (LINE.replace("1", "NaN"), "line 2: 'duration' is nan"),
         (LINE.replace("1", "9" * 5000), "line 2: 'duration' is inf"),
-        (LINE.replace(', "duration": 1', ""), "'plainspeech data prepare' adds it"),
+        (LINE.replace(', "duration": 1', ""), r"line 2: a: .*a\.wav: no such file"),
+        (LINE.replace('"id"', '"offset": 3.5, "id"'), "line 2: a recording from its 'offset' on"),
     ],
 )
 def test_a_line_that_is_no_utterance_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -99,6 +102,70 @@ def test_durations_may_be_missing_where_they_are_about_to_be_measured(tmp_path: 
     path = tmp_path / "m.jsonl"
     path.write_text(LINE.replace(', "duration": 1', ""))
     assert read_manifest(path, durations=False)[0].duration == 0
+
+
+def test_a_recording_and_its_text_are_enough(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    soundfile.write(tmp_path / "clips" / "a.b.wav", np.zeros(8_000), 16_000)
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"audio": "clips/a.b.wav", "text": "hi"}\n')
+    wanted = Utterance("clips/a.b", tmp_path / "clips" / "a.b.wav", "hi", 0.5)
+    assert read_manifest(path) == [wanted]
+
+
+def test_manifests_of_others_are_read_as_they_are(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(8_000), 16_000)
+    deepspeech = tmp_path / "train.csv"
+    deepspeech.write_text(
+        'wav_filename,wav_filesize,transcript\na.wav,16044,"hi, there"\nb.wav,16044,one\n'
+    )
+    nemo = tmp_path / "nemo.json"
+    nemo.write_text(
+        '{"audio_filepath": "a.wav", "duration": 0.5, "text": "hi, there", "offset": 0}\n'
+        '{"audio_filepath": "b.wav", "duration": 0.5, "text": "one", "lang": "en"}\n'
+    )
+    wanted = [
+        Utterance("a", tmp_path / "a.wav", "hi, there", 0.5),
+        Utterance("b", tmp_path / "b.wav", "one", 0.5),
+    ]
+    assert read_manifest(deepspeech) == wanted
+    assert read_manifest(nemo) == wanted
+    assert [u.origin for u in read_manifest(deepspeech)] == [
+        f"{deepspeech}, line 2",
+        f"{deepspeech}, line 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("wav_filename,transcript\na.wav", "line 2: the key 'text' is missing"),
+        ("a,b\n1,2", "line 2: the key 'id' is missing"),
+        ("audio,text,duration\na.wav,hi,long", "line 2: 'duration' is 'long'"),
+        ("audio,text,duration\na.wav,hi,nan", "line 2: 'duration' is nan"),
+        ("audio,text\na.wav," + "x" * 200_000, "line 1: not CSV: field larger"),
+        ("audio,text\n", "the manifest has no utterance"),
+    ],
+)
+def test_a_row_that_is_no_utterance_is_named(tmp_path: Path, rows: str, message: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(rows)
+    with pytest.raises(DataError, match=message):
+        read_manifest(path)
+
+
+def test_a_corpus_that_is_not_there_names_the_commands_that_get_it(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    with pytest.raises(DataError) as caught:
+        read_manifest(folder / "dev-clean-2.jsonl")
+    assert str(caught.value) == (
+        f"{folder}/dev-clean-2.jsonl: there is no such manifest; make it with 'plainspeech data "
+        f"download --subset dev-clean-2 {folder}' and 'plainspeech data prepare "
+        f"{folder}/LibriSpeech/dev-clean-2 -o {folder}/dev-clean-2.jsonl'"
+    )
+    with pytest.raises(DataError, match=r"own\.jsonl: there is no such manifest$"):
+        read_manifest(folder / "own.jsonl")
 
 
 @pytest.mark.parametrize("content", [None, b"\n\n", b"\xff\xfe"])

@@ -130,5 +130,22 @@ def test_unreadable_transcripts_are_named(tmp_path: Path) -> None:
 def test_no_source(tmp_path: Path) -> None:
     with pytest.raises(PlainspeechError, match="no such folder or manifest"):
         prepare_utterances([tmp_path / "nowhere"])
-    with pytest.raises(PlainspeechError, match=r"no \*\.trans\.txt in or below it"):
+    with pytest.raises(PlainspeechError, match="no recording with its text in or below it"):
         prepare_utterances([tmp_path])
+
+
+def test_recordings_with_a_text_each(tmp_path: Path) -> None:
+    for name in ("b.wav", "more/b.wav", "without.wav", "empty.wav"):
+        record(tmp_path / name)
+    (tmp_path / "b.txt").write_text("\ufeffNorthanger\nAbbey.\n", encoding="utf-8")
+    (tmp_path / "more" / "b.txt").write_text("one", encoding="utf-8")
+    (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "notes.txt").write_text("not of a recording")
+    utterances, problems = prepare_utterances([tmp_path])
+    assert [(u.id, u.text) for u in utterances] == [("b", "northanger abbey"), ("more/b", "one")]
+    assert [u.audio for u in utterances] == [tmp_path / "b.wav", tmp_path / "more" / "b.wav"]
+    assert problems == [
+        f"{tmp_path / 'empty.txt'}: the transcript is empty",
+        f"{tmp_path / 'without.wav'}: neither without.txt nor a line of a *.trans.txt beside it "
+        f"has its transcript",
+    ]

@@ -59,6 +59,8 @@ def test_a_run_from_recipe_to_bundle(plainspeech: Plainspeech, recipe: Path) -> 
     assert status == 0
     assert "epoch   1  train loss " in told
     assert "epoch   2  train loss " in told
+    assert told.count("  actual     ") == told.count("  predicted  ") == 2 * 3
+    assert "  actual     a cab\n" in told
     assert f"the model is in {run / 'bundle'}; its curves are in {run / 'curves.png'}" in told
     rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     assert rows == Checkpoint.load(run / "checkpoint.safetensors").progress.history
@@ -71,6 +73,15 @@ def test_a_run_from_recipe_to_bundle(plainspeech: Plainspeech, recipe: Path) -> 
         "tensorboard",
     }
     assert load_model(run / "bundle").bundle.card["name"] == "tiny"
+
+
+def test_without_a_terminal_a_line_tells_now_and_then_how_far_it_is(
+    plainspeech: Plainspeech, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "_SECONDS_BETWEEN_LINES", 0.0)
+    _, told = plainspeech("train", recipe, "-o", recipe.parent / "run", "--device", "cpu")
+    assert "epoch   1  batch 1 of " in told
+    assert "epoch   2  batch 2 of " in told
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(

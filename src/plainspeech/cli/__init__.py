@@ -25,6 +25,7 @@ _VERBS = {
     "evaluate": "Measure the word and character error rates of a model.",
     "tune": "Tune the settings of the beam search, and write them into the model with its scorer.",
     "train": "Train a model, or resume a run that was stopped.",
+    "adapt": "Adapt a model to recordings of your own, with no recipe.",
     "export": "Export a checkpoint to a model bundle, which transcribes without torch.",
     "data": "Download, prepare and check corpora.",
     "lm": "Build, inspect and use n-gram scorers.",

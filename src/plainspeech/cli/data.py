@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Download, prepare and check corpora.", no_args_is_help=True)
 
-Manifest = Annotated[Path, typer.Argument(help="A JSONL manifest.")]
+Manifest = Annotated[Path, typer.Argument(help="A manifest.")]
 Cuts = Annotated[Path, typer.Argument(help="lhotse's cuts, .jsonl or .jsonl.gz.")]
 
 
@@ -96,7 +96,9 @@ def prepare(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...", help="Folders in LibriSpeech's layout, or JSONL manifests."
+            metavar="SOURCE...",
+            help="Folders of name.wav with name.txt, or in LibriSpeech's layout; or manifests: "
+            "JSONL, also NeMo's, or DeepSpeech's CSV.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from plainspeech.training.loop import StepReport, Trainer
+
+_SECONDS_BETWEEN_LINES = 60.0  # where there is no terminal for a progress bar
 
 Output = Annotated[
     Path | None,
@@ -49,14 +52,14 @@ def train(
     trainer, left_out = prepare_run(settings, folder, choose_device(device))
     for line in left_out:
         console.print(line, style="yellow", markup=False)
-    _make(folder)
+    make_folder(folder)
     progress = trainer.state.progress
     if trainer.resume():
         progress = trainer.state.progress
         console.print(f"resuming {folder} after {progress.step} steps", markup=False)
     try:
-        with _stopped_by_signals(trainer):
-            _fit(trainer, console)
+        with stopped_by_signals(trainer):
+            fit(trainer, console)
     except TrainingStopped:
         raise PlainspeechError(
             f"stopped and saved in epoch {progress.epoch + 1}; the same command resumes from there"
@@ -68,7 +71,8 @@ def train(
     )
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run, if it is not there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,7 +82,7 @@ def _make(folder: Path) -> None:
 
 
 @contextmanager
-def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
     """Stop ``trainer`` after its step on Ctrl-C or SIGTERM; a second one ends it at once."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -98,7 +102,8 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
         restore()
 
 
-def _fit(trainer: Trainer, console: Console) -> None:
+def fit(trainer: Trainer, console: Console) -> None:
+    """Train, with a progress bar on a terminal and a line a minute elsewhere."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -122,12 +127,20 @@ def _fit(trainer: Trainer, console: Console) -> None:
     progress = trainer.state.progress
     curves = Curves(trainer.folder, progress.step)
     _write_history(trainer)
-    with Progress(*columns, console=console) as bars, curves:
+    shown = console.is_terminal
+    with Progress(*columns, console=console, disable=not shown) as bars, curves:
         bar = bars.add_task("", total=None, loss=0.0, rate=0.0, speed=0.0)
-        speed = _Speed()
+        speed, told = _Speed(), time.monotonic()
 
         def on_step(report: StepReport) -> None:
+            nonlocal told
             curves.step(report)
+            if not shown and time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
+                told = time.monotonic()
+                console.print(
+                    f"epoch {report.progress.epoch + 1:>3}  "
+                    f"batch {report.progress.batch} of {report.batches}  loss {report.loss:.3f}"
+                )
             bars.update(
                 bar,
                 description=f"epoch {report.progress.epoch + 1}",
@@ -146,6 +159,9 @@ def _fit(trainer: Trainer, console: Console) -> None:
                 f"dev WER {row['dev_wer']:.2%}  CER {row['dev_cer']:.2%}  "
                 f"{row['seconds'] / 60:.1f} min"
             )
+            for pair in trainer.examples:
+                console.print(f"  actual     {pair.reference}", markup=False)
+                console.print(f"  predicted  {pair.hypothesis}", markup=False)
             bars.reset(bar)
 
         trainer.fit(on_step, on_epoch)

@@ -1,23 +1,30 @@
-"""Manifests: one JSON object an utterance and line; long passes over them show progress."""
+"""Manifests: an utterance a line, as JSON or CSV; long passes over them show progress."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
 import reprlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from plainspeech.errors import DataError
+from plainspeech import audio
+from plainspeech.cores import available_cores
+from plainspeech.data.download import SUBSETS
+from plainspeech.errors import DataError, PlainspeechError
 from plainspeech.files import write_atomically
 
 _TYPES = {"id": str, "audio": str, "text": str, "duration": float, "speaker": str}
+_DEFAULTS: dict[str, Any] = {"speaker": "", "duration": 0.0}
 _NAMES = {str: "string", float: "number"}
-_MENDS = {"duration": "; 'plainspeech data prepare' adds it"}
 T = TypeVar("T")
 
 
@@ -43,43 +50,98 @@ class Utterance:
 
 
 def read_manifest(path: Path, *, durations: bool = True) -> list[Utterance]:
-    """Read a JSONL manifest.
+    """Read a manifest: JSONL of this package or of NeMo, or a CSV of DeepSpeech.
+
+    Only the recording and its text are needed. The id is then the recording's path as it stands
+    there, without suffix, and the duration is what the recording's header tells.
 
     Args:
         path: of the manifest.
-        durations: whether every line must have one; where it need not, a missing one reads as 0.
+        durations: whether to measure those that are missing; they read as 0 otherwise.
 
     Raises:
-        DataError: the file cannot be read, or a line (named by number) is not an utterance.
+        DataError: the file cannot be read, a line (named by number) is not an utterance, or a
+            recording without duration cannot be read.
     """
-    try:
-        # Lines end at a newline alone: a transcript may hold what str.splitlines takes for one.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the manifest: {error}") from error
-    defaults: dict[str, Any] = {"speaker": ""} if durations else {"speaker": "", "duration": 0.0}
-    utterances = [
-        _parse(line, f"{path}, line {number}", path.parent, defaults)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    read = _read_csv if path.suffix.lower() == ".csv" else _read_lines
+    utterances = [_utterance(record, where, path.parent) for where, record in read(path)]
     if not utterances:
         raise DataError(f"{path}: the manifest has no utterance")
-    return utterances
+    if durations and any(math.isnan(utterance.duration) for utterance in utterances):
+        with ThreadPoolExecutor(available_cores()) as pool:
+            return list(pool.map(_measured, utterances))
+    return [replace(u, duration=0.0) if math.isnan(u.duration) else u for u in utterances]
 
 
-def _parse(line: str, where: str, folder: Path, defaults: dict[str, Any]) -> Utterance:
+def _text(path: Path) -> str:
     try:
-        # Whole numbers as floats: a duration of 12 is one of 12.0, however many digits it has.
-        record = json.loads(line, parse_int=float)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{where}: an utterance must be a JSON object")
-    record = defaults | record
+        # Line ends stay: a transcript may hold what str.splitlines takes for one.
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such manifest{_how_to_make(path)}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the manifest: {error}") from error
+
+
+def _how_to_make(path: Path) -> str:
+    """Return the commands that make a manifest of a corpus that can be downloaded."""
+    if path.stem not in SUBSETS:
+        return ""
+    folder = path.parent.as_posix()
+    return (
+        f"; make it with 'plainspeech data download --subset {path.stem} {folder}' and "
+        f"'plainspeech data prepare {folder}/LibriSpeech/{path.stem} -o {path.as_posix()}'"
+    )
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield place and record of each line of a JSONL manifest."""
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        where = f"{path}, line {number}"
+        if not line.strip():
+            continue
+        try:
+            # Whole numbers as floats: a duration of 12 is one of 12.0, however many digits it has.
+            record = json.loads(line, parse_int=float)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise DataError(f"{where}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{where}: an utterance must be a JSON object")
+        yield where, record
+
+
+def _read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield place and record of each row of a CSV with a line of names."""
+    rows = csv.DictReader(io.StringIO(_text(path), newline=""))
+    try:
+        for row in rows:
+            # Sizes of files, and columns that have no name or no value, tell nothing.
+            record: dict[str, Any] = {
+                key: value for key, value in row.items() if key and value is not None
+            }
+            with suppress(KeyError, ValueError):
+                record["duration"] = float(record["duration"])
+            yield f"{path}, line {rows.line_num}", record
+    except csv.Error as error:
+        raise DataError(f"{path}, line {rows.line_num}: not CSV: {error}") from error
+
+
+_OTHER_NAMES = {"wav_filename": "audio", "transcript": "text", "audio_filepath": "audio"}
+"""Of DeepSpeech's CSV and NeMo's JSONL."""
+
+
+def _utterance(record: dict[str, Any], where: str, folder: Path) -> Utterance:
+    unmeasured = "duration" not in record
+    record = {_OTHER_NAMES.get(key, key): value for key, value in record.items()}
+    if record.get("offset"):
+        raise DataError(f"{where}: a recording from its 'offset' on: cut it into a file of its own")
+    if isinstance(record.get("audio"), str):
+        # Any string, a path or not.
+        record = {"id": os.path.splitext(record["audio"])[0], **record}  # noqa: PTH122
+    record = {**_DEFAULTS, **record}
     for key, kind in _TYPES.items():
         if key not in record:
-            raise DataError(f"{where}: the key {key!r} is missing{_MENDS.get(key, '')}")
+            raise DataError(f"{where}: the key {key!r} is missing")
         if not isinstance(record[key], kind):
             raise DataError(
                 f"{where}: {key!r} is {reprlib.repr(record[key])}; it must be a {_NAMES[kind]}"
@@ -90,10 +152,20 @@ def _parse(line: str, where: str, folder: Path, defaults: dict[str, Any]) -> Utt
         id=record["id"],
         audio=folder / record["audio"],
         text=record["text"],
-        duration=record["duration"],
+        duration=math.nan if unmeasured else record["duration"],
         speaker=record["speaker"],
         origin=where,
     )
+
+
+def _measured(utterance: Utterance) -> Utterance:
+    """Return ``utterance`` with the duration of its recording, if it has none."""
+    if not math.isnan(utterance.duration):
+        return utterance
+    try:
+        return replace(utterance, duration=audio.duration(utterance.audio))
+    except PlainspeechError as error:
+        raise DataError(f"{utterance.origin}: {utterance.id}: {error}") from error
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:

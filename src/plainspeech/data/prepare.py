@@ -1,4 +1,4 @@
-"""From recordings with transcripts, in LibriSpeech's layout or a manifest, to utterances."""
+"""From recordings with transcripts, in folders or named by a manifest, to utterances."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prepare_utterances(
     finds out by decoding them.
 
     Args:
-        sources: folders of LibriSpeech's layout, or JSONL manifests, which need no durations.
+        sources: folders that `scan` reads, or manifests, which need no durations.
         alphabet: that the transcripts are normalised to.
         threads: that read the recordings' headers.
         track: shows progress.
@@ -60,7 +60,10 @@ def _find(source: Path) -> tuple[list[Utterance], list[str]]:
         raise DataError(f"{source}: no such folder or manifest")
     utterances, problems = scan(source)
     if not utterances and not problems:
-        raise DataError(f"{source}: no *.trans.txt in or below it; is it LibriSpeech's tree?")
+        raise DataError(
+            f"{source}: no recording with its text in or below it: name.wav with name.txt, or "
+            f"LibriSpeech's tree with *.trans.txt"
+        )
     return utterances, problems
 
 
@@ -102,10 +105,13 @@ TRANSCRIPTS = ".trans.txt"
 
 
 def scan(folder: Path) -> tuple[list[Utterance], list[str]]:
-    """Find the utterances of a LibriSpeech tree, a subset of it, or several subsets.
+    """Find the utterances of a tree of LibriSpeech's layout, or of recordings with a text each.
+
+    The text of ``name.wav`` is the line of ``name`` in a ``*.trans.txt`` beside it, or all of
+    ``name.txt``; in the latter case, its id is its path from ``folder`` on.
 
     Args:
-        folder: at or above the chapters; links to folders are followed.
+        folder: at or above the recordings; links to folders are followed.
 
     Returns:
         The utterances, ordered by path, with their transcripts as they stand and no duration;
@@ -115,14 +121,15 @@ def scan(folder: Path) -> tuple[list[Utterance], list[str]]:
     problems: list[str] = []
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
-        found, faults = _scan_chapter(Path(parent), [n for n in names if not n.startswith(".")])
+        there = [name for name in names if not name.startswith(".")]
+        found, faults = _scan_chapter(Path(parent), there, folder)
         utterances += found
         problems += faults
     return utterances, problems
 
 
-def _scan_chapter(folder: Path, names: list[str]) -> tuple[list[Utterance], list[str]]:
-    """Match the recordings directly in ``folder`` with the lines of its transcripts."""
+def _scan_chapter(folder: Path, names: list[str], top: Path) -> tuple[list[Utterance], list[str]]:
+    """Match the recordings directly in ``folder``, in or below ``top``, with their transcripts."""
     recordings: dict[str, list[Path]] = defaultdict(list)
     for name in sorted(names):
         if os.path.splitext(name)[1].lower() in EXTENSIONS:  # noqa: PTH122  (hot: no Path)
@@ -137,11 +144,31 @@ def _scan_chapter(folder: Path, names: list[str]) -> tuple[list[Utterance], list
             else:
                 speaker = identity.split("-")[0]
                 utterances.append(Utterance(identity, audio[0], text, 0.0, speaker, where))
+    for stem in [stem for stem in recordings if f"{stem}.txt" in names]:
+        one = _with_own_text(folder / f"{stem}.txt", recordings.pop(stem), top)
+        if isinstance(one, Utterance):
+            utterances.append(one)
+        else:
+            problems.append(one)
     without = (path for paths in recordings.values() for path in paths)
     problems += [
-        f"{path}: no line of a *{TRANSCRIPTS} beside it has its transcript" for path in without
+        f"{path}: neither {path.stem}.txt nor a line of a *{TRANSCRIPTS} beside it has its "
+        f"transcript"
+        for path in without
     ]
     return utterances, problems
+
+
+def _with_own_text(file: Path, recordings: list[Path], top: Path) -> Utterance | str:
+    """Return the one recording whose whole transcript is ``file``, or what is wrong."""
+    try:
+        text = " ".join(file.read_text(encoding="utf-8-sig").split())
+    except (OSError, UnicodeDecodeError) as error:
+        return f"{file}: cannot read the transcript: {error}"
+    if len(recordings) != 1 or not text:
+        return f"{file}: {_fault(recordings, text)}"
+    identity = file.relative_to(top).with_suffix("").as_posix()
+    return Utterance(identity, recordings[0], text, 0.0, "", str(file))
 
 
 def _fault(audio: list[Path], text: str) -> str:

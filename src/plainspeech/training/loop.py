@@ -22,7 +22,8 @@ from plainspeech.data.loading import Batch, Loader, WaveformSource, plan_epoch
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import ConfigurationError, ModelError
-from plainspeech.evaluation.error_rates import ErrorRates, Pair, error_rates
+from plainspeech.evaluation.error_rates import Pair, error_rates
+from plainspeech.evaluation.listing import evenly_spaced
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
 from plainspeech.training.checkpoint import Checkpoint, Progress
@@ -66,6 +67,9 @@ CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
 """The file in a run's folder with the averaged weights that did best on dev."""
 
+EXAMPLES = 3
+"""Utterances of dev whose recognition is shown with each measurement."""
+
 OnStep = Callable[[StepReport], None]
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -105,6 +109,9 @@ class Trainer:
             revision of the code, hours of audio.
         device: where to compute.
         alphabet: of the targets.
+
+    Attributes:
+        examples: actual against predicted, of a few utterances of dev, as of the last measurement.
     """
 
     def __init__(
@@ -134,6 +141,7 @@ class Trainer:
         teacher = Teacher(recipe.teacher, preset, alphabet, device) if recipe.teacher else None
         self._augmented = FeatureExtractor(settings, device, recipe.augmentation, views, teacher)
         self._unaugmented = FeatureExtractor(settings, device)
+        self.examples: Sequence[Pair] = ()
         self._pending: deque[_PendingStep] = deque()
         self._clock, self._processor = time.monotonic(), time.process_time()
         self._saved_at = self._clock
@@ -186,7 +194,7 @@ class Trainer:
         """
         self._clock, self._processor = time.monotonic(), time.process_time()
         try:
-            while self.state.progress.epoch < self.recipe.optimisation.epochs:
+            while not self._finished():
                 self._train_epoch(on_step)
                 self._end_epoch(on_epoch)
         except TrainingStopped:
@@ -194,6 +202,16 @@ class Trainer:
             self._stopping = False
             self.save()
             raise
+
+    def _finished(self) -> bool:
+        """Return whether the last epoch is over, or dev has not got better for long enough."""
+        settings, progress = self.recipe.optimisation, self.state.progress
+        if progress.epoch >= settings.epochs:
+            return True
+        rates = [row["dev_wer"] for row in progress.history]
+        return bool(settings.patience and rates) and (
+            len(rates) - 1 - rates.index(min(rates)) >= settings.patience
+        )
 
     def _train_epoch(self, on_step: OnStep) -> None:
         """Take the steps of the epoch that are not yet done."""
@@ -290,7 +308,22 @@ class Trainer:
                 settings.consistency_weight * strength,
                 settings.distillation_weight * (1 - done),
             )
-        return losses, self.state.descend(loss, settings.clip_norm, rate)
+        return losses, self.state.descend(loss, settings.clip_norm, rate, settings.start_decay)
+
+    def recognise_dev(self) -> list[Pair]:
+        """Return what the model, with its present weights, recognises of dev, greedily.
+
+        Raises:
+            TrainingStopped: `stop` was called.
+        """
+        return validate(
+            self.state.model,
+            self._dev,
+            self._unaugmented,
+            self.alphabet,
+            self.mixed,
+            self._stop_if_asked,
+        )
 
     def _end_epoch(self, on_epoch: OnEpoch) -> None:
         """Measure the averaged weights on dev where that is due, keep the best, and save."""
@@ -301,14 +334,8 @@ class Trainer:
             progress.end_epoch()
             return
         with state.average.applied_to(state.model):
-            rates = validate(
-                state.model,
-                self._dev,
-                self._unaugmented,
-                self.alphabet,
-                self.mixed,
-                self._stop_if_asked,
-            )
+            pairs = self.recognise_dev()
+        rates, self.examples = error_rates(pairs), evenly_spaced(pairs, EXAMPLES)
         self._count_time()
         row = {
             "epoch": epoch,
@@ -339,8 +366,8 @@ def validate(
     alphabet: Alphabet,
     mixed: bool,
     on_batch: Callable[[], None],
-) -> ErrorRates:
-    """Return the greedy error rates of ``model`` on the loader's utterances, corpus-level.
+) -> list[Pair]:
+    """Return what ``model`` recognises of the loader's utterances, greedily, in their order.
 
     Args:
         model: which is left ready to evaluate, not to train.
@@ -352,7 +379,7 @@ def validate(
     """
     model.eval()
     durations = [utterance.duration for utterance in loader.utterances]
-    pairs = []
+    texts = {}
     for batch in loader.batches(plan_epoch(durations, _BATCH_SECONDS, seed=0, epoch=0)):
         tensors = features(batch)
         with autocast(mixed, tensors.features.device):
@@ -360,7 +387,6 @@ def validate(
         for utterance, rows, length in zip(
             batch.utterances, log_probabilities.cpu().numpy(), lengths.tolist(), strict=True
         ):
-            hypothesis = greedy_text(rows[:length], alphabet)
-            pairs.append(Pair(utterance.id, utterance.speaker, utterance.text, hypothesis))
+            texts[utterance.id] = greedy_text(rows[:length], alphabet)
         on_batch()
-    return error_rates(pairs)
+    return [Pair(u.id, u.speaker, u.text, texts[u.id]) for u in loader.utterances]

@@ -65,7 +65,12 @@ class Optimisation:
         distillation_weight: at the start, of the divergence from the recipe's teacher; it falls to
             zero by the last step, so that a student may surpass its teacher (annealing, as in Clark
             et al., ACL 2019).
+        start_decay: of all weights towards those of ``initial``, beside the decay towards zero:
+            what keeps a model that learns from little near to what it knew (L2-SP; Li, Grandvalet
+            and Davoine, ICML 2018).
         validate_every: epochs from one measurement on dev to the next.
+        patience: measurements in a row without a better word error rate on dev after which training
+            ends; 0 goes on to the last epoch.
         precision: ``"bf16"`` computes in mixed precision, ``"fp32"`` does not, ``"auto"`` takes
             bf16 where the processor has instructions for it.
     """
@@ -79,7 +84,9 @@ class Optimisation:
     intermediate_weight: float = 0.3
     consistency_weight: float = 0.0
     distillation_weight: float = 1.0
+    start_decay: float = 0.0
     validate_every: int = 1
+    patience: int = 0
     precision: str = "auto"
 
 
@@ -168,6 +175,8 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "data.cache_gb",
             "optimisation.warmup_epochs",
             "optimisation.weight_decay",
+            "optimisation.start_decay",
+            "optimisation.patience",
             "augmentation.frequency_masks",
             "augmentation.frequency_mask_bins",
             "augmentation.time_masks_per_second",
@@ -204,6 +213,8 @@ def _check(recipe: Recipe, where: str) -> None:
                 raise ConfigurationError(f"{where}: {key} is {value}; it must be {wanted}")
     if recipe.optimisation.precision not in ("auto", "bf16", "fp32"):
         raise ConfigurationError(f"{where}: optimisation.precision can be 'auto', 'bf16' or 'fp32'")
+    if recipe.optimisation.start_decay and recipe.initial is None:
+        raise ConfigurationError(f"{where}: optimisation.start_decay needs an initial model")
     if not recipe.data.train:
         raise ConfigurationError(f"{where}: data.train names no manifest")
     speeds = recipe.augmentation.speeds if recipe.augmentation else (1.0,)

@@ -6,7 +6,7 @@ It goes into checkpoints and comes back.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,12 +96,14 @@ class RunState:
         optimiser: of its weights.
         average: of its weights over the steps.
         progress: how far the run is.
+        start: the weights that the run began with, where `descend` decays towards them.
     """
 
     model: AcousticModel
     optimiser: torch.optim.Optimizer
     average: WeightAverage
     progress: Progress = field(default_factory=Progress)
+    start: Sequence[Tensor] = ()
 
     @classmethod
     def fresh(cls, recipe: Recipe, preset: Preset, symbols: int, device: torch.device) -> RunState:
@@ -120,16 +122,25 @@ class RunState:
         model = preset.build(symbols).to(device)
         if recipe.initial:
             load_weights(recipe.initial).give_average(model, recipe.initial)
-        optimiser = make_optimiser(model, recipe.optimisation)
-        return cls(model, optimiser, WeightAverage(model, recipe.optimisation.average_decay))
+        settings = recipe.optimisation
+        weights = model.parameters() if settings.start_decay else ()
+        return cls(
+            model,
+            make_optimiser(model, settings),
+            WeightAverage(model, settings.average_decay),
+            start=[weight.detach().clone() for weight in weights],
+        )
 
-    def descend(self, loss: Tensor, clip_norm: float, rate: float) -> Tensor:
+    def descend(
+        self, loss: Tensor, clip_norm: float, rate: float, start_decay: float = 0.0
+    ) -> Tensor:
         """Take one step down the gradient of ``loss`` unless that is not finite.
 
         Args:
             loss: a scalar.
             clip_norm: the longest gradient; a longer one is shortened to it.
             rate: of learning.
+            start_decay: share of the way to ``start``, at a rate of 1.
 
         Returns:
             The norm of the gradient before clipping.
@@ -142,10 +153,17 @@ class RunState:
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.step()
+            if self.start:
+                self._decay(rate * start_decay)
             self.progress.step += 1
             self.progress.batch += 1
             self.average.update(self.model, self.progress.step)
         return norm
+
+    @torch.no_grad()
+    def _decay(self, share: float) -> None:
+        """Move the weights by ``share`` of the way to those of the start."""
+        torch._foreach_lerp_(list(self.model.parameters()), list(self.start), share)
 
     def checkpoint(self, run: Mapping[str, Any]) -> Checkpoint:
         """Return all that it takes to resume here; the tensors are not copied."""
