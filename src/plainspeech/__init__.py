@@ -5,8 +5,8 @@
     model = plainspeech.load_model()
     print(model.transcribe("recording.wav").text)
 
-Public names are imported when they are first used (PEP 562), so that ``import plainspeech`` takes
-no time; ``__init__.pyi`` declares them for type checkers.
+Public names are imported when they are first used (PEP 562), so that ``import plainspeech`` is
+fast; ``__init__.pyi`` declares them for type checkers.
 """
 
 import importlib
@@ -60,7 +60,7 @@ def __dir__() -> list[str]:
 
 
 def _version() -> str:
-    from importlib import metadata  # takes longer than all else
+    from importlib import metadata  # slow to import
 
     try:
         return metadata.version("plainspeech")

@@ -40,7 +40,7 @@ class Alphabet:
 
     @property
     def size(self) -> int:
-        """How many outputs a model over this alphabet has, the blank included."""
+        """Number of outputs of a model over this alphabet, the blank included."""
         return len(self.symbols) + 1
 
     def encode(self, text: str) -> list[int]:
@@ -81,7 +81,7 @@ class Alphabet:
 
 
 def ctc_frames_needed(ids: Sequence[int]) -> int:
-    """Return the fewest frames in which CTC can write ``ids``.
+    """Return the least number of frames to which CTC can align ``ids``.
 
     One frame a symbol, and a blank between two equal neighbours (Graves et al., ICML 2006).
     """

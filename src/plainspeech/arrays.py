@@ -1,4 +1,4 @@
-"""The one array type that most signatures name."""
+"""The array type of most signatures."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 The record is JSON that carries its own SHA-256 and those of the files beside it. It is checked key
 by key, and the files that it lists are checked when they are read; of those in a folder each
-version once (`plainspeech.verified_files`). Errors are of the class that the kind has: `ModelError`
-for a bundle, say.
+version once (`plainspeech.verified_files`). Errors are of the class of the kind: `ModelError` for a
+bundle, for example.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a folder of files is.
+    """A kind of artifact: a model bundle or a scorer.
 
     Attributes:
         name: for messages.
         record: the JSON file that every such folder has, see `plainspeech.artifact`.
-        error: the class of what is raised where one is at fault.
+        error: the class of the errors about it.
         version: of the format, which the record states; None where it states none.
     """
 
@@ -67,7 +67,7 @@ class Kind:
 
 @contextmanager
 def reading(path: Path, kind: Kind) -> Iterator[Read]:
-    """Yield what reads the files of the folder or zip ``path``; nothing is unpacked to disk.
+    """Yield a function that reads files of the folder or zip ``path``; nothing is unpacked to disk.
 
     Raises:
         PlainspeechError: here where ``path`` is neither, and later where it has no such file.
@@ -89,7 +89,7 @@ def reading(path: Path, kind: Kind) -> Iterator[Read]:
 
 
 def from_memory(origin: Path, kind: Kind, files: Mapping[str, bytes]) -> Read:
-    """Return what reads ``files``, by their names, as `reading` does those of a folder.
+    """Return a function that reads ``files``, by their names, as `reading` does those of a folder.
 
     Raises:
         PlainspeechError: later, where there is no such file.
@@ -190,7 +190,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], kind: Kind) -> None:
     """Write ``files`` as ``folder``, whole or not at all; one of its kind is replaced.
 
     Raises:
-        PlainspeechError: ``folder`` is something of another kind, or cannot be written.
+        PlainspeechError: ``folder`` exists and is of another kind, or cannot be written.
     """
     with _errors_of(folder, kind), replacing_folder(folder.resolve()) as fresh:
         for file, content in files.items():
@@ -198,10 +198,10 @@ def write_folder(folder: Path, files: Mapping[str, bytes], kind: Kind) -> None:
 
 
 def check_folder_writable(folder: Path, kind: Kind) -> None:
-    """Find out, before work that takes long, whether `write_folder` will have a place to write.
+    """Check, before long computations, that `write_folder` can write ``folder``.
 
     Raises:
-        PlainspeechError: ``folder`` is something of another kind, or cannot be written.
+        PlainspeechError: ``folder`` exists and is of another kind, or cannot be written.
     """
     with _errors_of(folder, kind):
         check_folder(folder.resolve())
@@ -226,13 +226,13 @@ def _replaceable(folder: Path, record: str) -> bool:
 
 @dataclass(frozen=True)
 class Record:
-    """A JSON object, and the names that messages give it.
+    """The JSON record of an artifact, or an object within it.
 
     Attributes:
         origin: the folder or zip that it is of.
-        kind: what that is.
-        values: what the object holds.
-        within: the parts of the record that lead to it, for messages.
+        kind: of artifact.
+        values: of the object.
+        within: its path in the record, for messages.
     """
 
     origin: Path
@@ -242,11 +242,10 @@ class Record:
 
     @classmethod
     def parse(cls, origin: Path, kind: Kind, content: bytes) -> Record:
-        """Return the record that ``content`` is.
+        """Parse ``content``.
 
         Raises:
-            PlainspeechError: it is no JSON object, or larger
-                than `LARGEST_RECORD`.
+            PlainspeechError: it is not a JSON object, or larger than `LARGEST_RECORD`.
         """
         try:
             if len(content) > LARGEST_RECORD:
@@ -261,7 +260,7 @@ class Record:
 
     @property
     def where(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return f"{self.origin}: {self.kind.record}{self.within}"
 
     def error(self, what: str) -> PlainspeechError:
@@ -319,8 +318,7 @@ def read_record(read: Read, origin: Path, kind: Kind) -> Record:
     """Return the record of the folder or zip ``origin``, whose files ``read`` reads.
 
     Raises:
-        PlainspeechError: it has another format version, or is not the one
-            that was written.
+        PlainspeechError: it has another format version, or differs from what was written.
     """
     record = Record.parse(origin, kind, read(kind.record, LARGEST_RECORD + 1))
     if kind.version is not None and record.take("format", int) != kind.version:
@@ -413,7 +411,9 @@ def _listed(record: Record) -> dict[str, tuple[int, str]]:
         part = listed.part(name)
         size, sha256 = part.take("bytes", int), part.take("sha256", str)
         if not 0 <= size <= room:
-            raise part.error(f": {str(size)[:20]} bytes are beyond what a {record.kind.name} takes")
+            raise part.error(
+                f": {str(size)[:20]} bytes are more than a {record.kind.name} may have"
+            )
         files[name] = size, sha256
         room -= size
     return files
@@ -436,7 +436,7 @@ def _read_checked(read: Read, name: str, size: int, sha256: str, record: Record)
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _finite(text: str) -> float:

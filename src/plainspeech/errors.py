@@ -5,10 +5,10 @@
     ├── DataError             a manifest, corpus, transcript or results file at fault
     ├── ModelError            a model bundle or checkpoint that is damaged or does not fit
     ├── LanguageModelError    a scorer, ARPA file or KenLM binary that is damaged or does not fit
-    ├── DecodingError         log-probabilities or hot words that a decoder cannot take
+    ├── DecodingError         log-probabilities or hot words that a decoder cannot use
     └── ConfigurationError    an option, recipe, setting or environment at fault
 
-Every message is one line that names the file or option at fault and says how to mend it.
+Every message is one line that names the file or option at fault and says how to fix it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEPT_END = 200  # of them, from the end
 
 
 class PlainspeechError(Exception):
-    """Something that the user can mend; the base of every exception that this package raises.
+    """An error that the user can fix; the base of every exception that this package raises.
 
     The command line prints the message after ``error:`` and exits with status 1.
 
@@ -52,7 +52,7 @@ class LanguageModelError(PlainspeechError):
 
 
 class DecodingError(PlainspeechError):
-    """Log-probabilities, hot words or a stream are not what a decoder can take."""
+    """Log-probabilities, hot words or a stream are not what a decoder accepts."""
 
 
 class ConfigurationError(PlainspeechError):
@@ -72,4 +72,4 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """Return a suggestion for a misspelt ``name``: the closest of ``names``, else all of them."""
     known = sorted(names)
     close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    return f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(known)}"

@@ -1,7 +1,8 @@
 """Files and folders that are written whole or not at all.
 
-What is being written lies beside its place under a temporary name, with a lock that ends with the
-process. So what a killed run left behind is told from what another run is writing, and removed.
+A file is written beside its destination under a temporary name, with a lock that ends with the
+process. So files that a killed run left behind are distinguished from those that another run is
+writing, and removed.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ _NOT_HERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds.
 
     A reader sees the old file or the new one, also after a power cut; nothing is left behind
     when the block raises. A file that is replaced keeps its permissions, so that a private one
-    stays so; a new one has those that the umask leaves.
+    stays private; a new one has those of the umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
@@ -57,7 +58,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside ``path`` that takes its place when the block ends well.
+    """Yield a new folder beside ``path`` that replaces it when the block succeeds.
 
     As `replacing`. Where the system can exchange two folders in one step, as Linux and macOS do on
     their usual file systems, there is no moment without one; elsewhere the old one is moved aside
@@ -81,10 +82,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def check_folder(path: Path) -> None:
-    """Find out whether `replacing_folder` will have a place to write.
+    """Check that `replacing_folder` can write.
 
     Raises:
-        OSError: it will not.
+        OSError: it cannot.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _beside(path, _make_folder, private=True):
@@ -102,7 +103,7 @@ def _move_in(fresh: Path, path: Path, aside: Path) -> None:
 
 @contextmanager
 def _beside(path: Path, make: Callable[[Path, bool], int], private: bool) -> Iterator[Path]:
-    """Yield a temporary file or folder beside ``path``, locked, and gone in the end."""
+    """Yield a temporary file or folder beside ``path``, locked, and removed in the end."""
     _tidy_once(path.parent)
     name = f"{path.name}." if len(os.fsencode(path.name)) <= _LONGEST_NAME else ""
     while True:
@@ -110,7 +111,7 @@ def _beside(path: Path, make: Callable[[Path, bool], int], private: bool) -> Ite
         handle = make(temporary, private)
         if _lock(handle) and temporary.exists():
             break
-        os.close(handle)  # another run took it for a killed one's, and removes it
+        os.close(handle)  # another run takes it for that of a killed run, and removes it
     try:
         yield temporary
     finally:
@@ -129,7 +130,7 @@ def _make_folder(path: Path, private: bool) -> int:
 
 def _lock(handle: int) -> bool:
     """Lock a file or folder until ``handle`` is closed; return whether nobody else had."""
-    if sys.platform == "win32":  # nothing can be told of what others write, and nothing is removed
+    if sys.platform == "win32":  # no locks, so that nothing is removed
         return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -163,7 +164,7 @@ def _tidy(leftover: Path) -> None:
 
 
 def _move_back(leftover: Path) -> None:
-    """Put a folder back into the place that a run left empty which was killed just then."""
+    """Put back a folder that a killed run had moved aside."""
     place = leftover.with_name(leftover.name[1:].rsplit(".partial", 1)[0][:-9])
     if (leftover / "old").is_dir() and not place.exists():
         (leftover / "old").rename(place)

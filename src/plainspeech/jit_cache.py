@@ -1,8 +1,8 @@
 """Machine code of compiled functions on disk, which is verified before it is loaded.
 
-numba's own cache unpickles whatever it finds: a damaged file ends every run, and one that somebody
-else has written runs as code. Here a file begins with the SHA-256 of the rest, and is neither read
-nor written where other users could have put it. What cannot be used is compiled again.
+numba's own cache unpickles any file: a damaged one makes every run fail, and one that somebody else
+has written runs as code. Here a file begins with the SHA-256 of the rest, and is neither read nor
+written in a folder that other users can write to. Functions without a usable file are compiled.
 
 A file is named by the types of the arguments, the processor, the versions of Python and numba, and
 the source of all compiled functions, since machine code includes that of the functions it calls.

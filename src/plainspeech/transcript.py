@@ -1,4 +1,4 @@
-"""What a transcription returns."""
+"""Transcripts: words in segments, with times and confidences."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Word:
         text: the word.
         start: seconds from the start of the audio.
         end: seconds from the start of the audio, greater than ``start``.
-        confidence: 0 to 1. Of the beam search, how probable it is that the word is right, as far
-            as it was fitted to such a model (`plainspeech.decoding.calibration`); of greedy
-            decoding, the mean probability of its characters in the frames that wrote them, which
-            ranks words but is no such probability.
+        confidence: 0 to 1. Of the beam search, the probability that the word is right, calibrated
+            for a model like this (`plainspeech.decoding.calibration`); of greedy decoding, the mean
+            probability of its characters in the frames that wrote them, which ranks words but is
+            not calibrated.
     """
 
     text: str
@@ -32,7 +32,7 @@ class Alternative:
 
     Attributes:
         text: single spaces between words, none at the ends.
-        score: nats; only differences within a list mean something.
+        score: nats; comparable within a list only.
     """
 
     text: str
@@ -41,16 +41,16 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Segment:
-    """What was said between two pauses.
+    """A part of a transcript between two pauses.
 
     Attributes:
         words: one or more, in order.
-        n_best: the alternatives that were asked for, the text of ``words`` first and the others by
-            score; empty where the segment was joined from overlapping chunks.
+        n_best: the alternatives, if requested, the text of ``words`` first and the others by score;
+            empty where the segment was joined from overlapping chunks.
         channel: in which it was said, from 1 (the left one), where the channels of a recording
             were transcribed separately; else None.
         speech_probability: 0 to 1, the mean that the voice detector gave from the start of the
-            first word to the end of the last; 1 where no detector was asked. It is not compared.
+            first word to the end of the last; 1 where no detector was used. Ignored in comparisons.
     """
 
     words: tuple[Word, ...]
@@ -75,12 +75,12 @@ class Segment:
 
     @property
     def label(self) -> str:
-        """What stands before the text where channels were transcribed separately, else nothing."""
+        """Prefix of the text where channels were transcribed separately, else empty."""
         return "" if self.channel is None else f"[{self.channel}] "
 
     @property
     def confidence(self) -> float:
-        """0 to 1, the share of its words that are probably right: the mean of theirs."""
+        """0 to 1, the expected share of its words that are right: the mean of their confidences."""
         return _mean_confidence(self.words)
 
     def shifted(self, seconds: float) -> Segment:
@@ -129,7 +129,7 @@ class Transcript:
 
     @property
     def confidence(self) -> float:
-        """0 to 1, the share of all words that are probably right; 0 where nothing was said."""
+        """0 to 1, the expected share of its words that are right; 0 where there are none."""
         return _mean_confidence(self.words)
 
     def clipped(self, duration: float) -> Transcript:

@@ -135,8 +135,11 @@ def test_a_failing_subset_does_not_keep_the_next_back(tmp_path: Path, mirror: st
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--subset", "train-clean-5", "dev-clean-2"], "give --subset SUBSET... DIR"),
-        (["DIR"], "give --subset SUBSET... DIR"),
+        (
+            ["--subset", "train-clean-5", "dev-clean-2"],
+            "name subset and folder: --subset SUBSET DIR",
+        ),
+        (["DIR"], "name subset and folder: --subset SUBSET DIR"),
         (["--subset", "train-clean-5", "dev-claen-2", "DIR"], "did you mean 'dev-clean-2'"),
     ],
 )

@@ -65,7 +65,7 @@ def test_agreement_is_that_of_the_decoder_with_greedy_decoding(
 
 def test_a_source_without_recordings_is_refused(tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(DataError, match="no recording, and no folder that holds one"):
+        with pytest.raises(DataError, match="is neither a recording nor a folder with recordings"):
             find_recordings([source])
 
 

@@ -67,7 +67,10 @@ def test_the_vocabulary_and_the_alphabet_can_be_chosen(text: Path, tmp_path: Pat
     [
         (["--prune", "0,x"], "prune is '0,x'; it must be a list of counts"),
         (["--order", "9"], "order is 9; it must be from 1 to 6"),
-        (["--estimator", "srilm"], "unknown estimator 'srilm'; there are: auto, builtin, lmplz"),
+        (
+            ["--estimator", "srilm"],
+            "unknown estimator 'srilm'; choose one of: auto, builtin, lmplz",
+        ),
         (["--held-out", "none"], "none: no such file"),
     ],
 )

@@ -88,7 +88,7 @@ def test_too_little_to_hear_is_no_word_in_a_batch_either(bundle: Path, spoken: S
     ("decoder", "language_model", "says"),
     [
         ("gredy", None, "unknown decoder 'gredy'; did you mean 'greedy'?"),
-        ("greedy", "none", "language model: greedy decoding uses none"),
+        ("greedy", "none", "language model: greedy decoding does not use one"),
         (None, "nowhere", "nowhere: no such scorer"),
     ],
 )

@@ -71,7 +71,7 @@ def test_a_port_that_is_taken_is_one_line(tone_bundle: Path) -> None:
         result = run(SERVE, "--model", str(tone_bundle), "--port", port)
     assert result.returncode == 1
     assert result.stderr == (
-        f"error: cannot listen at 127.0.0.1, port {port}: Address already in use; "
+        f"error: cannot listen on 127.0.0.1, port {port}: Address already in use; "
         "choose another --host or --port\n"
     )
 
@@ -79,7 +79,7 @@ def test_a_port_that_is_taken_is_one_line(tone_bundle: Path) -> None:
 def test_a_host_that_is_not_there_is_one_line(tone_bundle: Path) -> None:
     result = run(SERVE, "--model", str(tone_bundle), "--host", "no host")
     assert result.returncode == 1
-    assert result.stderr.startswith("error: cannot listen at no host, port 8000: ")
+    assert result.stderr.startswith("error: cannot listen on no host, port 8000: ")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -75,7 +75,11 @@ def test_whole_numbers_do_for_numbers_and_cards_hold_anything(tmp_path: Path) ->
     [
         ("preset", "perset", r"there is no key 'perset'; did you mean 'preset'\?"),
         ("epochs", "epoch", r"optimisation: there is no key 'epoch'; did you mean 'epochs'\?"),
-        ("dev =", "zzz =", "data: there is no key 'zzz'; there are: batch_seconds, cache_gb, dev"),
+        (
+            "dev =",
+            "zzz =",
+            "data: there is no key 'zzz'; choose one of: batch_seconds, cache_gb, dev",
+        ),
         ('name = "least"', "", "the key 'name' is missing"),
         (', dev = "dev.jsonl"', "", "data: the key 'dev' is missing"),
         ('"small"', "7", "preset is 7, which is not of type string"),

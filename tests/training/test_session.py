@@ -159,7 +159,7 @@ def test_the_hash_of_the_data_sees_every_change(tmp_path: Path, corpus: list[Utt
 def test_an_unknown_preset_is_refused_with_the_nearest(
     tmp_path: Path, corpus: list[Utterance]
 ) -> None:
-    with pytest.raises(PlainspeechError, match="no model preset 'smal'; did you mean 'small'"):
+    with pytest.raises(PlainspeechError, match="unknown preset 'smal'; did you mean 'small'"):
         begin(tmp_path, preset='"smal"')
 
 

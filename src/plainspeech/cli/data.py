@@ -53,10 +53,10 @@ def download(
     if folder in library.SUBSETS or not subsets:
         names = ", ".join(library.SUBSETS)
         raise ConfigurationError(
-            f"data download: give --subset SUBSET... DIR; subsets are: {names}"
+            f"data download: name subset and folder: --subset SUBSET DIR; subsets are: {names}"
         )
     for name in subsets:
-        library.find(name)
+        library.find_archive(name)
     failed = [name for name in subsets if not _download(name, Path(folder), mirror)]
     if failed:
         raise DataError(f"not downloaded: {', '.join(failed)}; the same command resumes")

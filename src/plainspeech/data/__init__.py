@@ -1,1 +1,1 @@
-"""Corpora: download, manifests, checks, augmentation and batches."""
+"""Corpora: download, manifests, checks and batches."""

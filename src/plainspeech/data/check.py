@@ -1,4 +1,4 @@
-"""Find the utterances that would spoil a training or a measurement, and name each."""
+"""Finds utterances that would spoil training or evaluation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DURATION_TOLERANCE = 0.05
 """Seconds by which a manifest's duration may be off; a few frames of features."""
 
 WARNINGS = frozenset({"clipped", "shared speaker"})
-"""The kinds of findings that a corpus can be used with."""
+"""The kinds of findings with which a corpus can still be used."""
 
 
 _USUAL_FEATURES = FeatureSettings()
@@ -40,7 +40,7 @@ class Finding:
     Attributes:
         kind: for counting, such as ``"silent"``.
         utterance: that has it.
-        what: the fault and its mend.
+        what: the fault and how to fix it.
     """
 
     kind: str
@@ -77,7 +77,7 @@ def find_faults(
     """Decode and examine every utterance.
 
     Args:
-        splits: the utterances of each manifest; between two of them, nothing may be shared.
+        splits: the utterances of each manifest; two of them must not share anything.
         alphabet: of the model.
         features: of the model.
         subsampling: feature frames for each of its output frames.
@@ -107,7 +107,9 @@ def _decoded(utterance: Utterance) -> _Recording | Finding:
     try:
         waveform = audio.read(utterance.audio)
     except PlainspeechError as error:
-        return Finding("unreadable or empty", utterance, f"{error}; mend the file or leave it out")
+        return Finding(
+            "unreadable or empty", utterance, f"{error}; repair the file or leave it out"
+        )
     level = np.abs(waveform)
     return _Recording(
         samples=len(waveform),
@@ -129,7 +131,7 @@ def _of_text(utterance: Utterance, alphabet: Alphabet) -> Iterator[Finding]:
 def _of_audio(utterance: Utterance, recording: _Recording) -> Iterator[Finding]:
     seconds = recording.samples / audio.SAMPLE_RATE
     if abs(seconds - utterance.duration) > DURATION_TOLERANCE:
-        what = f"the manifest tells {utterance.duration:.2f} s, the recording has {seconds:.2f} s"
+        what = f"the manifest says {utterance.duration:.2f} s, the recording has {seconds:.2f} s"
         yield Finding("wrong duration", utterance, f"{what}: run 'plainspeech data prepare'")
     if recording.peak < SILENT:
         what = f"silent, no sample is beyond {SILENT:g} of full scale: leave it out"
@@ -146,8 +148,8 @@ def _of_alignment(utterance: Utterance, frames: int, alphabet: Alphabet) -> Iter
     if not can_align(ids, frames):
         needed = ctc_frames_needed(ids)
         what = f"CTC needs {needed} frames for the transcript, the recording has {frames}"
-        mend = "is it the transcript of another recording? If not, leave it out"
-        yield Finding("not alignable", utterance, f"{what}: {mend}")
+        remedy = "is it the transcript of another recording? If not, leave it out"
+        yield Finding("not alignable", utterance, f"{what}: {remedy}")
 
 
 def _repeats(

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from plainspeech.errors import ConfigurationError, DataError, nearest
 
 Report = Callable[[int, int | None], None]
-"""Takes the bytes at hand and the bytes of the whole, None where no server has told."""
+"""Called with the bytes so far and the size of the whole, None where no server declared it."""
 
 _BLOCK = 1 << 18
 _TIMEOUT = 30.0
@@ -48,11 +48,11 @@ class _MirrorError(Exception):
 
 
 def fetch(urls: Sequence[str], path: Path, md5: str, report: Report, pause: float = 1.0) -> None:
-    """Download a file to ``path``; what lies there already is taken for its beginning.
+    """Download a file to ``path``; an existing file there is taken for its beginning.
 
-    Only the checksum tells when the file is whole: lengths and ranges that servers tell are
-    believed as far as they lead to it. A broken connection is taken up again where it broke.
-    After three attempts that brought nothing new, the next mirror resumes there; after a
+    Only the checksum decides whether the file is complete; lengths and ranges from servers are
+    not trusted. A broken connection is resumed where it broke. After three attempts without new
+    data, the next mirror resumes there; after a
     wrong checksum, what was downloaded is deleted and the next mirror starts from the beginning.
 
     Args:
@@ -72,7 +72,7 @@ def fetch(urls: Sequence[str], path: Path, md5: str, report: Report, pause: floa
         if not reason:
             return
         reasons.append(f"{url}: {reason}")
-    raise DataError(f"{path.name}: no mirror gave the file: {'; '.join(reasons)}")
+    raise DataError(f"{path.name}: no mirror delivered the file: {'; '.join(reasons)}")
 
 
 def _refusal(partial: _Partial, url: str, md5: str, pause: float) -> str:
@@ -142,12 +142,12 @@ def _start(response: http.client.HTTPResponse) -> int | None:
 
 
 class _Partial:
-    """The part of a file that is at hand, with its running checksum."""
+    """The part of a file that has been downloaded, with its running checksum."""
 
     def __init__(self, path: Path, report: Report) -> None:
         self._path = path
         self._report = report
-        self._forget()
+        self._reset()
         with _local(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
@@ -167,9 +167,9 @@ class _Partial:
     def restart(self) -> None:
         with _local(self._path):
             self._path.unlink(missing_ok=True)
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.size = 0
         self._hash = hashlib.md5(usedforsecurity=False)
 
@@ -181,7 +181,7 @@ class _Partial:
 
 @contextmanager
 def _local(path: Path) -> Iterator[None]:
-    """Tell a fault of this machine's disk from one of the network, which is an OSError too."""
+    """Raise DataError for errors of the disk; those of the network are of the class OSError too."""
     try:
         yield
     except OSError as error:
@@ -214,14 +214,14 @@ SUBSETS = {
 }
 
 
-def find(subset: str) -> Archive:
+def find_archive(subset: str) -> Archive:
     """Return where ``subset`` is published.
 
     Raises:
-        DataError: there is none of that name.
+        ConfigurationError: there is no such subset.
     """
     if subset not in SUBSETS:
-        raise ConfigurationError(f"no subset is named {subset!r}; {nearest(subset, SUBSETS)}")
+        raise ConfigurationError(f"unknown subset {subset!r}; {nearest(subset, SUBSETS)}")
     return SUBSETS[subset]
 
 
@@ -244,9 +244,10 @@ def download_subset(
         The subset's folder.
 
     Raises:
-        DataError: no such subset, no mirror gave it, or it cannot be extracted.
+        ConfigurationError: there is no such subset.
+        DataError: no mirror has it, or it cannot be extracted.
     """
-    archive = find(subset)
+    archive = find_archive(subset)
     target = folder / TREE / subset
     part, extracting = folder / f"{subset}.tar.gz.part", folder / f".{subset}.extracting"
     if not target.exists():
@@ -282,7 +283,7 @@ def _extract(archive: Path, target: Path, extracting: Path) -> None:
 def extracted(archive: Path, folder: Path) -> Iterator[Path]:
     """Yield ``folder``, which holds the content of ``archive`` and is gone when the block ends.
 
-    What is to stay, the block moves away, so nothing is ever half extracted.
+    The block moves files to where they belong, so that nothing is ever half extracted.
 
     Args:
         archive: a tar file, compressed or not.

@@ -1,4 +1,4 @@
-"""From manifests to padded batches of waveforms, planned and made ahead of the training.
+"""From manifests to padded batches of waveforms, planned and prefetched.
 
 A plan is a pure function of the durations, the seed and the epoch, so a run that resumes at batch
 k of epoch e needs nothing but k and e.
@@ -25,7 +25,7 @@ Ids = npt.NDArray[np.int64]
 Samples = npt.NDArray[np.int16]
 
 FULL_SCALE = 32_768
-"""What a sample of 1 would be in the 16 bits that waveforms are kept in; the most is one less."""
+"""Full scale in the 16 bits of cached waveforms; the largest sample is one less."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class WaveformSource:
             waveform = audio.read(utterance.audio, self._sample_rate)
         except PlainspeechError as error:
             raise AudioError(f"{utterance.origin}: {utterance.id}: {error}") from error
-        # What is beyond full scale, in files of floats, is brought down to it, not wrapped.
+        # A waveform of floats beyond full scale is scaled down, so that it does not wrap.
         loudest = max(1.0, float(np.abs(waveform).max()))
         scaled = np.round(waveform * (FULL_SCALE / loudest))
         return scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 class Loader:
-    """Makes the batches of a plan, in threads, a few ahead of whoever takes them.
+    """Makes the batches of a plan in threads, a few in advance.
 
     Args:
         utterances: that plans index.

@@ -206,13 +206,13 @@ def _real(folder: Path) -> Path:
 
 
 class Track(Protocol):
-    """Shows how far an iteration is."""
+    """Shows the progress of an iteration."""
 
     def __call__(self, items: Iterable[T], total: int) -> Iterable[T]:
-        """Pass ``items``, of which there are ``total``, on."""
+        """Yield ``items``, of which there are ``total``."""
 
 
 def untracked(items: Iterable[T], total: int) -> Iterable[T]:
-    """Pass ``items`` on and show nothing."""
+    """Yield ``items`` without showing progress."""
     del total
     return items

@@ -25,8 +25,8 @@ def prepare_utterances(
 ) -> tuple[list[Utterance], list[str]]:
     """Find utterances, measure their durations and normalise their transcripts.
 
-    Durations are what the headers tell; that the recordings hold as much, `plainspeech.data.check`
-    finds out by decoding them.
+    Durations are those of the headers; `plainspeech.data.check` decodes the recordings to verify
+    them.
 
     Args:
         sources: folders that `scan` reads, or manifests, which need no durations.
@@ -35,7 +35,7 @@ def prepare_utterances(
         track: shows progress.
 
     Returns:
-        The sound utterances in order, and a line for each of the others that names it.
+        The valid utterances in order, and a message for each of the others.
 
     Raises:
         DataError: a source is missing, or no utterance was found in it.
@@ -114,7 +114,7 @@ def scan(folder: Path) -> tuple[list[Utterance], list[str]]:
         folder: at or above the recordings; links to folders are followed.
 
     Returns:
-        The utterances, ordered by path, with their transcripts as they stand and no duration;
+        The utterances, ordered by path, with their original transcripts and no duration;
         and a line for everything that is not one recording with one transcript.
     """
     utterances: list[Utterance] = []
@@ -173,7 +173,7 @@ def _with_own_text(file: Path, recordings: list[Path], top: Path) -> Utterance |
 
 def _fault(audio: list[Path], text: str) -> str:
     if len(audio) > 1:
-        return f"which recording is meant? {', '.join(path.name for path in audio)}"
+        return f"several recordings have this id: {', '.join(path.name for path in audio)}"
     return "the transcript is empty" if audio and not text else "there is no recording"
 
 

@@ -1,1 +1,1 @@
-"""Error rates, their uncertainty, and reports."""
+"""Error rates, their confidence intervals, and reports."""

@@ -2,7 +2,7 @@
 
 An error rate is errors over reference length, both summed over the corpus. The mean of the rates
 of single utterances is another number: it gives a word of a short utterance more weight than a
-word of a long one, and nothing that is published can be compared with it.
+word of a long one, and it is not comparable with published figures.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class ErrorCounts:
 
     @property
     def rate(self) -> float:
-        """Errors over reference length; it passes 1 where much is inserted.
+        """Errors over reference length; above 1 where many are inserted.
 
         Over an empty reference it is the number of insertions, so that it is always finite and
         zero exactly where nothing is wrong.
@@ -90,7 +90,7 @@ class ErrorRates:
     """ErrorCounts over a corpus; ``words.rate`` is its WER and ``characters.rate`` its CER.
 
     Attributes:
-        words: in words, which white space parts.
+        words: in words, separated by white space.
         characters: in characters, of which the single space between two words is one.
     """
 

@@ -1,9 +1,9 @@
-"""Transcripts that a model makes of recordings that have none: pseudo-labels, for self-training.
+"""Pseudo-labels: transcripts of untranscribed recordings by a model, for self-training.
 
-The beam search brings in what the language model knows and the acoustic model does not, which is
-what a model trained on the labels learns from them (noisy student training for speech: Park et al.,
-Interspeech 2020). Where it has to depart far from what the model hears, it guesses: a label is
-judged by how far it agrees with greedy decoding.
+The beam search adds the knowledge of the language model to that of the acoustic model, and a model
+trained on the labels learns it (noisy student training for speech: Park et al., Interspeech 2020).
+A text far from that of greedy decoding is mostly wrong, so labels are selected by their agreement
+with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BATCH = 32  # recordings in memory at a time
 
 @dataclass(frozen=True)
 class PseudoLabel:
-    """A recording and what a model makes of it.
+    """A recording with the text that a model recognised in it.
 
     Attributes:
         utterance: with the text of the model's decoder.
@@ -48,7 +48,7 @@ def find_recordings(sources: Sequence[Path]) -> list[Path]:
         files = sorted(source.rglob("*")) if source.is_dir() else [source] * source.is_file()
         recordings = [file for file in files if file.suffix.lower() in audio.EXTENSIONS]
         if not recordings:
-            raise DataError(f"{source}: no recording, and no folder that holds one")
+            raise DataError(f"{source}: is neither a recording nor a folder with recordings")
         found += recordings
     return found
 

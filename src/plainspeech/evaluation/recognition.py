@@ -1,4 +1,4 @@
-"""Transcribe the recordings of a manifest and set each beside its reference."""
+"""Transcribes the recordings of a manifest and pairs the texts with their references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plainspeech.evaluation.error_rates import Pair
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
 
-_BATCH = 32  # utterances between two steps of the progress; the recognizer has batches of its own
+_BATCH = 32  # utterances between two updates of the progress; the recognizer makes its own batches
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Recognition:
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of work a second of audio; zero where there is no audio."""
+        """Seconds of computation per second of audio; zero without audio."""
         return self.elapsed_seconds / self.audio_seconds if self.audio_seconds else 0.0
 
 

@@ -61,7 +61,7 @@ def reliability(confidences: Doubles, correct: Flags, bins: int = 10) -> Reliabi
 
 
 def discrimination(confidences: Doubles, correct: Flags) -> float:
-    """Return how often a right word is surer than a wrong one, ties half: the area under the ROC.
+    """Return the area under the ROC: how often a right word has more confidence than a wrong one.
 
     There must be words of both kinds.
     """
@@ -72,7 +72,7 @@ def discrimination(confidences: Doubles, correct: Flags) -> float:
 
 
 def normalised_cross_entropy(confidences: Doubles, correct: Flags) -> float:
-    """Return the share of the uncertainty that confidences take away (NIST's NCE).
+    """Return the share of the entropy that the confidences remove (NIST's NCE).
 
     One is perfect; zero is what the same confidence for all words has, the share that is right;
     below zero they mislead. There must be words of both kinds.

@@ -197,13 +197,13 @@ def _percent(rate: float) -> str:
 
 
 def record_result(folder: Path, results: Path, data: str) -> dict[str, Any]:
-    """Put the figures of an evaluation on a model's card, in the place of earlier ones alike.
+    """Add the figures of an evaluation to a model card, in place of earlier ones of that kind.
 
     Args:
         folder: the model bundle; a zip has to be unpacked first.
         results: what ``plainspeech evaluate --json`` wrote of this model.
-        data: what the figures are on, in words, such as ``"dev-clean"``; with the network and the
-            decoder, it tells which earlier result this one replaces.
+        data: name of the data, such as ``"dev-clean"``; with the network and the
+            decoder, it identifies the earlier result that is replaced.
 
     Returns:
         The new entry of the card's ``results``.

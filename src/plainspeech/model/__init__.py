@@ -1,1 +1,1 @@
-"""The CRNN, its presets, the CTC loss and export (torch)."""
+"""The networks and their presets (torch)."""

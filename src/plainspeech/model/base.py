@@ -1,4 +1,4 @@
-"""What every acoustic model of this package offers."""
+"""The interface of the acoustic models."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class AcousticModel(nn.Module, ABC):
 
         Args:
             features: ``(batch, frames, bins)`` float32.
-            lengths: ``(batch,)`` int64, frames of each utterance; on the CPU, so that nobody has
-                to wait for a GPU to know how many there are.
+            lengths: ``(batch,)`` int64, frames of each utterance; on the CPU, so that reading
+                them does not wait for a GPU.
 
         Returns:
             ``(batch, output_frames, symbols)`` float32 each.

@@ -15,8 +15,8 @@ from plainspeech.model.recurrence import Bidirectional
 class Frontend(nn.Module):
     """Two convolutions over time and frequency, then a projection: one frame of three.
 
-    The first convolution already takes every third frame, so nothing is computed at the rate of
-    the features; in a CPU's time, that is most of what a usual front end costs.
+    The first convolution has stride 3 over time, so nothing is computed at the rate of the
+    features, which takes most of the time of a usual front end on a CPU.
     """
 
     def __init__(self, bins: int, channels: int, width: int) -> None:
@@ -36,7 +36,7 @@ class Frontend(nn.Module):
 
 
 class TimeBlock(nn.Module):
-    """A residual block: a convolution over time for each channel, then a mix of the channels.
+    """A residual block: a depthwise convolution over time, then a feed-forward network.
 
     The order of ConvNeXt (Liu et al., CVPR 2022), over one dimension.
     """
@@ -53,8 +53,8 @@ class TimeBlock(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Return ``(batch, frames, width)`` for the same."""
-        # Seen as (batch, width, 1, frames), the memory is already in the channels-last order that
-        # CPU convolutions like; nothing is copied.
+        # As (batch, width, 1, frames) the memory is already in channels-last order, which is the
+        # fastest for convolutions on a CPU; nothing is copied.
         y = x.masked_fill(~valid[:, :, None], 0.0).transpose(1, 2).unsqueeze(2)
         y = self.normalise(self.over_time(y).squeeze(2).transpose(1, 2))
         y = self.contract(functional.gelu(self.expand(y)))
@@ -82,10 +82,10 @@ class LockedDropout(nn.Module):
 
 
 class RecurrentBlock(nn.Module):
-    """A recurrence, what comes before and what comes after it.
+    """A recurrence, with the layers before and after it.
 
     Attributes:
-        before: what the block does to its input.
+        before: the layers between the block's input and the recurrence.
         recurrence: over whole utterances, or over windows.
     """
 
@@ -93,7 +93,7 @@ class RecurrentBlock(nn.Module):
     recurrence: nn.Module
 
     def forward(self, x: Tensor, *where: Any) -> Any:
-        """Return ``(batch, ..., channels)``; of a recurrence that has a state, that besides.
+        """Return ``(batch, ..., channels)``; for a recurrence with a state, also the new state.
 
         Args:
             x: ``(batch, ..., channels)``.

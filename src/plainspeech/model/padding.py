@@ -1,4 +1,4 @@
-"""What keeps the padding of a batch out of its utterances."""
+"""Masking and reversal of padded batches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
     """Return ``x`` with the frames of each utterance in reverse order and its padding in place.
 
     A recurrence over the result reads an utterance from its true end and never its padding; the
-    function undoes itself.
+    function is its own inverse.
 
     Args:
         x: ``(batch, frames, channels)``.

@@ -23,7 +23,7 @@ class Preset:
         sizes: of its layers, by the names of the class's arguments; those not named are its
             defaults.
         features: how its waveforms become features.
-        streams_as: the preset that takes the same weights and hears audio as it comes.
+        streams_as: the preset for streaming with the same weights.
     """
 
     model: type[AcousticModel]
@@ -61,8 +61,8 @@ def preset(name: str) -> Preset:
     """Return the preset called ``name``.
 
     Raises:
-        ConfigurationError: there is none; the message suggests the nearest.
+        ConfigurationError: there is no such preset; the message suggests the nearest.
     """
     if name not in PRESETS:
-        raise ConfigurationError(f"there is no model preset {name!r}; {nearest(name, PRESETS)}")
+        raise ConfigurationError(f"unknown preset {name!r}; {nearest(name, PRESETS)}")
     return PRESETS[name]

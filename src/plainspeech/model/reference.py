@@ -1,7 +1,7 @@
 """The ``reference`` preset: residual convolutions, then five bidirectional GRUs.
 
-Stage by stage it has the shapes and parameter counts of the published system that this package
-sets out from; unlike that system, it recurs over time in every layer, reads no padding, and gives
+Every stage has the shape and parameter count of the published system that this package started
+from; unlike that system, it recurs over time in every layer, reads no padding, and gives
 an output frame for every second feature frame, the last odd one included.
 """
 
@@ -49,7 +49,7 @@ class PreactivatedConvolution(nn.Module):
         # In memory the bins lie innermost all the way, as normalisation wants them: the shapes
         # are those of the published table, and no transposition copies.
         x = self.dropout(self.activate(self.normalise(x.transpose(2, 3))))
-        # Normalisation lifts the padding from zero to its bias; the convolution must not read it.
+        # Normalisation maps the padding from zero to its bias; the convolution must not read it.
         y: Tensor = self.convolution(x.masked_fill(~valid[:, None, :, None], 0.0))
         return y.transpose(2, 3)
 
@@ -91,7 +91,7 @@ class RecurrentLayer(nn.Module):
 
 
 class Reference(AcousticModel):
-    """The published CRNN without its faults: 23.7 million parameters, a frame every 25 ms.
+    """The published CRNN with its bugs fixed: 23.7 million parameters, a frame every 25 ms.
 
     Args:
         bins: mel filters of the features.

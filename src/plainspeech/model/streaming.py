@@ -1,10 +1,11 @@
 """`Crnn` over audio that is still being recorded: the presets that stream.
 
-Frames come in chunks, and each chunk with a bounded look-ahead: its window. To every layer the
-utterance seems to end with the window; what lies before it reaches the layer through a state. So
-the backward recurrences begin anew at the end of each window (latency-controlled bidirectional
-recurrence: Zhang et al., ICASSP 2016; Xue and Yan, ICASSP 2017), and so do the convolutions. In
-training all windows of an utterance are computed at once, in use one after another.
+Frames come in chunks, and each chunk with a bounded look-ahead: its window. Every layer
+treats the end of the window as the end of the utterance; earlier frames reach it through a state.
+So the backward recurrences are reset at the end of each window (latency-controlled bidirectional
+recurrence: Zhang et al., ICASSP 2016; Xue and Yan, ICASSP 2017), and the convolutions see
+no frame after it. In training all windows of an utterance are computed at once, in inference one
+after another.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _BEFORE = 2  # output frames before a window that the front end reads
 
 @dataclass(frozen=True)
 class StreamState:
-    """What a stream remembers; zeros at its start.
+    """The state of a stream between two windows; zeros at its start.
 
     Attributes:
         features: ``(batch, 6, bins)``, the last features of the last chunk.
@@ -80,8 +81,8 @@ class Streaming(Crnn):
         """Compute one window.
 
         Args:
-            features: ``(batch, 3 * window, bins)``, of the window's own frames and its look-ahead.
-            lengths: ``(batch,)`` int64, the features that there are; fewer where the audio ends.
+            features: ``(batch, 3 * window, bins)``, of the chunk and the look-ahead.
+            lengths: ``(batch,)`` int64, valid features; fewer where the audio ends.
             state: from before the window.
 
         Returns:
@@ -121,7 +122,7 @@ class Streaming(Crnn):
         return heads, StreamState(last, contexts, torch.stack(cells, 1))
 
     def _convolve(self, cut: Tensor, inside: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the convolutions make of windows of features, and their contexts after it."""
+        """Return the output of the convolutions for windows of features, and their new contexts."""
         there = _known(inside, _BEFORE, self.windows.size)
         x = self.frontend(cut.flatten(0, 1), there.repeat_interleave(self.subsampling, 1), there)
         x = torch.unflatten(x[:, _BEFORE:], 0, inside.shape)

@@ -16,8 +16,8 @@ class Windows:
     """How utterances are cut; everything in output frames.
 
     Attributes:
-        chunk: frames of a window that are its own.
-        look_ahead: frames after them, which the next windows own.
+        chunk: frames by which windows advance, and for which a window gives outputs.
+        look_ahead: frames after them, for which the next windows do.
     """
 
     chunk: int
@@ -29,7 +29,7 @@ class Windows:
         return self.chunk + self.look_ahead
 
     def count(self, frames: int) -> int:
-        """Return how many windows own ``frames`` frames between them."""
+        """Return the number of windows for ``frames`` frames."""
         return -(-frames // self.chunk)
 
     def lengths(self, lengths: Tensor, count: int) -> Tensor:
@@ -62,14 +62,14 @@ class Windows:
         return torch.unflatten(x.index_select(1, places.flatten()), 1, places.shape)
 
     def with_context(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """Put before each window of ``x`` the last frames that the one before it owns.
+        """Prepend to each window of ``x`` the last frames of the chunk before it.
 
         Args:
             x: ``(batch, windows, size, channels)``.
             before: ``(batch, context, channels)``, for the first window.
 
         Returns:
-            ``(batch, windows, context + size, channels)``, and what is before the window to come.
+            ``(batch, windows, context + size, channels)``, and the context of the next window.
         """
         ends = x[:, :, self.chunk - before.shape[1] : self.chunk]
         contexts = torch.cat([before[:, None], ends[:, :-1]], 1)
@@ -77,7 +77,7 @@ class Windows:
 
 
 class WindowedBidirectional(nn.Module):
-    """A bidirectional LSTM whose backward direction begins anew at the end of each window.
+    """A bidirectional LSTM whose backward direction is reset at the end of each window.
 
     Its weights have the names and shapes of `Bidirectional`'s.
 
@@ -99,7 +99,7 @@ class WindowedBidirectional(nn.Module):
         Args:
             x: ``(batch, windows, size, inputs)``.
             lengths: ``(batch, windows)`` int64, frames of each window that are no padding.
-            chunk: frames that a window owns.
+            chunk: frames of a window without its look-ahead.
             state: ``(batch, 2, hidden)``, output and cell of the forward direction.
         """
         own, states = [], []
@@ -108,7 +108,7 @@ class WindowedBidirectional(nn.Module):
             own.append(out)
             states.append(state)
         flat = x.flatten(0, 1)
-        # From the end of every chunk the forward direction also goes on into its look-ahead.
+        # The forward direction also runs from the end of every chunk over its look-ahead.
         beyond = self._forwards(flat[:, chunk:], torch.stack(states, 1).flatten(0, 1))[0]
         ahead = torch.cat([torch.stack(own, 1).flatten(0, 1), beyond], 1)
         ends = lengths.flatten()

@@ -129,7 +129,9 @@ def choose_decoder(
     if name is not None and name not in DECODERS:
         raise ConfigurationError(f"unknown decoder {name!r}; {nearest(name, DECODERS)}")
     if name == "greedy" and language_model is not None:
-        raise ConfigurationError("language model: greedy decoding uses none; choose decoder 'beam'")
+        raise ConfigurationError(
+            "language model: greedy decoding does not use one; choose decoder 'beam'"
+        )
     if name == "greedy" or (name is None and language_model is None and not bundle.scorer_files):
         if n_best is not None:
             raise ConfigurationError(

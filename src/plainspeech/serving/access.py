@@ -1,8 +1,8 @@
 """Who may use a server: hosts, origins and the token.
 
 A web page of another site can make a browser send requests here. The host check refuses pages that
-reach the server by a name of their own (DNS rebinding): a browser sends that name as ``Host``. The
-origin check refuses every other page that was not named.
+reach the server by a name of the attacker's (DNS rebinding), which the browser sends as ``Host``.
+The origin check refuses all other pages, except those of allowed origins.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much a server takes at a time: requests, live sessions and bytes of uploads."""
+"""Capacity of a server: concurrent requests, live sessions and bytes of uploads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Capacity:
     """The slots and the room of a server; it gives none once it is told to stop.
 
     Requests wait for a slot in a line, first come, first served, but not for long: a client that
-    is told to come back knows more than one that hears nothing.
+    is told to retry is better off than one without an answer.
 
     Attributes:
         settings: of the server.
@@ -81,7 +81,7 @@ class Capacity:
             ApiError: the uploads of all requests leave too little.
         """
         if size > 0 and self.reserved + size > self.settings.spool_bytes:
-            raise _busy("The uploads of other requests take all the room")
+            raise _busy("The uploads of other requests fill the storage")
         self.reserved += size
 
     async def drained(self) -> None:

@@ -31,7 +31,7 @@ from plainspeech.serving.metrics import Metrics
 from plainspeech.serving.server_settings import ServerSettings
 
 _MOST_HINTS = 500
-_SHORTEST_HOT_WORD = 4  # letters, in a prompt; shorter words are in everything and would do harm
+_SHORTEST_HOT_WORD = 4  # letters, in a prompt; shorter words occur within too many others
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Engine:
         detector: makes a detector of speech for one stream.
         live: the model, for live sessions.
         streaming_threads: that run the streaming model for live sessions, one per core.
-        reader_threads: that read recordings and wait in the queue with them; a limit of their own,
+        reader_threads: that read recordings and wait in the queue with them; with a separate limit,
             since everything else must continue meanwhile.
     """
 
@@ -107,7 +107,7 @@ class Engine:
         return not isinstance(self.recognizer.decoder, GreedyDecoder)
 
     def hot_words(self, prompt: str = "", lines: str = "") -> HotWords | None:
-        """Return the hot words of a request; None if there are none, or the decoder uses none.
+        """Return the hot words of a request; None if there are none, or it is a greedy decoder.
 
         Args:
             prompt: whose longer words are taken; it is a hint, so that no prompt is an error.

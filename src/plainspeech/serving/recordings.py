@@ -95,7 +95,7 @@ class FormRequest(Request):
 
 
 class _Parser(MultiPartParser):
-    """Takes the part ``file`` for a file also where it has no file name."""
+    """Accepts the part ``file`` as a file also without a file name."""
 
     spool_max_size = _MEMORY_BYTES
 
@@ -230,7 +230,7 @@ class _QueuedChunk:
 
     def _give_up(self) -> None:
         if not self._task.cancel() and not self._task.cancelled():
-            self._task.exception()  # has been seen, and nobody needs it
+            self._task.exception()  # mark it as retrieved; it is not needed
 
 
 class NamedFile(io.BufferedIOBase):

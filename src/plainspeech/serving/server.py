@@ -30,7 +30,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
     Args:
         host: name or address of an interface of this machine.
-        port: 0 takes any free one.
+        port: 0 for any free one.
 
     Raises:
         ConfigurationError: the address cannot be used.
@@ -42,7 +42,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         known = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if known else error.strerror
         raise ConfigurationError(
-            f"cannot listen at {host}, port {port}: {reason}; choose another --host or --port"
+            f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port"
         ) from error
     # Accepted sockets inherit it; asyncio sets it only for sockets that it opens itself. Without it
     # the body of a response waits until the client acknowledges its head, which takes 40 ms.
@@ -91,7 +91,7 @@ class _HttpProtocol(H11Protocol):
             self.transport.close()
 
     def _probe(self) -> None:
-        """Find out whether the client has left altogether, which looks the same at first.
+        """Detect whether the client has closed the connection altogether.
 
         An interim response (RFC 9110, 15.2), which every client must ignore, gives an error then.
         """
@@ -114,7 +114,7 @@ class _HttpProtocol(H11Protocol):
             self.transport.close()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand over to the WebSocket protocol; live sessions have a timer of their own."""
+        """Hand over to the WebSocket protocol; live sessions have their own timer."""
         self._timer.cancel()
         super().handle_websocket_upgrade(event)
 

@@ -77,7 +77,7 @@ async def create_transcription(
 
 
 async def _stream(recording: UploadedRecording) -> Response:
-    """Respond with an event per segment; an error before the first has a status of its own."""
+    """Respond with an event per segment; an error before the first has its own status."""
     parts = recording.parts()
     first = await anext(parts)
     return StreamingResponse(_events(first, parts), media_type="text/event-stream")

@@ -1,1 +1,1 @@
-"""The training loop, schedule, averaging and checkpoints (torch)."""
+"""Recipes, the training loop, averaging, checkpoints and export (torch)."""

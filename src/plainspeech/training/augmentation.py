@@ -1,6 +1,6 @@
 """Augmentation of batches of waveforms and features, on the device that trains.
 
-Every draw comes from one generator, which is seeded anew for each step, so a run that resumes
+Every draw comes from one generator, which is reseeded at each step, so a run that resumes
 draws what it would have drawn.
 """
 
@@ -21,7 +21,7 @@ from plainspeech.model.padding import mask
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training utterances are varied, anew in every epoch.
+    """How training utterances are varied, differently in every epoch.
 
     Shares are probabilities of an utterance. All but the speeds grow from nothing to their full
     strength over the warm-up of the learning rate.
@@ -30,7 +30,7 @@ class Augmentation:
         speeds: factors of speed perturbation (Ko et al., Interspeech 2015), drawn evenly.
         silence_share: of utterances that get silence around them.
         silence_seconds: the most of it at either end.
-        room_share: heard in a simulated room: the direct sound and an exponentially decaying
+        room_share: in a simulated room: the direct sound and an exponentially decaying
             tail of 0.07 to 0.5 s (RT60).
         noise_share: with noise of a random spectral slope, white to brown.
         babble_share: with three other utterances of the batch behind them.
@@ -250,7 +250,7 @@ def _resample(waveforms: Tensor, speed: Fraction) -> Tensor:
         return waveforms
     kernels, width = _kernels(speed)
     padded = functional.pad(waveforms, (width, width + speed.numerator))
-    # Every output sample of a period of `denominator` has a phase, and so a kernel, of its own.
+    # Every output sample of a period of `denominator` has a phase, and so its own kernel.
     phases = functional.conv1d(
         padded[:, None], kernels.to(waveforms.device)[:, None], stride=speed.numerator
     )

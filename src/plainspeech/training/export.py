@@ -71,7 +71,7 @@ def _windowed(model: Streaming, bins: int) -> bytes:
 
 
 class _Step(nn.Module):
-    """One window of a streaming model, its state in pieces."""
+    """One window of a streaming model, its state as separate tensors."""
 
     def __init__(self, model: Streaming) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ def quantise(network: bytes) -> bytes:
     """Return an ONNX ``network`` with the weights of its products and LSTMs in eight bits.
 
     One scale for each output channel. What is multiplied with them is brought to eight bits when
-    the network runs, with a scale of its own for all that is computed together (*dynamic*
+    the network runs, with one scale for all that is computed together (*dynamic*
     quantisation): utterances that are run together have an influence on each other.
     """
     proto = onnx.load_from_string(network)
@@ -158,7 +158,7 @@ def quantise(network: bytes) -> bytes:
 
 
 def _unshare(graph: onnx.GraphProto) -> None:
-    """Give every node weights of its own: quantising an LSTM changes their shape.
+    """Give every node its own weights: quantising an LSTM changes their shape.
 
     Where a layer is run twice, the exporter gives its weights a second name by an Identity.
     """

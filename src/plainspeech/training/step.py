@@ -99,7 +99,7 @@ def batch_loss(
 
 
 def consistency(log_probabilities: Tensor, lengths: Tensor) -> Tensor:
-    """Return how far two views of every utterance differ in what is heard, in nats, summed.
+    """Return the divergence of the outputs for two views of every utterance, in nats, summed.
 
     The consistency regularisation of CR-CTC (Yao et al., ICLR 2025): the mean of the two
     Kullback-Leibler divergences between the distributions of each frame, in which each view learns

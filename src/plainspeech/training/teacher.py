@@ -1,4 +1,4 @@
-"""A trained model that another one learns from, beside the transcripts."""
+"""The teacher of knowledge distillation: a trained model whose outputs another learns from."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from plainspeech.runtime.network import open_network
 class Teacher:
     """The network of a bundle, in float32, as the source of distillation.
 
-    It may be of any architecture with the student's frame rate and alphabet, and it has features
-    of its own. It runs on the CPU, whatever the student's device.
+    It may be of any architecture with the student's frame rate and alphabet, and it has its
+    own features. It runs on the CPU, whatever the student's device.
 
     Args:
         path: of the bundle, or a name that bundles have.

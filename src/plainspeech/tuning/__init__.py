@@ -1,1 +1,1 @@
-"""Weights and thresholds of the beam search, chosen by what they make of a dev set."""
+"""Weights and thresholds of the beam search, optimised on a dev set."""

@@ -25,8 +25,8 @@ class DevResult:
 
     Attributes:
         pairs: reference and hypothesis of each utterance.
-        milliseconds: of processor time to decode a second of audio; what else the machine does
-            matters less to it than to the time that passes.
+        milliseconds: of processor time to decode a second of audio, which depends less on other
+            load of the machine than wall-clock time.
     """
 
     pairs: tuple[Pair, ...]
@@ -60,21 +60,21 @@ class DevSet:
     def decode(self, decoder: Decoder) -> DevResult:
         """Decode every utterance that could be read, on all cores."""
         rows = self.outputs.log_probabilities
-        heard = [place for place in rows if len(rows[place])]
+        with_frames = [place for place in rows if len(rows[place])]
         started = time.process_time()
-        found = decoder.decode_batch([rows[place] for place in heard], available_cores())
+        found = decoder.decode_batch([rows[place] for place in with_frames], available_cores())
         spent = time.process_time() - started
-        texts = dict(zip(heard, (transcript.text for transcript in found), strict=True))
+        texts = dict(zip(with_frames, (transcript.text for transcript in found), strict=True))
         pairs = [self._pair(place, texts.get(place, "")) for place in rows]
         return DevResult(tuple(pairs), 1_000 * spent / self.outputs.audio_seconds)
 
     def compare(self, decoders: Sequence[Decoder], times: int = 3) -> list[DevResult]:
-        """Read with each of ``decoders`` in turn, several times; the least time counts."""
+        """Decode with each of ``decoders`` in turn, several times; the shortest time counts."""
         rounds = [[self.decode(decoder) for decoder in decoders] for _ in range(times)]
         return [min(found, key=lambda one: one.milliseconds) for found in zip(*rounds, strict=True)]
 
     def evidence(self, decoder: BeamSearchDecoder) -> tuple[Evidence, Flags]:
-        """Return what the search knows of each word that it finds, and whether that is right."""
+        """Return the evidence for each word that the search finds, and whether it is right."""
         rows = self.outputs.log_probabilities
         found = {
             place: decoder.decode_with_evidence(rows[place]) for place in rows if len(rows[place])

@@ -111,7 +111,7 @@ def cache_file(
 
 
 def load(path: Path, utterances: Sequence[Utterance], symbols: int) -> Outputs | None:
-    """Return the outputs in ``path`` for ``utterances``; None where there are none, or damaged."""
+    """Return the outputs in ``path`` for ``utterances``; None if missing or damaged."""
     try:
         content = path.read_bytes()
         if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:

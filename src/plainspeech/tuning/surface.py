@@ -22,11 +22,11 @@ Floats = npt.NDArray[np.float64]
 
 _SMOOTHING = 0.02  # of the squared errors, as a share of the range of the kernel
 _POINTS = 200  # of the picture, along each axis
-_SHOWN = 10.0  # points of word error rate above the best that have colours of their own
+_SHOWN = 10.0  # points of word error rate above the best that are distinguished by colour
 
 
 def check_picture_writable(path: Path) -> None:
-    """Find out, before work that takes long, whether `draw_surface` will have a place to write.
+    """Check, before long computations, that `draw_surface` can write ``path``.
 
     Raises:
         ConfigurationError: ``path`` cannot be written.
@@ -40,8 +40,8 @@ def check_picture_writable(path: Path) -> None:
 def draw_surface(path: Path, trials: Sequence[Trial], chosen: BeamSettings, title: str) -> None:
     """Draw the word error rate over alpha and beta into a PNG, with the trials and the best.
 
-    The surface goes near the trials, smoothly, at the penalty of unknown words that was chosen.
-    It ends where the trials do.
+    The surface is a smoothing spline through the trials, at the chosen penalty of unknown words,
+    within their convex hull.
 
     Args:
         path: of the picture.

@@ -1,4 +1,4 @@
-"""Tuning of a model with a scorer on a dev set: all but the command line."""
+"""Tuning of a model with a scorer on a dev set."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def tuned_bundle(
 ) -> Bundle:
     """Return ``bundle`` with a scorer, the settings for it, and how they were found on its card.
 
-    Results of its beam search until now leave the card: they are of other settings.
+    Earlier results of its beam search are removed from the card, since they are of other settings.
     """
     results = [row for row in bundle.card.get("results", []) if row["decoder"] == "greedy"]
     return replace(
@@ -176,7 +176,7 @@ class Tuner:
     def calibrate(self, dev_set: DevSet, chosen: BeamSettings) -> BeamSettings:
         """Return ``chosen`` with confidences fitted to the words that it finds, right and wrong.
 
-        Where there are few, the package's weights are nearer to the truth and stay.
+        Where there are few words, the default calibration is more accurate and is kept.
         """
         evidence, correct = dev_set.evidence(self.untuned.with_settings(**vars(chosen)))
         if min(correct.sum(), (~correct).sum()) < ENOUGH_WORDS:
