@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from rich import progress as rich_progress
 from rich.console import Console
 
 from plainspeech.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from rich import progress as rich_progress
+
     from plainspeech.runtime.long_audio import TranscriptPart
 
 T = TypeVar("T")
@@ -27,6 +28,8 @@ def stderr() -> Console:
 
 def track(items: Iterable[T], total: int) -> Iterable[T]:
     """Pass on ``items``, of which there are ``total``, with a progress bar on a terminal."""
+    from rich import progress as rich_progress
+
     console = stderr()
     return rich_progress.track(
         items,
@@ -40,6 +43,8 @@ def track(items: Iterable[T], total: int) -> Iterable[T]:
 
 def progress(console: Console) -> rich_progress.Progress:
     """Return progress bars of counted steps, only on a terminal; they disappear at the end."""
+    from rich import progress as rich_progress
+
     return rich_progress.Progress(
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
@@ -61,31 +66,22 @@ class ProgressBars:
     """
 
     def __init__(self, terminal: TextIO, shown: bool) -> None:
-        columns = (
-            rich_progress.TextColumn("{task.description}", markup=False),
-            rich_progress.BarColumn(),
-            rich_progress.TimeElapsedColumn(),
-            rich_progress.TimeRemainingColumn(),
-        )
-        # Standard output is for the transcripts alone, and bars would redirect it.
-        self._progress = rich_progress.Progress(
-            *columns,
-            console=Console(file=terminal),
-            disable=not shown,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._progress = _recording_bars(terminal) if shown else None
 
     def __enter__(self) -> ProgressBars:
-        self._progress.start()
+        if self._progress:
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress:
+            self._progress.stop()
 
     def tracked(self, parts: Iterable[TranscriptPart], name: str) -> Iterator[TranscriptPart]:
         """Yield ``parts`` while a bar shows how much of the recording has been transcribed."""
+        if not self._progress:
+            yield from parts
+            return
         task = self._progress.add_task(name, total=None)
         try:
             for part in parts:
@@ -93,6 +89,26 @@ class ProgressBars:
                 yield part
         finally:
             self._progress.remove_task(task)
+
+
+def _recording_bars(terminal: TextIO) -> rich_progress.Progress:
+    # It takes a fiftieth of the time of a short transcription to import.
+    from rich import progress as rich_progress
+
+    columns = (
+        rich_progress.TextColumn("{task.description}", markup=False),
+        rich_progress.BarColumn(),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    # Standard output is for the transcripts alone, and bars would redirect it.
+    return rich_progress.Progress(
+        *columns,
+        console=Console(file=terminal),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 @contextmanager
