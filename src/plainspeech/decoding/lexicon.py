@@ -159,9 +159,11 @@ def _encode(
         raise LanguageModelError(f"{name}: the string at {int(lengths.argmin())} is empty")
     points = np.frombuffer("".join(strings).encode("utf-32-le", "surrogatepass"), np.uint32)
     known = np.array([ord(symbol) for symbol in alphabet.symbols])
-    order = np.argsort(known)
-    places = np.minimum(np.searchsorted(known[order], points), len(known) - 1)
-    foreign = np.flatnonzero(known[order][places] != points)
+    # Of each code point, up to one beyond all symbols: its id plus one, 0 where it has none.
+    ids = np.zeros(int(known.max()) + 2, np.int32)
+    ids[known] = np.arange(1, len(known) + 1)
+    encoded = ids[np.minimum(points, len(ids) - 1)]
+    foreign = np.flatnonzero(encoded == 0)
     if len(foreign):
         index = int(np.searchsorted(np.cumsum(lengths), foreign[0], side="right"))
         raise LanguageModelError(
@@ -170,5 +172,5 @@ def _encode(
         )
     kind = np.dtype("u1" if len(known) < 255 else ">u4")
     matrix = np.zeros((len(strings), max(1, int(lengths.max(initial=0)))), kind)
-    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = order[places] + 1
+    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = encoded
     return matrix, lengths
