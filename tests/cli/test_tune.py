@@ -116,7 +116,7 @@ def test_a_model_gets_a_scorer_and_settings_for_it(
     assert "untuned" in rows
     assert rows["tuned"][1:5] == ["beam", "100,", "2-gram", "0.00%"]
     assert "WER -11.11 points" in output
-    assert "the set that was tuned on" in output
+    assert "the dev set that was tuned on" in output
     assert f"{bundle}: written" in errors
 
 
@@ -199,7 +199,7 @@ def test_the_model_runs_once(
     monkeypatch.setattr(Recognizer, "__init__", refuse)
     assert run(bundle, manifest, "--language-model", scorer, "--dry-run") == 0
     again, errors = capsys.readouterr()
-    assert "from the cache" in errors
+    assert "using the cached outputs" in errors
     assert _weights(again) == _weights(first)
 
 
@@ -277,7 +277,7 @@ def test_what_cannot_be_read_is_named_and_left_out(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"manifest": "nowhere.jsonl"}, "nowhere.jsonl: cannot read the manifest"),
+        ({"manifest": "nowhere.jsonl"}, "nowhere.jsonl: there is no such manifest"),
         ({"model": "nowhere"}, "nowhere: no such model bundle"),
         ({"model": "bundled"}, "bundled: give a folder for the tuned model (--output"),
         ({"model": "zip.zip"}, "zip.zip: is not a folder; unpack it, or give a folder"),
