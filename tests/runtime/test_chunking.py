@@ -92,6 +92,11 @@ def test_long_silence_is_left_out_but_for_its_edges() -> None:
     near(chunks, [(4.6, 8.4), (47.6, 50.4)])
 
 
+def test_silence_at_the_end_is_left_out_as_it_is_elsewhere() -> None:
+    for after in (0.2, 0.5, 1.9, 2.1, 20.0):
+        near(cut(audio_of([(3, True), (after, False)])), [(0, 3 + min(after, 0.4))])
+
+
 def test_a_short_pause_ends_a_long_chunk_only() -> None:
     chunks = cut(audio_of([(3, True), (1.0, False), (20, True), (1.0, False), (5, True)]))
     near(chunks, [(0, 24.4), (24.6, 30.0)])

@@ -78,7 +78,11 @@ class Chunker(SpeechSegmenter[Chunk]):
         """Return the chunk that the end of the stream ends, if there is one."""
         if not any(self._speech[self._overlap :]):
             return []
-        return [self._made(self._waveform, len(self._speech))]
+        length = len(self._speech)
+        kept = length - self._silent + _AFTER
+        if kept < length:  # silence at the end is left out as it is between chunks
+            return [self._made(self._head(kept), kept)]
+        return [self._made(self._waveform, length)]
 
     def _noted(self, detector: SpeechDetector) -> SpeechDetector:
         def detect(windows: Array) -> Array:
