@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,3 +31,11 @@ def test_a_short_utterance_is_one_segment_and_silence_is_none() -> None:
     (segment,) = Transcript.of_words(words, 2.0).segments
     assert (segment.start, segment.end, segment.text) == (0.5, 1.4, "good deed")
     assert Transcript.of_words((), 2.0).segments == ()
+
+
+def test_an_utterance_is_as_sure_as_its_words() -> None:
+    segment = Segment((Word("a", 0, 1, 0.5), Word("b", 1, 2, 1.0)))
+    assert segment.confidence == 0.75
+    transcript = Transcript((segment, Segment((Word("c", 2, 3, 0.3),))), 3)
+    assert transcript.confidence == pytest.approx(0.6)
+    assert Transcript((), 1.0).confidence == 0.0

@@ -252,6 +252,19 @@ def test_channels_are_transcribed_separately(
     assert [segment["channel"] for segment in values["segments"]] == [1, 2]
 
 
+def test_segments_that_are_not_sure_are_left_out(
+    app: typer.Typer, clips: list[str], tone_bundle: Path
+) -> None:
+    options = [clips[0], "-f", "json", "--model", str(tone_bundle)]
+    values = json.loads(CliRunner().invoke(app, options).stdout)
+    (segment,) = values["segments"]
+    assert values["confidence"] == segment["confidence"]
+    for least, count in ((segment["confidence"] - 1e-3, 1), (segment["confidence"] + 1e-3, 0)):
+        found = CliRunner().invoke(app, [*options, "--min-confidence", str(least)])
+        assert len(json.loads(found.stdout)["segments"]) == count
+    assert CliRunner().invoke(app, [*options, "--min-confidence", "1.1"]).exit_code == 2
+
+
 def test_a_pipe_to_a_folder(clips: list[str], tone_bundle: Path, tmp_path: Path) -> None:
     arguments = ["-", "-o", str(tmp_path / "out"), "--model", str(tone_bundle)]
     assert run(arguments, Path(clips[0]).read_bytes()).returncode == 0

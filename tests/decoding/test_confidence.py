@@ -41,9 +41,11 @@ weighed: Any = inlined(
 seeds = st.integers(0, 2**32 - 1)
 weights = st.floats(-5, 5)
 rising = st.floats(0, 5)
-calibrations = st.builds(Calibration, weights, rising, rising, rising, weights)
+calibrations = st.builds(Calibration, weights, rising, rising, rising, weights, rising)
 probabilities = st.floats(0, 1)
-words = st.tuples(probabilities, probabilities, st.floats(-50, 5), st.integers(1, 30))
+words = st.tuples(
+    probabilities, probabilities, st.floats(-50, 5), st.integers(1, 30), st.floats(-5, 5)
+)
 
 
 @given(calibrations, st.lists(words, min_size=1))
@@ -56,7 +58,7 @@ def test_confidences_are_probabilities(calibration: Calibration, found: list[Any
 def test_more_of_anything_never_makes_less_sure(
     calibration: Calibration, word: Any, other: Any
 ) -> None:
-    better = (*np.maximum(word, other)[:3], word[3])
+    better = (*np.maximum(word, other)[:3], word[3], max(word[4], other[4]))
     low, high = calibration.confidences(np.array([word, better], np.float64))
     assert low <= high
 
@@ -71,11 +73,11 @@ def test_weights_that_would_mislead_are_refused() -> None:
 def random_evidence(seed: int, count: int) -> Evidence:
     random = np.random.default_rng(seed)
     parts = random.random((2, count)), random.uniform(-10, 0, count), random.integers(1, 12, count)
-    return np.column_stack([*parts[0], *parts[1:]])
+    return np.column_stack([*parts[0], *parts[1:], random.uniform(-3, 3, count)])
 
 
 def test_a_fit_finds_the_weights() -> None:
-    true, evidence = Calibration(0.5, 0.8, 0.4, 0.3, 0.2), random_evidence(0, 50_000)
+    true, evidence = Calibration(0.5, 0.8, 0.4, 0.3, 0.2, 0.6), random_evidence(0, 50_000)
     correct = np.random.default_rng(1).random(len(evidence)) < true.confidences(evidence)
     found = fit_calibration(evidence, correct)
     assert vars(found) == pytest.approx(vars(true), abs=0.05)
@@ -182,6 +184,8 @@ def test_evidence_is_what_it_is_said_to_be(seed: int, frames: int) -> None:
         expected = LM.alpha * LM.log_probability(texts[:index], text)
         expected -= 2.0 * (text not in LM.vocabulary)
         assert evidence[index, 2] == pytest.approx(expected, abs=1e-4)
+    shares = (evidence[:, 0] + 0.01) / (1.01 - evidence[:, 0])
+    assert evidence[:, 4] == pytest.approx(np.log(shares).mean() if texts else 0.0)
     confidences = [word.confidence for word in transcript.words]
     assert confidences == WITH_LANGUAGE_MODEL.confidences(evidence).tolist()
 

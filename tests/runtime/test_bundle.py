@@ -50,7 +50,7 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     alphabet = Alphabet(("ä", " ", "b"))
     features = FeatureSettings(bins=40, low_hz=0, high_hz=7_000.5)
     card = {"name": "München", "results": {"dev-clean": {"wer": 0.25}}, "tiny": 1e-7}
-    calibration = Calibration(0.5, 0.25, 1, 0, -0.125)
+    calibration = Calibration(0.5, 0.25, 1, 0, -0.125, 0.75)
     settings = BeamSettings(alpha=0.9, beam_width=33, calibration=calibration)
     written = Bundle(
         Path(),
@@ -68,6 +68,19 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
     assert loaded.origin == tmp_path / "b"
     names = [path.name for path in (tmp_path / "b").iterdir()]
     assert sorted(names) == ["bundle.json", "model.onnx", "scorer"]
+
+
+def test_a_calibration_of_before_there_was_a_weight_for_the_utterance_is_loaded(
+    tmp_path: Path,
+) -> None:
+    calibration = Calibration(0.5, 0.25, 1, 0, -0.125)
+    settings = BeamSettings(calibration=calibration)
+    networks = {"float32": b"weights"}
+    Bundle(Path(), ENGLISH, FeatureSettings(), 0.03, {}, networks, settings).write(tmp_path / "b")
+    decoding = json.loads((tmp_path / "b" / "bundle.json").read_text())["decoding"]
+    del decoding["calibration"]["utterance"]
+    edit(tmp_path / "b", decoding=decoding)
+    assert Bundle.load(tmp_path / "b").decoding.calibration == calibration
 
 
 def test_networks_of_every_kind_are_loaded(tone_bundle: Path, tmp_path: Path) -> None:

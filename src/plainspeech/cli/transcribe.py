@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -92,6 +93,10 @@ def transcribe(
             "one with the speech; separate: each channel by itself, labelled with its number.",
         ),
     ] = "mixed",
+    min_confidence: Annotated[
+        float,
+        typer.Option(help="Leave out segments that are less sure, 0 to 1.", min=0.0, max=1.0),
+    ] = 0.0,
 ) -> None:
     """Transcribe recordings and print a line of text for each, after its name if there are several.
 
@@ -122,7 +127,8 @@ def transcribe(
         # Text on the terminal shows the progress itself.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
         with silent_libraries() as terminal, ProgressBars(terminal, with_bar) as bars:
-            failed = _Run(recognizer, words, chosen, target, bars).transcribe(waiting)
+            run = _Run(recognizer, words, chosen, min_confidence, target, bars)
+            failed = run.transcribe(waiting)
         if failed:
             raise typer.Exit(1)
 
@@ -159,12 +165,14 @@ class _Run:
         recognizer: Recognizer,
         words: dict[str, float],
         channels: Channels,
+        min_confidence: float,
         target: Destination,
         bars: ProgressBars,
     ) -> None:
         self._recognizer = recognizer
         self._words = words
         self._channels = channels
+        self._min_confidence = min_confidence
         self._target = target
         self._bars = bars
         self._stopped = Event()
@@ -209,4 +217,6 @@ class _Run:
         ):
             if self._stopped.is_set():  # an incomplete transcript is not written
                 raise PlainspeechError(f"{source}: not finished")
-            yield part
+            least = self._min_confidence
+            sure = tuple(segment for segment in part.segments if segment.confidence >= least)
+            yield replace(part, segments=sure)

@@ -15,28 +15,33 @@ import numpy.typing as npt
 from plainspeech.errors import ConfigurationError, DataError
 
 Evidence = npt.NDArray[np.float64]
-"""``(words, 4)``, what the search knows of each word:
+"""``(words, 5)``, what the search knows of each word:
 
 0. the mean probability of its characters in the frames that wrote them;
 1. the share of the beam that had it, see `plainspeech.decoding.kernels.word_posteriors`;
 2. what the language model said of it: ``alpha`` times the natural logarithm of its probability
    after the words before it, less ``unknown_word_penalty`` outside the lexicon; 0 without a model;
-3. how many characters it has.
+3. how many characters it has;
+4. how clearly all of its utterance was heard: the mean log-odds of 0 over the words.
 """
 
-_PARTS = 4
+PARTS = 5
+"""Columns of `Evidence`."""
+
 _SOFTENING = 0.01  # so that probabilities of 0 and 1 have finite log-odds
 _RIDGE = 1.0  # in squared units of the weights: as if few words had said that they are small
 _STEPS = 50
 _CLOSE = 1e-9
-_RISING = np.array([False, True, True, True, False])  # weights that must not be negative
+_RISING = np.array([False, True, True, True, False, True])  # weights that must not be negative
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Weights of the log-odds that a word is right.
 
-    More acoustic probability, a greater share and a better score can only raise a confidence.
+    More acoustic probability, a greater share and a better score can only raise a confidence. In
+    noise the same evidence for a word means less than in a quiet room, and the other words of the
+    utterance tell which it is.
 
     Attributes:
         bias: added for each word.
@@ -44,6 +49,7 @@ class Calibration:
         share: times the log-odds of its share of the beam; 0 or above.
         language: times its score in the language model, nats; 0 or above.
         characters: times how many it has.
+        utterance: times the mean log-odds of all words of its utterance; 0 or above.
     """
 
     bias: float
@@ -51,13 +57,14 @@ class Calibration:
     share: float
     language: float
     characters: float
+    utterance: float = 0.0
 
     def __post_init__(self) -> None:
         for part in fields(self):
             value = getattr(self, part.name)
             if not math.isfinite(value):
                 raise ConfigurationError(f"calibration: {part.name} is {value}; it must be finite")
-            if value < 0 and part.name in ("acoustic", "share", "language"):
+            if value < 0 and part.name in ("acoustic", "share", "language", "utterance"):
                 raise ConfigurationError(
                     f"calibration: {part.name} is {value}; it must not be below 0"
                 )
@@ -94,9 +101,9 @@ def fit_calibration(evidence: Evidence, correct: npt.ArrayLike) -> Calibration:
         )
     if right.all() or not right.any():
         raise DataError("calibration: needs words that are right and words that are wrong")
-    terms, free = _terms(evidence), np.ones(_PARTS + 1, bool)
+    terms, free = _terms(evidence), np.ones(PARTS + 1, bool)
     while True:
-        weights = np.zeros(_PARTS + 1)
+        weights = np.zeros(PARTS + 1)
         weights[free] = _newton(terms[:, free], right)
         # Those that must not be negative are dropped where they would be.
         negative = (weights < 0) & _RISING
@@ -120,12 +127,22 @@ def _newton(terms: Evidence, right: npt.NDArray[np.bool_]) -> npt.NDArray[np.flo
 
 
 def _terms(evidence: Evidence) -> Evidence:
-    """Return what the weights of a `Calibration` are times, ``(words, 5)``."""
-    terms = np.ones((len(evidence), _PARTS + 1))
+    """Return what the weights of a `Calibration` are times, ``(words, 6)``."""
+    terms = np.ones((len(evidence), PARTS + 1))
     terms[:, 1:] = evidence
-    shares = np.clip(evidence[:, :2], 0.0, 1.0)
-    terms[:, 1:3] = np.log((shares + _SOFTENING) / (1 + _SOFTENING - shares))
+    terms[:, 1:3] = _log_odds(evidence[:, :2])
     return terms
+
+
+def describe_utterance(evidence: Evidence) -> None:
+    """Fill in what the words of an utterance say of it, from what is known of each of them."""
+    if len(evidence):
+        evidence[:, 4] = _log_odds(evidence[:, 0]).mean()
+
+
+def _log_odds(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    shares = np.clip(shares, 0.0, 1.0)
+    return np.asarray(np.log((shares + _SOFTENING) / (1 + _SOFTENING - shares)))
 
 
 def _logistic(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

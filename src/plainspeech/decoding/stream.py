@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.arrays import Array
-from plainspeech.decoding.calibration import Evidence
+from plainspeech.decoding.calibration import PARTS, Evidence, describe_utterance
 from plainspeech.decoding.context import SearchContext
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
@@ -156,10 +156,11 @@ class BeamStream(OneUtterance):
             rows, symbols, context.parameters, new_lattice(len(rows), length), times
         )
         count = text.count(" ") + 1 if text else 0
-        words, evidence = np.empty((count, 2), np.int32), np.empty((count, 4))
+        words, evidence = np.empty((count, 2), np.int32), np.empty((count, PARTS))
         context.kernels.gather_evidence(
             path, self._prefixes, times, context.parameters, words, evidence
         )
+        describe_utterance(evidence)
         return Alignment(text, times.starts, times.ends, words, evidence, context.frame_seconds)
 
     def _close(self) -> None:

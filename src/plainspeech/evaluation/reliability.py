@@ -49,8 +49,15 @@ def correct_words(references: Sequence[str], hypotheses: Sequence[str]) -> Flags
     )
 
 
-def reliability(confidences: Doubles, correct: Flags, bins: int = 10) -> Reliability:
-    """Return ``bins`` bins of the words, fewer where there are fewer words."""
+def reliability(confidences: Doubles, correct: Flags | Doubles, bins: int = 10) -> Reliability:
+    """Return ``bins`` bins of the words, fewer where there are fewer words.
+
+    Args:
+        confidences: ``(words,)``, 0 to 1.
+        correct: ``(words,)``, whether each is right, or the share of right ones where it stands for
+            several.
+        bins: how many.
+    """
     order = np.argsort(confidences, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     return Reliability(

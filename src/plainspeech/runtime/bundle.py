@@ -18,7 +18,7 @@ and was not written since (`plainspeech.verified_files`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -273,7 +273,13 @@ def _calibration(record: Record) -> Calibration | None:
     if record.values.get("calibration") is None:
         return None
     part = record.part("calibration")
-    return Calibration(**{field.name: part.number(field.name) for field in fields(Calibration)})
+    # Bundles from before there was a weight for the utterance do not have it.
+    names = [
+        each.name
+        for each in fields(Calibration)
+        if each.default is MISSING or each.name in part.values
+    ]
+    return Calibration(**{name: part.number(name) for name in names})
 
 
 def _features(record: Record) -> FeatureSettings:

@@ -85,7 +85,7 @@ def compile_kernels(
             ),
             machine_code(align, rows, ints, parameters, new_lattice(1, 1), times),
             machine_code(
-                gather_evidence, ints, prefixes, times, parameters, words, np.zeros((1, 4))
+                gather_evidence, ints, prefixes, times, parameters, words, np.zeros((1, 5))
             ),
             machine_code(trace, prefixes, 0, ints),
         )
