@@ -1,0 +1,1 @@
+"""What recordings under other conditions than a quiet studio's cost."""
