@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tiny import ignore, speak, trainer_of, write_corpus, write_recipe
 from torch import Tensor
 
 from plainspeech import cli
+from plainspeech.cli import adapt
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import DataError, PlainspeechError
@@ -167,6 +169,23 @@ def test_ctrl_c_while_it_measures_keeps_what_was_learned(
     assert status == 1
     assert f"what was learned is kept in {tmp_path / 'out.adapting'}" in told
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_was_partly_removed_is_no_run_to_resume(
+    plainspeech: Plainspeech, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path) -> None:
+        (folder / BEST).unlink()
+        raise SystemExit(9)
+
+    recordings = own_recordings(tmp_path / "recordings")
+    command = ("adapt", recordings, "-o", tmp_path / "out", "--model", start)
+    with monkeypatch.context() as patch:
+        patch.setattr(adapt, "shutil", SimpleNamespace(rmtree=killed))
+        assert plainspeech(*command)[0] == 9
+    status, told = plainspeech(*command)
+    assert (status, "resuming" in told) == (0, False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "recordings"]
 
 
 def test_too_little_is_one_line(plainspeech: Plainspeech, start: Path, tmp_path: Path) -> None:

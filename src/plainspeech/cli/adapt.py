@@ -44,7 +44,7 @@ def adapt(
     and the same command goes on from there.
     """
     with needs("train"):
-        from plainspeech.training.loop import TrainingStopped
+        from plainspeech.training.loop import CHECKPOINT, TrainingStopped
     from plainspeech.artifact import check_folder_writable
     from plainspeech.cli.train import fit, make_folder, stopped_by_signals
     from plainspeech.runtime.bundle import BUNDLE, bundled_model_path
@@ -85,6 +85,8 @@ def adapt(
     try:
         adapted.write(output)
     finally:
+        # First: what a kill leaves of the folder must not look like a run that can resume.
+        (folder / CHECKPOINT).unlink()
         shutil.rmtree(folder)
     console.print(f"the model is in {output}", markup=False)
 
