@@ -20,7 +20,7 @@ from plainspeech.arrays import Array
 from plainspeech.data.loading import Batch
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
-from plainspeech.evaluation.error_rates import ErrorCounts, ErrorRates
+from plainspeech.evaluation.error_rates import Pair
 from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.training import loop
@@ -288,8 +288,8 @@ def test_the_best_on_dev_is_kept(
 ) -> None:
     wers = iter([9, 2, 5])
 
-    def scripted(*_: object) -> ErrorRates:
-        return ErrorRates(ErrorCounts(hits=10, substitutions=next(wers)), ErrorCounts())
+    def scripted(*_: object) -> list[Pair]:
+        return [Pair("u", "", "a " * 10, "a " * 10 + "b " * next(wers))]
 
     monkeypatch.setattr(loop, "validate", scripted)
     trainer = trainer_of(recipe, tmp_path)
