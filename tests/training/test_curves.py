@@ -65,6 +65,14 @@ def test_steps_after_the_checkpoint_are_replaced_and_those_before_it_stay(tmp_pa
     assert scalars(tmp_path, "loss") == [(1, 4.0), (2, 4.0), (3, 4.0), (4, 2.0)]
 
 
+def test_a_run_that_resumes_has_its_picture(tmp_path: Path) -> None:
+    # It was killed after the checkpoint of its last epoch, before the picture of it.
+    with Curves(tmp_path, step=4, history=HISTORY):
+        pass
+    draw_curves(HISTORY, tmp_path / "wanted.png")
+    assert (tmp_path / "curves.png").read_bytes() == (tmp_path / "wanted.png").read_bytes()
+
+
 def test_the_events_are_closed_whatever_happens(tmp_path: Path) -> None:
     def interrupted() -> None:
         with Curves(tmp_path, step=0) as curves:

@@ -125,7 +125,7 @@ def fit(trainer: Trainer, console: Console) -> None:
         TimeRemainingColumn(),
     )
     progress = trainer.state.progress
-    curves = Curves(trainer.folder, progress.step)
+    curves = Curves(trainer.folder, progress.step, progress.history)
     _write_history(trainer)
     shown = console.is_terminal
     with Progress(*columns, console=console, disable=not shown) as bars, curves:

@@ -20,10 +20,15 @@ class Curves:
     Args:
         folder: of the run.
         step: the last of a run that resumes. TensorBoard drops those after it: they are done again.
+        history: of a run that resumes; its PNG is drawn, which a kill may have prevented.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(
+        self, folder: Path, step: int, history: Sequence[Mapping[str, float]] = ()
+    ) -> None:
         self._folder = folder
+        if history:
+            draw_curves(history, folder / "curves.png")
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def __enter__(self) -> Curves:
