@@ -6,7 +6,7 @@ without speech. Results are kept after each condition, and the same command goes
 interrupted. The table tells error rates and their differences to the clean recordings, of the same
 utterances, with the interval of `plainspeech.evaluation.error_rates.difference_interval`.
 
-    python -m benchmarks.conditions.measure corpus/dev-clean.jsonl docs/runs/conditions.json \
+    python -m benchmarks.conditions.measure corpus/dev-clean.jsonl docs/conditions.json \
         --every 4 --kitchen doing_the_dishes.opus --kitchen running_tap.opus \
         --page docs/conditions.md
 """
