@@ -117,5 +117,5 @@ def test_what_is_measured_is_kept_and_not_measured_again(
 
 
 def test_the_page_has_the_tables_of_the_results() -> None:
-    found = json.loads((DOCS / "runs" / "conditions.json").read_text())
+    found = json.loads((DOCS / "conditions.json").read_text())
     assert measure.render_tables(found) in (DOCS / "conditions.md").read_text()

@@ -17,7 +17,6 @@ packaged scorer; peers get the same as an ARPA file, which is written beside it.
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from rich.table import Table
 from benchmarks.processes import Child
 from plainspeech import audio, load_model
 from plainspeech.artifact import reading
+from plainspeech.cores import available_cores
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
 from plainspeech.lm.arpa import write_arpa
@@ -212,7 +212,7 @@ def _compare(workload: Workload, peer: Sequence[str], rounds: int, core: int) ->
             found = systems[name].ask(workload.test, *weights[name], options=options)
             answers[label].append(found)
     _print(workload, answers, {label: weights[name] for label, (name, _) in runs.items()})
-    cores = range(os.cpu_count() or 1)
+    cores = range(available_cores())
     _print_threads(System("plainspeech", sys.executable, workload, cores), workload)
 
 

@@ -307,8 +307,8 @@ def test_faults_of_a_bundle_are_model_errors(make_tone_bundle: MakeBundle, tmp_p
             "decoding: calibration: 'acoustic' is missing or not a number",
         ),
         ({"files": {}}, "does not list model.int8.onnx or model.onnx"),
-        ({"files": {"model.onnx": {"sha256": "0", "bytes": 1 << 50}}}, "bytes are beyond"),
-        ({"files": {"model.onnx": {"sha256": "0", "bytes": -2}}}, "bytes are beyond"),
+        ({"files": {"model.onnx": {"sha256": "0", "bytes": 1 << 50}}}, "bytes are more than"),
+        ({"files": {"model.onnx": {"sha256": "0", "bytes": -2}}}, "bytes are more than"),
         ({"files": {"model.onnx": 3}}, "files: 'model.onnx' is missing or not of type dict"),
         ({"files": {"../secret": {"sha256": "0", "bytes": 1}}}, r"\.\./secret' is not allowed"),
         ({"files": {"/secret": {"sha256": "0", "bytes": 1}}}, "/secret' is not allowed"),
@@ -384,7 +384,7 @@ def test_all_files_together_have_a_bound(
     for name in ("model.onnx", "other"):
         (folder / name).write_bytes(b"12345")
     monkeypatch.setattr(artifact, "LARGEST_ARTIFACT", 9)
-    with pytest.raises(ModelError, match="files: other: 5 bytes are beyond"):
+    with pytest.raises(ModelError, match="files: other: 5 bytes are more than"):
         Bundle.load(folder)
 
 
