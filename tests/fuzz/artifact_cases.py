@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from mutations import INTEGERS, VALUES, mutated_bytes, mutated_json
+from mutations import INTEGERS, VALUES, mutated_bytes, mutated_json, zipped
 
 from conftest import FEATURES, STRIDE, speak, tone_model
 from plainspeech.alphabet import ENGLISH
@@ -79,14 +77,6 @@ def serialised(folder: Path, values: Any) -> bytes:
         return Record(folder, BUNDLE, values).serialise()
     except (ValueError, TypeError, UnicodeEncodeError):  # no record at all
         return json.dumps(values).encode()
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, file in files.items():
-            archive.writestr(zipfile.ZipInfo(name), file)
-    return content.getvalue()
 
 
 def onnx_networks(folder: Path) -> Callable[[random.Random], str]:

@@ -7,16 +7,14 @@ within its arrays.
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import random
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import kenlm
 import numpy as np
-from mutations import INTEGERS, NUMBERS, VALUES, mutated_bytes
+from mutations import INTEGERS, NUMBERS, VALUES, mutated_bytes, zipped
 
 from plainspeech.alphabet import ENGLISH
 from plainspeech.artifact import Record, checksums
@@ -142,14 +140,6 @@ def scorer(folder: Path) -> Callable[[random.Random], str]:
         return "used"
 
     return run
-
-
-def zipped(files: Mapping[str, bytes]) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, file in files.items():
-            archive.writestr(zipfile.ZipInfo(name), file)
-    return content.getvalue()
 
 
 def kenlm_binary(folder: Path) -> Callable[[random.Random], str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import random
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 INTEGERS = [0, 1, 2, -1, 17, 255, 65_536, 2**31 - 1, 2**31, 2**32, 2**63, 10**12, 10**15, 10**400]
@@ -95,3 +97,12 @@ def mutated_json(value: Any, draw: random.Random) -> Any:
     if change == 1:
         return {**rest, draw.choice([key.upper(), f"{key}x", *STRINGS[:8]]): value[key]}
     return {**rest, key: mutated_json(value[key], draw)}
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip of ``files``."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, file in files.items():
+            archive.writestr(zipfile.ZipInfo(name), file)
+    return content.getvalue()
