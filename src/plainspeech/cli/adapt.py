@@ -41,7 +41,7 @@ def adapt(
 
     A fifth of the recordings is kept for measuring. The adapted model is written if it is no worse
     on them than the model that it started from, whose scorer and settings it keeps. Ctrl+C stops,
-    and the same command goes on from there.
+    and the same command resumes.
     """
     with needs("train"):
         from plainspeech.training.loop import CHECKPOINT, TrainingStopped
