@@ -209,8 +209,8 @@ class LogMelStream:
 LEAST_ENERGY = float(np.finfo(np.float32).eps)
 """Kaldi's floor under the energy of a filter, before its log is taken."""
 
-_PREEMPHASIS = 0.97
-_POVEY_EXPONENT = 0.85  # of a Hann window
+PREEMPHASIS = 0.97
+POVEY_EXPONENT = 0.85  # of a Hann window
 _BLOCK = 128  # frames that are computed at a time, so that they stay in the cache
 
 
@@ -235,7 +235,7 @@ class _MelFilters:
         self.window = round(settings.sample_rate * settings.window_ms / 1000)
         self.hop = round(settings.sample_rate * settings.hop_ms / 1000)
         self._spectrum = 1 << (self.window - 1).bit_length()
-        self._taper = (np.hanning(self.window) ** _POVEY_EXPONENT).astype(np.float32)
+        self._taper = (np.hanning(self.window) ** POVEY_EXPONENT).astype(np.float32)
         triangles = mel_triangles(settings, self._spectrum).T
         # What is not zero, filter by filter; every filter holds a frequency.
         filters, self._frequencies = np.nonzero(triangles)
@@ -259,7 +259,7 @@ class _MelFilters:
         tapered = np.zeros((len(frames), self._spectrum), np.float32)
         # Not of a window's first sample, where the taper is zero.
         emphasised = tapered[:, 1 : self.window]
-        np.multiply(centred[:, :-1], np.float32(-_PREEMPHASIS), out=emphasised)
+        np.multiply(centred[:, :-1], np.float32(-PREEMPHASIS), out=emphasised)
         emphasised += centred[:, 1:]
         emphasised *= self._taper[1:]
         spectra = np.fft.rfft(tapered)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from plainspeech.features import (
     LEAST_ENERGY,
+    POVEY_EXPONENT,
+    PREEMPHASIS,
     QUIET,
     RAISED,
     FeatureSettings,
@@ -15,9 +17,6 @@ from plainspeech.features import (
 )
 from plainspeech.model.padding import mask
 from plainspeech.normalisation import GATES_DB, LEAST_DEVIATION, SILENCE
-
-_PREEMPHASIS = 0.97
-_POVEY_EXPONENT = 0.85  # of a Hann window
 
 
 class FilterBank(nn.Module):
@@ -39,7 +38,7 @@ class FilterBank(nn.Module):
         self._hop = round(settings.sample_rate * settings.hop_ms / 1000)
         self._spectrum = 1 << (self._size - 1).bit_length()
         hann = torch.hann_window(self._size, periodic=False, dtype=torch.float64)
-        self.register_buffer("window", hann.pow(_POVEY_EXPONENT).float())
+        self.register_buffer("window", hann.pow(POVEY_EXPONENT).float())
         triangles = mel_triangles(settings, self._spectrum)
         self.register_buffer("filters", torch.from_numpy(triangles).float())
 
@@ -79,7 +78,7 @@ class FilterBank(nn.Module):
         mirrored = waveforms.gather(1, places.clamp(0, waveforms.shape[1] - 1))
         x = mirrored.unfold(1, self._size, self._hop)
         x = x - x.mean(2, keepdim=True)
-        x = torch.cat([(1 - _PREEMPHASIS) * x[..., :1], x[..., 1:] - _PREEMPHASIS * x[..., :-1]], 2)
+        x = torch.cat([(1 - PREEMPHASIS) * x[..., :1], x[..., 1:] - PREEMPHASIS * x[..., :-1]], 2)
         spectrum = torch.view_as_real(torch.fft.rfft(x * self.window, self._spectrum))
         power = spectrum.square().sum(-1)
         with torch.autocast(power.device.type, enabled=False):

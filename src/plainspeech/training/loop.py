@@ -108,6 +108,7 @@ class Trainer:
         run: what the run is, for its checkpoints: the resolved recipe, a hash of its data, the
             revision of the code, hours of audio.
         device: where to compute.
+        initial: what the recipe names to start from; None starts from random weights.
         alphabet: of the targets.
 
     Attributes:
@@ -123,6 +124,7 @@ class Trainer:
         folder: Path,
         run: Mapping[str, Any],
         device: torch.device,
+        initial: Checkpoint | None = None,
         alphabet: Alphabet = ENGLISH,
     ) -> None:
         self.recipe = recipe
@@ -130,7 +132,7 @@ class Trainer:
         self.run = run
         self.device = device
         self.alphabet = alphabet
-        self.state = RunState.fresh(recipe, preset, alphabet.size, device)
+        self.state = RunState.fresh(recipe, preset, alphabet.size, device, initial)
         self.mixed = mixed_precision(recipe.optimisation.precision, device)
         self._durations = [utterance.duration for utterance in train]
         settings = preset.features

@@ -51,10 +51,10 @@ def prepare_run(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Tra
         raise DataError(f"nothing is left to train on: {lines[0]}")
     run = {"recipe": _plain(asdict(recipe)), "data": _digest([*usable, *dev]), "code": _revision()}
     run["hours"] = sum(u.duration for u in usable) / 3600
-    if recipe.initial:
-        initial = load_weights(recipe.initial)
+    initial = load_weights(recipe.initial) if recipe.initial else None
+    if initial:
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
-    return Trainer(recipe, chosen, usable, dev, folder, run, device), lines
+    return Trainer(recipe, chosen, usable, dev, folder, run, device, initial), lines
 
 
 def _refuse_unusable(utterances: Sequence[Utterance]) -> None:

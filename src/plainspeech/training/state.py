@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
-from plainspeech.training.checkpoint import Checkpoint, Progress, load_weights
+from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.recipe import Optimisation, Recipe
 
 
@@ -106,7 +106,14 @@ class RunState:
     start: Sequence[Tensor] = ()
 
     @classmethod
-    def fresh(cls, recipe: Recipe, preset: Preset, symbols: int, device: torch.device) -> RunState:
+    def fresh(
+        cls,
+        recipe: Recipe,
+        preset: Preset,
+        symbols: int,
+        device: torch.device,
+        initial: Checkpoint | None = None,
+    ) -> RunState:
         """Return the start of a run, which the recipe's seed and initial weights determine.
 
         Args:
@@ -114,14 +121,15 @@ class RunState:
             preset: that it names.
             symbols: outputs of the model, the blank included.
             device: where to compute.
+            initial: whose averaged weights to start from; None starts from random weights.
 
         Raises:
-            PlainspeechError: the initial weights cannot be read or are of another model.
+            ModelError: the initial weights are of another model.
         """
         torch.manual_seed(recipe.seed)
         model = preset.build(symbols).to(device)
-        if recipe.initial:
-            load_weights(recipe.initial).give_average(model, recipe.initial)
+        if initial and recipe.initial:
+            initial.give_average(model, recipe.initial)
         settings = recipe.optimisation
         weights = model.parameters() if settings.start_decay else ()
         return cls(

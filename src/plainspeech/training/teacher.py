@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.errors import ConfigurationError
@@ -57,10 +57,7 @@ class Teacher:
             lengths: ``(batch,)`` int64, samples of each, on the CPU.
         """
         features, frames = self._bank(waveforms, lengths)
-        rows = features.cpu().numpy()
-        given = [row[:count] for row, count in zip(rows, frames.tolist(), strict=True)]
-        outputs = [self._network.run([one])[0] for one in given]
-        padded = np.zeros((len(outputs), max(map(len, outputs)), outputs[0].shape[1]), np.float32)
-        for place, output in zip(padded, outputs, strict=True):
-            place[: len(output)] = output
-        return to_device(torch.from_numpy(padded), waveforms.device)
+        given = zip(features.cpu().numpy(), frames.tolist(), strict=True)
+        outputs = [self._network.run([rows[:count]])[0] for rows, count in given]
+        padded = pad_sequence([torch.from_numpy(output) for output in outputs], batch_first=True)
+        return to_device(padded, waveforms.device)
