@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from onnx import TensorProto, helper, numpy_helper
 
+from plainspeech import cli
 from plainspeech.alphabet import ENGLISH
 from plainspeech.arrays import Array
 from plainspeech.features import FeatureSettings
@@ -106,6 +108,23 @@ def tone_model(windows: bool = False) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+Plainspeech = Callable[..., tuple[int, str]]
+"""Runs the command line; see the fixture `plainspeech`."""
+
+
+@pytest.fixture
+def plainspeech(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plainspeech:
+    """Run the command line; return its exit status and what it wrote to stderr."""
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["plainspeech", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return int(caught.value.code or 0), capsys.readouterr().err
+
+    return run
 
 
 @pytest.fixture(scope="session")

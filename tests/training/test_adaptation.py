@@ -7,8 +7,6 @@ import os
 import re
 import shlex
 import signal
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +21,7 @@ from hypothesis import strategies as st
 from tiny import ignore, speak, trainer_of, write_corpus, write_recipe
 from torch import Tensor
 
-from plainspeech import cli
+from conftest import Plainspeech
 from plainspeech.cli import adapt
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.settings import BeamSettings
@@ -38,26 +36,12 @@ from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST, Trainer
 from plainspeech.training.recipe import read_recipe
 
-Plainspeech = Callable[..., tuple[int, str]]
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "fine-tuning.md"
 
 
 @pytest.fixture(autouse=True)
 def _tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "tiny", tiny.PRESET)
-
-
-@pytest.fixture
-def plainspeech(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plainspeech:
-    """Run the command line; return its exit status and what it wrote to stderr."""
-
-    def run(*arguments: str | Path) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["plainspeech", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return int(caught.value.code or 0), capsys.readouterr().err
-
-    return run
 
 
 @pytest.fixture(scope="module")

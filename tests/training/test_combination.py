@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import tiny
 import torch
 from tiny import ignore, trainer_of, write_corpus, write_recipe
 
-from plainspeech import cli
+from conftest import Plainspeech
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.bundle import Bundle
@@ -74,14 +73,9 @@ def test_other_shapes_are_refused(runs: list[Path], tmp_path: Path) -> None:
         combine([runs[0], tmp_path / "other.safetensors"])
 
 
-def test_on_the_command_line(
-    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_the_command_line(runs: list[Path], tmp_path: Path, plainspeech: Plainspeech) -> None:
     def run(*arguments: str | Path) -> int:
-        monkeypatch.setattr(sys, "argv", ["plainspeech", "model", "combine", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return int(caught.value.code or 0)
+        return plainspeech("model", "combine", *arguments)[0]
 
     written = tmp_path / "out.safetensors"
     assert run(runs[0], runs[1], "--shares", "0.25,0.75", "-o", written) == 0

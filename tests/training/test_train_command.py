@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from tiny import without_times, write_corpus, write_recipe
 from torch import Tensor
 
-from plainspeech import cli
+from conftest import Plainspeech
 from plainspeech.cli import train
 from plainspeech.errors import PlainspeechError
 from plainspeech.model.presets import PRESETS
@@ -25,8 +24,6 @@ from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.device import choose_device
 from plainspeech.training.loop import Trainer
-
-Plainspeech = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -38,19 +35,6 @@ def _tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
 def recipe(tmp_path: Path) -> Path:
     write_corpus(tmp_path)
     return write_recipe(tmp_path, epochs="2")
-
-
-@pytest.fixture
-def plainspeech(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plainspeech:
-    """Run the command line; return its exit status and what it wrote to stderr."""
-
-    def run(*arguments: str | Path) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["plainspeech", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return int(caught.value.code or 0), capsys.readouterr().err
-
-    return run
 
 
 def test_a_run_from_recipe_to_bundle(plainspeech: Plainspeech, recipe: Path) -> None:
