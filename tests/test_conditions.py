@@ -55,6 +55,19 @@ def test_each_condition_can_be_heard(condition: Condition) -> None:
     assert len(samples) / RATE == pytest.approx(expected, abs=allowed)
 
 
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [("mp3", "libmp3lame", RATE), ("ogg", "libopus", 48_000), ("ipod", "aac", 44_100)],
+)
+@pytest.mark.parametrize("samples", [72_080, 72_090, 72_100])
+def test_recordings_of_any_length_can_be_encoded(
+    container: str, codec: str, rate: int, samples: int
+) -> None:
+    """FFmpeg had refused m4a whose last packet was short."""
+    made = degrading.encoded(swelling(samples / RATE), container, codec, 64, rate)
+    assert len(audio.read(io.BytesIO(made))) == pytest.approx(samples, abs=0.1 * RATE)
+
+
 def test_no_two_conditions_have_a_name() -> None:
     keys = [condition.key for condition in conditions(MATERIAL)]
     assert len(keys) == len(set(keys)) > 50

@@ -68,7 +68,7 @@ def encoded(samples: Array, container: str, codec: str, kilobits: int, rate: int
         stream: Any = output.add_stream(codec, rate)
         stream.layout, stream.bit_rate = "mono", 1_000 * kilobits
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), "fltp", "mono")
-        frame.sample_rate = RATE
+        frame.sample_rate, frame.pts = RATE, 0  # without a time, FFmpeg refuses some last packets
         resampler = av.AudioResampler(stream.format, "mono", rate)
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
             output.mux(stream.encode(part))
