@@ -75,6 +75,47 @@ def test_prepare_writes_all_or_what_is_sound(corpus: Path) -> None:
     assert [u.text for u in read_manifest(corpus / "m.jsonl")] == ["two"]
 
 
+def cut(recording: Path) -> None:
+    """Damage it halfway, where no header says so."""
+    whole = bytearray(recording.read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 4_000] = bytes(4_000)
+    recording.write_bytes(whole)
+
+
+def test_what_only_decoding_shows_is_left_out(corpus: Path) -> None:
+    """The headers of damaged recordings are sound, and training would fail in its first epoch."""
+    cut(corpus / "19" / "198" / "19-198-0000.flac")
+    run("prepare", corpus, "-o", corpus / "headers.jsonl")
+    assert len(read_manifest(corpus / "headers.jsonl")) == 2
+    run("prepare", corpus, "-o", corpus / "decoded.jsonl", "--skip-faulty")
+    (left,) = read_manifest(corpus / "decoded.jsonl")
+    assert (left.text, left.duration) == ("two", 1.0)
+
+
+def test_check_writes_what_is_left_of_each_manifest(corpus: Path, tmp_path: Path) -> None:
+    run("prepare", corpus, "-o", corpus / "m.jsonl")
+    run("prepare", corpus, "-o", corpus / "other.jsonl")
+    cut(corpus / "19" / "198" / "19-198-0000.flac")
+    found = run("check", corpus / "m.jsonl", "-o", tmp_path / "left")
+    assert "19-198-0000: " in found
+    assert [u.text for u in read_manifest(tmp_path / "left" / "m.jsonl")] == ["two"]
+    assert run("check", tmp_path / "left" / "m.jsonl") == ""
+    with pytest.raises(PlainspeechError, match=r"other.jsonl: not written, no utterance is left"):
+        run("check", corpus / "m.jsonl", corpus / "other.jsonl", "-o", tmp_path / "left")
+
+
+def test_manifests_of_one_name_are_not_written_over_each_other(
+    corpus: Path, tmp_path: Path
+) -> None:
+    run("prepare", corpus, "-o", corpus / "m.jsonl")
+    for folder in (corpus, tmp_path / "left"):
+        with pytest.raises(PlainspeechError, match=r"m\.jsonl: .*another folder"):
+            run("check", corpus / "m.jsonl", corpus / "m.jsonl", "-o", folder)
+    with pytest.raises(PlainspeechError, match=r"m\.jsonl: .*another folder"):
+        run("check", corpus / "m.jsonl", "-o", corpus)
+
+
 def test_to_lhotse_and_back(corpus: Path) -> None:
     pytest.importorskip("lhotse", reason="needs the lhotse extra")
     run("prepare", corpus, "-o", corpus / "m.jsonl")

@@ -77,7 +77,7 @@ def test_words_that_the_alphabet_lacks_are_left_out_and_counted(
     decoder = BeamSearchDecoder(SMALL, random_lm(0, ("ab", "na", "ba", "a7")))
     assert decoder.decode(rows).words
     (message,) = caplog.messages
-    assert message.startswith("2 words of the language model are left out, since the alphabet")
+    assert "the alphabet cannot write are left out: 2;" in message
     assert message.endswith("the first is 'na'")
 
 

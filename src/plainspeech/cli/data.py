@@ -103,14 +103,18 @@ def prepare(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
     skip_faulty: Annotated[
-        bool, typer.Option("--skip-faulty", help="Leave out utterances that cannot be used.")
+        bool,
+        typer.Option(
+            "--skip-faulty",
+            help="Decode every recording, and leave out utterances that cannot be used.",
+        ),
     ] = False,
 ) -> None:
     """Write a manifest of recordings, with durations and normalised transcripts."""
     from plainspeech.data.manifest import write_manifest
     from plainspeech.data.prepare import prepare_utterances
 
-    utterances, problems = prepare_utterances(sources, track=track)
+    utterances, problems = prepare_utterances(sources, decode=skip_faulty, track=track)
     for problem in problems:
         stderr().print(f"error: {problem}", markup=False)
     if problems and not skip_faulty:
@@ -139,11 +143,18 @@ def check(
             help="The model that is to be trained: transcripts must fit into its output frames."
         ),
     ] = "small",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="A folder to write the manifests to, without what has errors."
+        ),
+    ] = None,
 ) -> None:
     """Decode every recording and report utterances that would spoil training or evaluation."""
     from plainspeech.data.check import find_faults
     from plainspeech.data.manifest import read_manifest
 
+    targets = _targets(manifests, output) if output else []
     splits = [read_manifest(manifest) for manifest in manifests]
     if preset == "small":  # whose frames are the defaults: others are known to torch alone
         findings = find_faults(splits, track=track)
@@ -157,9 +168,41 @@ def check(
     for finding in findings:
         typer.echo(finding)
     stderr().print(_summary(splits, findings))
-    errors = sum(finding.is_error for finding in findings)
-    if errors:
-        raise DataError(f"data check: {errors} errors (above)")
+    errors = [finding for finding in findings if finding.is_error]
+    if output:
+        _write_rest(targets, splits, errors)
+    elif errors:
+        raise DataError(f"data check: {len(errors)} errors (above)")
+
+
+def _targets(manifests: Sequence[Path], folder: Path) -> list[Path]:
+    """Return where what is left of each of ``manifests`` goes: no two may be the same file."""
+    targets = [folder / manifest.name for manifest in manifests]
+    taken = {manifest.resolve() for manifest in manifests}
+    for target in targets:
+        if target.resolve() in taken:
+            raise ConfigurationError(
+                f"{target}: would be written over; name another folder with --output, or check "
+                "manifests of one name one after the other"
+            )
+        taken.add(target.resolve())
+    return targets
+
+
+def _write_rest(
+    targets: Iterable[Path], splits: Iterable[Sequence[Utterance]], errors: Iterable[Finding]
+) -> None:
+    """Write each manifest without the utterances that have ``errors``."""
+    from plainspeech.data.manifest import write_manifest
+
+    faulty = {id(finding.utterance) for finding in errors}
+    for target, split in zip(targets, splits, strict=True):
+        left = [utterance for utterance in split if id(utterance) not in faulty]
+        if not left:
+            raise DataError(f"{target}: not written, no utterance is left")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_manifest(target, left)
+        stderr().print(f"{target}: {len(left)} of {len(split)} utterances", markup=False)
 
 
 def _summary(splits: Sequence[Sequence[Utterance]], findings: Iterable[Finding]) -> Table:

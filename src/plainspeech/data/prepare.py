@@ -21,17 +21,19 @@ def prepare_utterances(
     sources: Iterable[Path],
     alphabet: Alphabet = ENGLISH,
     threads: int = 4,
+    decode: bool = False,
     track: Track = untracked,
 ) -> tuple[list[Utterance], list[str]]:
     """Find utterances, measure their durations and normalise their transcripts.
 
-    Durations are those of the headers; `plainspeech.data.check` decodes the recordings to verify
-    them.
+    Durations are those of the headers, unless the recordings are decoded, which also finds those
+    that are damaged; `plainspeech.data.check` decodes them, too.
 
     Args:
         sources: folders that `scan` reads, or manifests, which need no durations.
         alphabet: that the transcripts are normalised to.
-        threads: that read the recordings' headers.
+        threads: that read the recordings.
+        decode: whether to read all of each recording.
         track: shows progress.
 
     Returns:
@@ -47,7 +49,7 @@ def prepare_utterances(
         found += utterances
         problems += faults
     with ThreadPoolExecutor(threads) as pool:
-        outcomes = pool.map(lambda utterance: _complete(utterance, alphabet), found)
+        outcomes = pool.map(lambda utterance: _complete(utterance, alphabet, decode), found)
         results = list(track(outcomes, len(found)))
     problems += [result for result in results if isinstance(result, str)]
     return _unique([result for result in results if isinstance(result, Utterance)], problems)
@@ -77,7 +79,7 @@ def _unique(utterances: list[Utterance], problems: list[str]) -> tuple[list[Utte
     return list(first.values()), problems
 
 
-def _complete(utterance: Utterance, alphabet: Alphabet) -> Utterance | str:
+def _complete(utterance: Utterance, alphabet: Alphabet, decode: bool) -> Utterance | str:
     """Return ``utterance`` with duration and normalised text, or what is wrong with it."""
     lost = unwritable(utterance.text, alphabet)
     if lost:
@@ -86,7 +88,10 @@ def _complete(utterance: Utterance, alphabet: Alphabet) -> Utterance | str:
             f"alphabet does not: spell it out"
         )
     try:
-        duration = audio.duration(utterance.audio)
+        if decode:
+            duration = len(audio.read(utterance.audio)) / audio.SAMPLE_RATE
+        else:
+            duration = audio.duration(utterance.audio)
     except PlainspeechError as error:
         return f"{utterance.origin}: {utterance.id}: {error}"
     return replace(utterance, text=alphabet.normalise(utterance.text), duration=duration)

@@ -102,8 +102,8 @@ def _written(words: Sequence[str], alphabet: Alphabet) -> tuple[Sequence[str], I
         )
     if left_out:
         logging.getLogger("plainspeech").warning(
-            "%d words of the language model are left out, since the alphabet cannot write them; "
-            "the first is %r",
+            "words of the language model that the alphabet cannot write are left out: %d; the "
+            "first is %r",
             len(left_out),
             left_out[0][:60],
         )
