@@ -94,13 +94,25 @@ def test_where_nothing_can_be_kept_it_works_all_the_same(
     assert scores(cached_tables("a", flatten)) == scores(flatten())
 
 
-def test_those_used_last_are_kept(cache: Path, flatten: Callable[[], NGramTables]) -> None:
-    for time, name in enumerate("abc"):
+def kept(cache: Path) -> set[str]:
+    return {name for name in "abcdef" if (cache / module._key(name)).exists()}
+
+
+def test_those_used_last_are_kept_by_their_size(
+    cache: Path, flatten: Callable[[], NGramTables], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for time, name in enumerate("abcde"):
         cached_tables(name, flatten)
         os.utime(cache / module._key(name), (time, time))
+    assert kept(cache) == set("abcde")  # small ones do not drive each other out
     cached_tables("a", never)
-    cached_tables("d", flatten)
-    assert {folder.name for folder in cache.iterdir()} == {module._key(name) for name in "acd"}
+    size = sum(file.stat().st_size for file in (cache / module._key("a")).iterdir())
+    monkeypatch.setattr(module, "_MOST", 3 * size)
+    cached_tables("f", flatten)
+    assert kept(cache) == set("aef")
+    monkeypatch.setattr(module, "_MOST", 0)
+    cached_tables("b", flatten)
+    assert kept(cache) == {"b"}
 
 
 def test_a_small_scorer_is_not_kept(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lm_models import TEXT, after_everything, estimated, texts
 
 from plainspeech.errors import PlainspeechError
+from plainspeech.lm import build
 from plainspeech.lm.build import BuildSettings, build_model, find_lmplz
 from plainspeech.lm.scorer import Scorer
 from plainspeech.lm.tables import build_tables
@@ -95,7 +96,26 @@ def test_a_failing_lmplz_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "lmplz").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PlainspeechError, match="lmplz: failed: left"):
+        build_model([tmp_path / "text"], BuildSettings(estimator="lmplz"))
+
+
+def test_lmplz_is_for_what_memory_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the slower one, as long as the text is not large."""
+    (tmp_path / "text").write_text(TEXT)
+    (tmp_path / "lmplz").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "lmplz").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    _, source = build_model([tmp_path / "text"], BuildSettings())
+    assert source["estimator"] == "builtin"
+    monkeypatch.setattr(build, "_memory", lambda: 0)
+    with pytest.raises(PlainspeechError, match="lmplz: failed"):
         build_model([tmp_path / "text"], BuildSettings())
+
+
+def test_the_machine_has_memory() -> None:
+    assert build._memory() > 1 << 20
 
 
 def test_lmplz_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

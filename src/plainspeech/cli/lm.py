@@ -50,7 +50,10 @@ def build(
         typer.Option(help="Size of the vocabulary: the most frequent words. Default: all."),
     ] = None,
     estimator: Annotated[
-        str, typer.Option(help="auto (lmplz where it is on the PATH), lmplz or builtin.")
+        str,
+        typer.Option(
+            help="auto (builtin, or lmplz for more text than memory holds), lmplz or builtin."
+        ),
     ] = "auto",
     held_out: Annotated[
         Path | None,

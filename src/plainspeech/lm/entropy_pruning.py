@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.lm.corpus import CHUNK, Corpus
-from plainspeech.lm.levels import Rows, find_rows, keys, select_ngrams, suffix_rows
-from plainspeech.lm.tables import BOS_ID, Ints, Level
+from plainspeech.lm.levels import Rows, find_rows, select_ngrams, suffix_rows
+from plainspeech.lm.tables import Ints, Level
 
 Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -54,17 +54,14 @@ def count_known(corpus: Corpus, levels: Sequence[Level], folder: Path) -> list[R
     rows: Ints = np.memmap(folder / "known", np.int32, "w+", shape=corpus.tokens.shape)
     rows[:] = np.where(corpus.tokens < vocabulary, corpus.tokens, -1)
     counts = [corpus.frequencies[:vocabulary]]
-    for order, level in enumerate(levels[1:], start=2):
-        known = keys(level.contexts, level.words, vocabulary)
-        counts.append(np.zeros(len(known), np.int64))
+    for below, (order, level) in zip(levels, enumerate(levels[1:], start=2), strict=False):
+        counts.append(np.zeros(len(level.words), np.int64))
         for start in range(0, len(rows), CHUNK):
             last = corpus.tokens[start + order - 1 : start + CHUNK + order - 1]
             part = rows[start : start + len(last)]
-            valid = (part >= 0) & (last != BOS_ID) & (last < vocabulary)
-            found = find_rows(keys(part[valid], last[valid], vocabulary), known)
-            part[:] = -1
-            part[valid] = found
-            counts[-1] += np.bincount(found[found >= 0], minlength=len(known))
+            known = level.contexts, level.words
+            part[:] = found = find_rows(part, last, known, len(below.words))
+            counts[-1] += np.bincount(found[found >= 0], minlength=len(level.words))
         rows[len(rows) - order + 1 :] = -1
     return counts
 

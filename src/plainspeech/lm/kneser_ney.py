@@ -34,20 +34,18 @@ class NGramCounts(NamedTuple):
     """The n-grams of one order, sorted by context and then by word.
 
     Attributes:
-        keys: ``(n-grams,)``, see `plainspeech.lm.levels.keys`.
         contexts: ``(n-grams,)``, the row of all but the last word in the order below.
         words: ``(n-grams,)``, the last word. Unigrams are the whole vocabulary, in order.
         counts: ``(n-grams,)``, how often each is there.
     """
 
-    keys: Rows
     contexts: Rows
     words: Ints
     counts: Rows
 
 
 class _Run(NamedTuple):
-    """Different keys in order, and how often each was there."""
+    """Different keys, see `plainspeech.lm.levels.keys`, in order, and how often each was there."""
 
     keys: Rows
     counts: Rows
@@ -64,27 +62,29 @@ def count_ngrams(corpus: Corpus, order: int, folder: Path) -> list[NGramCounts]:
     vocabulary = len(corpus.vocabulary)
     words = np.arange(vocabulary, dtype=np.int32)
     contexts = np.zeros(vocabulary, np.int64)
-    levels = [NGramCounts(words.astype(np.int64), contexts, words, corpus.frequencies)]
+    levels = [NGramCounts(contexts, words, corpus.frequencies)]
     # For every token the row of the n-gram that begins there, -1 where the sentence is too short.
     rows: Ints = np.memmap(folder / "rows", np.int32, "w+", shape=corpus.tokens.shape)
     rows[:] = corpus.tokens
     for longer in range(2, order + 1):
         levels.append(_count(corpus, rows, longer))
         if longer < order:
-            _extend(corpus, rows, longer, levels[-1])
+            _extend(corpus, rows, longer, *levels[-2:])
     return levels
 
 
 def _count(corpus: Corpus, rows: Ints, order: int) -> NGramCounts:
     runs = [_Run(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    for _, _, found in _found(corpus, rows, order):
+    for places, last in _chunks(corpus, order):
+        valid = (rows[places] >= 0) & (last != BOS_ID)
+        found = keys(rows[places][valid], last[valid], len(corpus.vocabulary))
         runs.append(_Run(*np.unique(found, return_counts=True)))
         # Runs of falling size, so that each n-gram is moved a few times only.
         while len(runs) > 1 and len(runs[-2].keys) < 2 * len(runs[-1].keys):
             runs[-2:] = [_merged(runs[-2:])]
     run = _merged(runs)
     contexts, words = np.divmod(run.keys, len(corpus.vocabulary))
-    return NGramCounts(run.keys, contexts, words.astype(np.int32), run.counts)
+    return NGramCounts(contexts, words.astype(np.int32), run.counts)
 
 
 def _merged(runs: Sequence[_Run]) -> _Run:
@@ -96,25 +96,19 @@ def _merged(runs: Sequence[_Run]) -> _Run:
     return _Run(found[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts)
 
 
-def _extend(corpus: Corpus, rows: Ints, order: int, level: NGramCounts) -> None:
-    """Replace the rows of n-grams by those of the n-grams one word longer."""
-    for places, valid, found in _found(corpus, rows, order):
-        different, inverse = np.unique(found, return_inverse=True)
-        longer = np.full(len(valid), -1, np.int32)
-        longer[valid] = find_rows(different, level.keys)[inverse]
-        rows[places] = longer
+def _extend(corpus: Corpus, rows: Ints, order: int, below: NGramCounts, level: NGramCounts) -> None:
+    """Replace the rows of n-grams by those of the n-grams one word longer, of ``order``."""
+    known = level.contexts, level.words
+    for places, last in _chunks(corpus, order):
+        rows[places] = find_rows(rows[places], last, known, len(below.words))
 
 
-def _found(
-    corpus: Corpus, rows: Ints, order: int
-) -> Iterator[tuple[slice, npt.NDArray[np.bool_], Rows]]:
-    """Yield parts of the text, where n-grams of ``order`` begin in them, and their keys."""
+def _chunks(corpus: Corpus, order: int) -> Iterator[tuple[slice, Ints]]:
+    """Yield parts of the text, and the last words of the n-grams that begin in them."""
     end = len(corpus.tokens) - order + 1
     for start in range(0, end, CHUNK):
         places = slice(start, min(start + CHUNK, end))
-        last = corpus.tokens[places.start + order - 1 : places.stop + order - 1]
-        valid = (rows[places] >= 0) & (last != BOS_ID)
-        yield places, valid, keys(rows[places][valid], last[valid], len(corpus.vocabulary))
+        yield places, corpus.tokens[places.start + order - 1 : places.stop + order - 1]
 
 
 class _Weights(NamedTuple):
@@ -144,14 +138,14 @@ def estimate(counts: Sequence[NGramCounts], words: int, prune: Sequence[int]) ->
     """
     suffixes = suffix_rows([level.contexts for level in counts], [level.words for level in counts])
     kept = _kept(counts, words, prune)
-    contexts = [1, *(len(level.keys) for level in counts[:-1])]
+    contexts = [1, *(len(level.words) for level in counts[:-1])]
     weights = list(map(_weigh, counts, contexts, _adjusted(counts, suffixes), kept))
     probabilities = [_unigrams(weights[0], int(kept[0].sum()))]
     for order in range(1, len(counts)):
         context_weights = weights[order].context_weights[counts[order].contexts]
         lower = probabilities[-1][suffixes[order]]
         probabilities.append(weights[order].discounted + context_weights * lower)
-    ones = np.ones(len(counts[-1].keys))
+    ones = np.ones(len(counts[-1].words))
     backoffs = [*(weight.context_weights for weight in weights[1:]), ones]
     return select_ngrams(list(map(_level, counts, probabilities, backoffs)), kept)
 
@@ -176,7 +170,7 @@ def _adjusted(counts: Sequence[NGramCounts], suffixes: Sequence[Rows]) -> list[R
     for level, suffix in zip(counts, suffixes[1:], strict=False):
         if adjusted:
             begins = begins[level.contexts]
-        distinct = np.bincount(suffix, minlength=len(level.keys))
+        distinct = np.bincount(suffix, minlength=len(level.words))
         adjusted.append(np.where(begins, level.counts, distinct))
     adjusted.append(counts[-1].counts.copy())
     adjusted[0][BOS_ID] = 0

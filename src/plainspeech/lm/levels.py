@@ -1,6 +1,7 @@
 """N-grams of a model level by level, where every n-gram refers to its context by row.
 
-Rows are sorted by context and then by word, so that a pair is found by bisection of `keys`.
+Rows are sorted by context and then by word, so that a pair is found by bisection among those of its
+context.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.jit_cache import compiled
 from plainspeech.lm.tables import Floats, Ints, Level
 
 Rows = npt.NDArray[np.int64]
@@ -20,12 +22,49 @@ def keys(contexts: npt.NDArray[np.integer], words: Ints, vocabulary: int) -> Row
     return contexts.astype(np.int64) * vocabulary + words
 
 
-def find_rows(wanted: Rows, known: Rows) -> Rows:
-    """Return the place of each of ``wanted`` in the sorted ``known``, -1 where it is not there."""
-    places = np.searchsorted(known, wanted)
-    found = places < len(known)
-    found[found] = known[places[found]] == wanted[found]
-    return np.where(found, places, -1)
+def find_rows(
+    contexts: Ints | Rows, words: Ints, known: tuple[Ints | Rows, Ints], count: int
+) -> Rows:
+    """Return the rows of n-grams, -1 where one is not there or its context is -1.
+
+    Args:
+        contexts: ``(n-grams,)``, the row of all but the last word.
+        words: ``(n-grams,)``, the last word.
+        known: contexts and words of the n-grams of this order.
+        count: how many contexts there are.
+    """
+    starts = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(known[0], minlength=count), out=starts[1:])
+    return _find_rows(
+        np.asarray(contexts, np.int64), np.asarray(words, np.int32), starts, np.asarray(known[1])
+    )
+
+
+@compiled()
+def _find_rows(contexts: Rows, words: Ints, starts: Rows, known: Ints) -> Rows:
+    """Search the words after each context, which begin at ``starts``, from the first one on.
+
+    Words of low numbers are the frequent ones, so steps of growing size find most of them soon.
+    """
+    rows = np.full(len(words), -1, np.int64)
+    for row in range(len(words)):
+        context, word = contexts[row], words[row]
+        if context < 0:
+            continue
+        low, end, step = starts[context], starts[context + 1], 1
+        high = low
+        while high < end and known[high] < word:
+            low, high, step = high + 1, high + step, step * 2
+        high = min(high, end)
+        while low < high:
+            middle = (low + high) // 2
+            if known[middle] < word:
+                low = middle + 1
+            else:
+                high = middle
+        if low < end and known[low] == word:
+            rows[row] = low
+    return rows
 
 
 def context_rows(words: Ints, levels: Sequence[Level]) -> Rows:
@@ -36,11 +75,9 @@ def context_rows(words: Ints, levels: Sequence[Level]) -> Rows:
         levels: unigrams, bigrams and so on.
     """
     rows = words[:, 0].astype(np.int64)
-    vocabulary = len(levels[0].words)
-    for order, level in enumerate(levels[1:], start=2):
-        known = keys(level.contexts, level.words, vocabulary)
-        found = find_rows(keys(rows, words[:, order - 1], vocabulary), known)
-        rows = np.where(rows < 0, -1, found)
+    for below, (order, level) in zip(levels, enumerate(levels[1:], start=2), strict=False):
+        known = level.contexts, level.words
+        rows = find_rows(rows, words[:, order - 1], known, len(below.words))
     return rows
 
 
@@ -62,12 +99,11 @@ def suffix_rows(contexts: Sequence[Rows | Ints], words: Sequence[Ints]) -> list[
     Returns:
         For each order; -1 where a row is not there, zeros for unigrams.
     """
-    vocabulary = len(words[0])
-    rows = [np.zeros(vocabulary, np.int64)]
+    rows, count = [np.zeros(len(words[0]), np.int64)], 1
     for order in range(1, len(words)):
-        wanted = keys(rows[-1][contexts[order]], words[order], vocabulary)
-        known = keys(contexts[order - 1], words[order - 1], vocabulary)
-        rows.append(find_rows(wanted, known))
+        known = contexts[order - 1], words[order - 1]
+        rows.append(find_rows(rows[-1][contexts[order]], words[order], known, count))
+        count = len(words[order - 1])
     return rows
 
 

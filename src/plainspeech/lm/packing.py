@@ -202,6 +202,7 @@ def _planes(numbers: Numbers) -> Bytes:
 
 def _values(planes: Bytes) -> Ints:
     """Return the numbers of `_planes`."""
-    numbers = np.zeros((planes.shape[1], _WIDTH), np.uint8)
-    numbers[:, : len(planes)] = planes.T
-    return numbers.view("<i4").ravel().astype(np.int32, copy=False)
+    numbers = np.zeros(planes.shape[1], np.int32)
+    for place, plane in enumerate(planes):
+        numbers |= plane.astype(np.int32) << np.int32(8 * place)
+    return numbers

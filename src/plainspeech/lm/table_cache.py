@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from plainspeech.verified_files import only_ours
 _KIND = Kind("cache of a scorer", "tables.json", LanguageModelError)
 _ARRAYS = ("unigrams", "unigram_states", "states", "slots")
 _WORTH_IT = 8_000_000  # bytes; a smaller model is flattened faster than it is read
-_MOST = 3  # models that are kept, the most recently used
+_MOST = 1 << 30  # bytes of all models that are kept; of one that is larger, it alone
 
 
 def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
@@ -52,9 +53,10 @@ def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
     if kept is not None:
         return kept
     made = flatten()
-    if made.slots.nbytes >= _WORTH_IT:
-        _save(folder, made)
-    return made
+    if made.slots.nbytes < _WORTH_IT:
+        return made
+    _save(folder, made)
+    return _load(folder) or made  # mapped, it needs memory for the pages that are read alone
 
 
 def _key(name: str) -> str:
@@ -87,16 +89,18 @@ def _mapped(file: Path) -> Any:
 
 
 def _save(folder: Path, tables: NGramTables) -> None:
-    """Save ``tables``, if there is room, and delete the least recently used."""
+    """Save ``tables``, if there is room, and delete the least recently used beyond `_MOST`."""
     files = {f"{array}.npy": _npy(getattr(tables, array)) for array in _ARRAYS}
     record = Record(folder, _KIND, {"files": checksums(files)})
     with suppress(LanguageModelError):
         write_folder(folder, {**files, _KIND.record: record.serialise()}, _KIND)
     with suppress(OSError):
         folders = [each for each in folder.parent.iterdir() if each.is_dir()]
-        folders.sort(key=lambda each: each.stat().st_mtime_ns)
-        for old in folders[:-_MOST]:
-            shutil.rmtree(old, ignore_errors=True)
+        folders.sort(key=lambda each: each.stat().st_mtime_ns, reverse=True)
+        sizes = accumulate(sum(file.stat().st_size for file in each.iterdir()) for each in folders)
+        for old, together in zip(folders, sizes, strict=True):
+            if together > _MOST and old != folder:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _npy(array: npt.NDArray[np.generic]) -> bytes:
