@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +172,15 @@ def streaming_tone_bundle(
 def spoken() -> Callable[..., Array]:
     """``spoken(text, rate)``: a waveform that the tone model reads as ``text``."""
     return speak
+
+
+@pytest.fixture(scope="module")
+def tiny_preset() -> Iterator[None]:
+    """The preset ``tiny`` of ``tests/training/tiny.py``, for recipes to name."""
+    import tiny
+
+    from plainspeech.model.presets import PRESETS
+
+    PRESETS["tiny"] = tiny.PRESET
+    yield
+    del PRESETS["tiny"]

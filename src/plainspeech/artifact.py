@@ -43,6 +43,7 @@ LARGEST_ARTIFACT = 1 << 31
 _BLOCK = 1 << 20  # bytes
 _DIGEST = "sha256"
 _LONGEST_NAME = 200  # characters
+_SHOWN = 20  # characters of a format version that is not known
 # Listed files lie beside the record: no "..", no absolute path.
 _SAFE_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 _T = TypeVar("_T")
@@ -321,13 +322,19 @@ def read_record(read: Read, origin: Path, kind: Kind) -> Record:
         PlainspeechError: it has another format version, or differs from what was written.
     """
     record = Record.parse(origin, kind, read(kind.record, LARGEST_RECORD + 1))
-    if kind.version is not None and record.take("format", int) != kind.version:
-        raise record.error(
-            f": has the format {str(record.values['format'])[:20]}, this plainspeech reads "
-            f"{kind.version}; use the plainspeech that it was made with"
-        )
+    if kind.version is not None:
+        check_format(record.take("format", int), kind.version, record.where, kind.error)
     record.check_digest()
     return record
+
+
+def check_format(found: object, known: int, where: str, error: type[PlainspeechError]) -> None:
+    """Raise ``error``, naming ``where``, unless the format version ``found`` is the ``known``."""
+    if found != known:
+        raise error(
+            f"{where}: has the format {str(found)[:_SHOWN]}, this plainspeech reads {known}; use "
+            f"the plainspeech that it was made with"
+        )
 
 
 def checksums(files: Mapping[str, bytes]) -> dict[str, Any]:

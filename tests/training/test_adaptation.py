@@ -27,7 +27,6 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import DataError, PlainspeechError
 from plainspeech.evaluation.error_rates import Pair, Scores
-from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.training import adaptation
 from plainspeech.training.adaptation import FEWEST, split
@@ -36,24 +35,18 @@ from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST, Trainer
 from plainspeech.training.recipe import read_recipe
 
+pytestmark = pytest.mark.usefixtures("tiny_preset")
+
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "fine-tuning.md"
 
 
-@pytest.fixture(autouse=True)
-def _tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", tiny.PRESET)
-
-
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def start(tiny_preset: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that has learned a little of the tones, with settings of its own."""
     folder = tmp_path_factory.mktemp("start")
     write_corpus(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "tiny", tiny.PRESET)
-        trainer = trainer_of(write_recipe(folder, epochs="4"), folder)
-        trainer.fit(ignore, ignore)
-        export_bundle(folder / BEST, folder / "bundle")
+    trainer_of(write_recipe(folder, epochs="4"), folder).fit(ignore, ignore)
+    export_bundle(folder / BEST, folder / "bundle")
     bundle = Bundle.load(folder / "bundle")
     card = {**bundle.card, "licence": "CC0"}
     replace(bundle, card=card, decoding=BeamSettings(alpha=0.7)).write(folder / "bundle")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from tiny import ignore, trainer_of, write_corpus, write_recipe
 
 from conftest import Plainspeech
 from plainspeech.errors import ConfigurationError, ModelError
-from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.combination import combine
@@ -21,17 +18,15 @@ from plainspeech.training.loop import BEST
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
+def runs(tiny_preset: None, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three checkpoints of an epoch."""
     folder = tmp_path_factory.mktemp("runs")
     write_corpus(folder)
-    PRESETS["tiny"] = tiny.PRESET
     paths = []
     for seed in "123":
         trainer_of(write_recipe(folder, seed=seed, epochs="1"), folder / seed).fit(ignore, ignore)
         paths.append(folder / seed / BEST)
-    yield paths
-    del PRESETS["tiny"]
+    return paths
 
 
 def test_weights_are_added_up_by_their_shares(runs: list[Path]) -> None:

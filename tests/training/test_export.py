@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,12 +28,7 @@ from plainspeech.training import export
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.export import export_bundle, largest_difference, to_onnx
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_preset() -> Iterator[None]:
-    PRESETS["tiny"] = tiny.PRESET
-    yield
-    del PRESETS["tiny"]
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,12 +29,7 @@ from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST, CHECKPOINT, StepReport, Trainer, TrainingStopped
 from plainspeech.training.step import TensorBatch
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_preset() -> Iterator[None]:
-    PRESETS["tiny"] = tiny.PRESET
-    yield
-    del PRESETS["tiny"]
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
 
 @pytest.fixture(scope="module")

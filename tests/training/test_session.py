@@ -12,16 +12,12 @@ from tiny import write_corpus, write_recipe
 
 from plainspeech.data.manifest import Utterance, write_manifest
 from plainspeech.errors import PlainspeechError
-from plainspeech.model.presets import PRESETS
 from plainspeech.training import session
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import read_recipe
 from plainspeech.training.session import prepare_run
 
-
-@pytest.fixture(autouse=True)
-def _tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", tiny.PRESET)
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,20 +15,14 @@ from plainspeech import audio
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.model.filter_bank import FilterBank
-from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST
 from plainspeech.training.teacher import Teacher
 
+pytestmark = pytest.mark.usefixtures("tiny_preset")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tiny_preset() -> Iterator[None]:
-    PRESETS["tiny"] = tiny.PRESET
-    yield
-    del PRESETS["tiny"]
 
 
 @pytest.fixture(scope="module")

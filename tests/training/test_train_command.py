@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from tiny import without_times, write_corpus, write_recipe
 from torch import Tensor
@@ -19,16 +18,12 @@ from torch import Tensor
 from conftest import Plainspeech
 from plainspeech.cli import train
 from plainspeech.errors import PlainspeechError
-from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.device import choose_device
 from plainspeech.training.loop import Trainer
 
-
-@pytest.fixture(autouse=True)
-def _tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "tiny", tiny.PRESET)
+pytestmark = pytest.mark.usefixtures("tiny_preset")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from plainspeech.cli.options import BUNDLED, DecoderOption, LanguageModelOption, PrecisionOption
+from plainspeech.cli.options import DecoderOption, LanguageModelOption, PrecisionOption
 from plainspeech.cli.terminal import needs, progress, stderr
 from plainspeech.errors import DataError
 
@@ -31,7 +31,7 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help=f"Model bundle, folder or zip; {BUNDLED!r} is the English model of the package.",
+            help="Model bundle, folder or zip; 'bundled' is the English model of the package.",
             metavar="MODEL",
         ),
     ],
@@ -66,7 +66,7 @@ def evaluate(
 ) -> None:
     """Measure the word and character error rates of a model."""
     from plainspeech.data.manifest import read_manifest
-    from plainspeech.runtime.bundle import bundled_model_path
+    from plainspeech.runtime.bundle import named_model
     from plainspeech.runtime.live import LiveModel
     from plainspeech.runtime.recognizer import load_model
 
@@ -74,9 +74,8 @@ def evaluate(
         from plainspeech.evaluation.listing import write_trn
         from plainspeech.evaluation.report import write_json
     utterances = read_manifest(manifest)
-    path = bundled_model_path() if model == BUNDLED else Path(model)
     loaded = load_model(
-        path,
+        named_model(Path(model)),
         decoder=decoder,
         language_model=language_model,
         precision=precision,

@@ -14,9 +14,6 @@ from plainspeech.errors import DataError, DecodingError
 if TYPE_CHECKING:
     from plainspeech.runtime.recognizer import Recognizer
 
-BUNDLED = "bundled"
-"""In place of the path of a model: the English one that the package ships."""
-
 ModelOption = Annotated[
     Path | None,
     typer.Option(help="Model bundle, folder or zip; the English model by default."),

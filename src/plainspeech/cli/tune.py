@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from plainspeech.cli.options import BUNDLED
 from plainspeech.cli.terminal import needs, progress, stderr
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
@@ -30,7 +29,7 @@ def tune(
         str,
         typer.Argument(
             help="Model bundle, a folder, which is changed. With --output or --dry-run also a zip, "
-            f"or {BUNDLED!r} for the English model.",
+            "or 'bundled' for the English model.",
             metavar="MODEL",
         ),
     ],
@@ -76,11 +75,11 @@ def tune(
     Ctrl-C ends the search early and keeps the best settings found so far.
     """
     from plainspeech.data.manifest import read_manifest
-    from plainspeech.runtime.bundle import Bundle, bundled_model_path
+    from plainspeech.runtime.bundle import Bundle, named_model
 
     target = None if dry_run else _target(model, output)
     utterances = read_manifest(manifest)
-    bundle = Bundle.load(bundled_model_path() if model == BUNDLED else model)
+    bundle = Bundle.load(named_model(Path(model)))
     with needs("tune"):
         from plainspeech.tuning.surface import check_picture_writable, draw_surface
         from plainspeech.tuning.tuner import Tuner, tuned_bundle
@@ -106,10 +105,10 @@ def tune(
 def _target(model: str, output: Path | None) -> Path:
     """Return the folder that the tuned model becomes."""
     from plainspeech.artifact import check_folder_writable
-    from plainspeech.runtime.bundle import BUNDLE
+    from plainspeech.runtime.bundle import BUNDLE, named_model
 
-    if output is None and model == BUNDLED:
-        raise ConfigurationError(f"{BUNDLED}: give a folder for the tuned model (--output FOLDER)")
+    if output is None and named_model(Path(model)) != Path(model):
+        raise ConfigurationError(f"{model}: give a folder for the tuned model (--output FOLDER)")
     if output is None and Path(model).is_file():
         raise ConfigurationError(
             f"{model}: is not a folder; unpack it, or give a folder for the tuned model "

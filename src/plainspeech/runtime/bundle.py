@@ -41,6 +41,9 @@ from plainspeech.features import FeatureSettings
 if TYPE_CHECKING:
     from plainspeech.lm.scorer import Scorer
 
+BUNDLED = "bundled"
+"""In place of a path: the model that the package ships; see `named_model`."""
+
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
 
@@ -206,6 +209,21 @@ class Bundle:
         }
         record = Record(folder, BUNDLE, values)
         write_folder(folder, {**files, BUNDLE.record: record.serialise()}, BUNDLE)
+
+
+def named_model(path: Path, folder: Path = Path()) -> Path:
+    """Return ``path``, or the model that the package ships where it is called ``bundled``.
+
+    A file or folder that is there by that name comes first.
+
+    Args:
+        path: of a bundle or checkpoint, as a user names it.
+        folder: that the user's paths are relative to.
+
+    Raises:
+        ModelError: this copy of the package ships no model.
+    """
+    return bundled_model_path() if path == folder / BUNDLED and not path.exists() else path
 
 
 def bundled_model_path() -> Path:

@@ -6,7 +6,8 @@ import numpy as np
 
 from plainspeech.arrays import Array
 from plainspeech.decoding.results import PartialText
-from plainspeech.errors import DecodingError, ModelError
+from plainspeech.decoding.validation import OneUtterance
+from plainspeech.errors import ModelError
 from plainspeech.features import LogMelStream
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.decoders import DecoderStream
@@ -65,7 +66,7 @@ class StreamingModel:
         return AudioStream(self.bundle, self._network)
 
 
-class AudioStream:
+class AudioStream(OneUtterance):
     """The log-probabilities of one utterance; made by `StreamingModel.stream`.
 
     They do not depend on where the audio is cut.
@@ -77,7 +78,6 @@ class AudioStream:
         self._features = np.empty((0, bundle.features.bins), np.float32)
         self._state = network.start(1)
         self._symbols = bundle.alphabet.size
-        self._finished = False
 
     def feed(self, waveform: Array) -> Array:
         """Take the next samples and return the output that they complete.
@@ -100,13 +100,8 @@ class AudioStream:
         Raises:
             DecodingError: the stream is finished.
         """
-        self._require_unfinished()
-        self._finished = True
+        self._finish()
         return self._advance(self._log_mel.finish(), 1)
-
-    def _require_unfinished(self) -> None:
-        if self._finished:
-            raise DecodingError("the stream is finished; begin another for more audio")
 
     def _advance(self, features: Array, least: int) -> Array:
         """Compute windows for as long as there are ``least`` features for one."""

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from plainspeech.artifact import check_format
 from plainspeech.errors import ModelError
 from plainspeech.files import replacing
 from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
@@ -98,11 +99,7 @@ class Checkpoint:
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})["plainspeech"])
-                if header["format"] != FORMAT:
-                    raise ModelError(
-                        f"{path}: the checkpoint has the format {header['format']!r:.20}, this "
-                        f"plainspeech reads {FORMAT}; use the plainspeech that it was made with"
-                    )
+                check_format(header["format"], FORMAT, str(path), ModelError)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return cls(tensors, _progress(header["progress"]), _run(header["run"]))
         except (OSError, SafetensorError) as error:

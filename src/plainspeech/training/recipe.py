@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from plainspeech.errors import ConfigurationError, nearest
-from plainspeech.runtime.bundle import bundled_model_path
+from plainspeech.runtime.bundle import named_model
 from plainspeech.training.augmentation import Augmentation
 
 if sys.version_info >= (3, 11):
@@ -145,14 +145,9 @@ def parse_recipe(table: Mapping[str, Any], folder: Path, where: str) -> Recipe:
     _check(recipe, where)
     return replace(
         recipe,
-        initial=_bundled(recipe.initial, folder),
-        teacher=_bundled(recipe.teacher, folder),
+        initial=recipe.initial and named_model(recipe.initial, folder),
+        teacher=recipe.teacher and named_model(recipe.teacher, folder),
     )
-
-
-def _bundled(path: Path | None, folder: Path) -> Path | None:
-    """Return ``path``, or the model that the package ships where it is called for."""
-    return bundled_model_path() if path == folder / "bundled" and not path.exists() else path
 
 
 _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
