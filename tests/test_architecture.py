@@ -67,10 +67,12 @@ ALLOWED = {
     "model": BASE,
     # Evaluation reads manifests and runs a recognizer.
     "evaluation": BASE | {"data", "decoding", "runtime"},
+    # Figures draw what a recognizer, its search and an evaluation give.
+    "figures": BASE | {"decoding", "evaluation", "runtime"},
     # Tuning decodes the outputs of a recognizer and measures with what evaluation does.
     "tuning": BASE | {"data", "decoding", "evaluation", "lm", "runtime"},
     # Training validates greedily by the error rates of evaluation, and ends with a bundle.
-    "training": BASE | {"data", "decoding", "evaluation", "model", "runtime"},
+    "training": BASE | {"data", "decoding", "evaluation", "figures", "model", "runtime"},
 }
 """What each part may import of the others; ``cli`` is below, for it imports within functions."""
 
@@ -191,9 +193,9 @@ def test_nothing_that_transcribes_imports_what_trains(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [m for m in MODULES if part_of(m) in ("data", "evaluation", "tuning")]
+    "module", [m for m in MODULES if part_of(m) in ("data", "evaluation", "figures", "tuning")]
 )
-def test_data_evaluation_and_tuning_need_no_torch(module: str) -> None:
+def test_data_evaluation_figures_and_tuning_need_no_torch(module: str) -> None:
     assert not within("torch", reached_from(module))
 
 

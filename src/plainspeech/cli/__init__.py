@@ -23,6 +23,7 @@ _VERBS = {
     "listen": "Transcribe live speech until Ctrl+C, and print the latency at the end.",
     "serve": "Serve transcription over HTTP (OpenAI's API) and live over WebSocket.",
     "evaluate": "Measure the word and character error rates of a model.",
+    "plot": "Draw what a model hears, as PNG or SVG.",
     "tune": "Tune the settings of the beam search, and write them into the model with its scorer.",
     "train": "Train a model, or resume a run that was stopped.",
     "adapt": "Adapt a model to recordings of your own, with no recipe.",

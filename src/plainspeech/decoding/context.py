@@ -105,7 +105,7 @@ def prepare_context(
 def _parameters(
     settings: BeamSettings, alphabet: Alphabet, scorer: NGramLanguageModel | None
 ) -> SearchParameters:
-    mode = _mode(alphabet, scorer)
+    mode = model_mode(alphabet, scorer)
     if mode == NO_MODEL and settings.merge == "state":
         raise ConfigurationError("merge is 'state', which needs a scorer; use 'prefix'")
     # Above this probability of the blank, all others are below `token_floor`, or beyond
@@ -127,7 +127,7 @@ def _parameters(
         unknown_look_ahead=settings.alpha * _unknown(scorer.tables) if scorer else 0.0,
         sentence_end=True,
         merge_by_state=settings.merge == "state",
-        character_ids=_character_ids(alphabet, scorer) if scorer else np.zeros(0, np.int32),
+        character_ids=character_ids(alphabet, scorer) if scorer else np.zeros(0, np.int32),
     )
 
 
@@ -136,7 +136,12 @@ def _calibration(settings: BeamSettings, scorer: NGramLanguageModel | None) -> C
     return settings.calibration or default
 
 
-def _mode(alphabet: Alphabet, scorer: NGramLanguageModel | None) -> int:
+def model_mode(alphabet: Alphabet, scorer: NGramLanguageModel | None) -> int:
+    """Return `NO_MODEL`, `WORD_MODEL` or `CHARACTER_MODEL`.
+
+    Raises:
+        LanguageModelError: the language model is over words, which the alphabet cannot part.
+    """
     if scorer is None:
         return NO_MODEL
     if all(len(word) == 1 for word in _words(scorer)):
@@ -157,7 +162,7 @@ def _words(scorer: NGramLanguageModel) -> Sequence[str]:
     return scorer.vocabulary[len(SPECIAL_WORDS) :]
 
 
-def _character_ids(alphabet: Alphabet, scorer: NGramLanguageModel) -> Ints:
+def character_ids(alphabet: Alphabet, scorer: NGramLanguageModel) -> Ints:
     """Return the id of each symbol in the vocabulary of a language model over characters."""
     ids = {word: index for index, word in enumerate(scorer.vocabulary) if len(word) == 1}
     names = [_SPACE_NAME if symbol == " " else symbol for symbol in alphabet.symbols]

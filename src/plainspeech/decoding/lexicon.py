@@ -64,7 +64,7 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
     from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
     from plainspeech.decoding.kernels.scoring import compute_look_ahead
 
-    written, places = _written(words, alphabet)
+    written, places = written_words(words, alphabet)
     layout = lay_out(written, alphabet, "lexicon")
     nodes = np.zeros(len(layout.parents) + 1, TRIE_NODE)
     layout.fill(nodes)
@@ -76,7 +76,7 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
     return lexicon
 
 
-def _written(words: Sequence[str], alphabet: Alphabet) -> tuple[Sequence[str], Ints]:
+def written_words(words: Sequence[str], alphabet: Alphabet) -> tuple[Sequence[str], Ints]:
     """Return the words as the alphabet writes them, and their places in ``words``.
 
     Those that need no folding come first.

@@ -63,6 +63,19 @@ class PartialText:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A hypothesis of a search that is not finished.
+
+    Attributes:
+        text: so far; its last word may be incomplete.
+        score: nats, by which the search ranks it, the language model's look-ahead included.
+    """
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
 class Alignment:
     """The most probable alignment of a text.
 

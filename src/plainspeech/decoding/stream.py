@@ -15,7 +15,7 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
-from plainspeech.decoding.results import Alignment, Hypothesis, PartialText, text_of
+from plainspeech.decoding.results import Alignment, Candidate, Hypothesis, PartialText, text_of
 from plainspeech.decoding.validation import (
     OneUtterance,
     impossible_frame_error,
@@ -92,6 +92,21 @@ class BeamStream(OneUtterance):
         best_symbols = self._symbols(self._traced(int(best["node"])))
         alphabet = self._context.alphabet
         return PartialText(text_of(best_symbols, alphabet), text_of(certain, alphabet))
+
+    def candidates(self) -> list[Candidate]:
+        """Return the hypotheses so far, the best first, for those who watch the search."""
+        beams = self._beams()
+        weights = beams["blank"] + beams["symbol"]
+        with np.errstate(divide="ignore"):
+            scores = np.log(weights) + float(self._state.head[0]["log_factor"])
+        alphabet = self._context.alphabet
+        return [
+            Candidate(
+                text_of(self._symbols(self._traced(int(beams[place]["node"]))), alphabet),
+                float(scores[place]),
+            )
+            for place in np.argsort(-weights, kind="stable").tolist()
+        ]
 
     def finish(self) -> Transcript:
         """End the utterance and return the best text, with words, times and confidences.

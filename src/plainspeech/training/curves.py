@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from torch.utils.tensorboard import SummaryWriter
 
-from plainspeech.files import replacing
+from plainspeech.figures.style import save
+from plainspeech.figures.training_curves import training_figure
 from plainspeech.training.loop import StepReport
 
 
@@ -60,17 +59,4 @@ class Curves:
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw training loss and dev error rates over the epochs into a PNG."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss, rates = figure.subplots(1, 2)
-    epochs = [row["epoch"] for row in history]
-    loss.plot(epochs, [row["train_loss"] for row in history], marker=".")
-    loss.set(xlabel="epoch", ylabel="CTC loss, nats a symbol", title="Training, augmented")
-    for key, name in (("dev_wer", "WER"), ("dev_cer", "CER")):
-        rates.plot(epochs, [100 * row[key] for row in history], marker=".", label=name)
-    rates.set(xlabel="epoch", ylabel="%", title="Dev, greedy, averaged weights", ylim=(0, None))
-    rates.legend()
-    for axes in (loss, rates):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save(training_figure(history), path)
