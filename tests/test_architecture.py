@@ -54,7 +54,7 @@ ALLOWED = {
     "features": {"arrays", "errors", "normalisation"},
     "normalisation": {"arrays"},
     "files": set(),
-    "jit_cache": {"verified_files"},
+    "jit_cache": {"files", "verified_files"},
     "verified_files": set(),
     "transcript": set(),
     "writers": {"errors", "transcript"},

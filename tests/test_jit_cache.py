@@ -109,6 +109,34 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
         assert files.load("key") is None
 
 
+@pytest.mark.skipif(os.name == "nt", reason="nothing is removed where there are no locks")
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from plainspeech.jit_cache import _VerifiedFiles
+
+def die(event, arguments):
+    if event == "os.rename":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+_VerifiedFiles(Path(sys.argv[1]), "function").save("key", 1)
+"""
+    source = str(Path(plainspeech.__file__).parents[1])
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": source},
+        check=False,
+    )
+    assert killed.returncode < 0
+    assert len(list(tmp_path.iterdir())) == 1
+    files = _VerifiedFiles(tmp_path, "function")
+    files.save("key", 2)
+    assert files.load("key") == 2
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_file_that_refers_to_what_is_no_more_is_compiled_again(scripts: Scripts) -> None:
     scripts.run()
     content = pickle.dumps(Scripts, protocol=0).replace(b"Scripts", b"Removed")

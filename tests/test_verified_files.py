@@ -6,10 +6,12 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from plainspeech import verified_files
+from plainspeech import artifact, verified_files
+from plainspeech.errors import ModelError
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.verified_files import is_verified, remember_verified
 
@@ -123,3 +125,27 @@ def test_a_bundle_is_hashed_once_and_again_where_it_was_written(
     for use in (lambda: bundle.network, lambda: Bundle.load(folder)):
         with pytest.raises(Exception, match=r"model\.onnx is damaged"):
             use()
+
+
+def test_a_file_that_is_written_while_it_is_read_is_hashed(
+    make_tone_bundle: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_tone_bundle(tmp_path / "tones")
+    bundle, file = Bundle.load(folder), folder / "model.onnx"
+    network, read = bundle.network, artifact._read
+
+    def read_late(opened: BinaryIO, limit: int) -> bytes:
+        file.write_bytes(network[:-1] + bytes([network[-1] ^ 1]))
+        return read(opened, limit)
+
+    monkeypatch.setattr(artifact, "_read", read_late)
+    with pytest.raises(ModelError, match=r"model\.onnx is damaged"):
+        _ = bundle.network
+
+
+def test_without_times_of_changes_nothing_is_remembered(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verified_files, "_TELLS_CHANGES", False)
+    remember_verified(file, file.stat(), SHA256)
+    assert not verified(file)

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import check_folder, replacing_folder, write_atomically
-from plainspeech.verified_files import is_verified, remember_verified
+from plainspeech.verified_files import is_verified, remember_verified, same_version
 
 _LARGEST_RATIO = 100  # of a file in a zip, unpacked to packed; weights have hardly any
 _ENCRYPTED = 1  # flag of a file in a zip
@@ -132,9 +132,10 @@ class _FolderReader:
         with self._opened(name) as file:
             status = os.fstat(file.fileno())
             content = _read(file, size + 1)
+            unchanged = same_version(status, os.fstat(file.fileno()))
         if len(content) != size:
             return None
-        if not is_verified(path, status, sha256):
+        if not (unchanged and is_verified(path, status, sha256)):
             if hashlib.sha256(content).hexdigest() != sha256:
                 return None
             remember_verified(path, status, sha256)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -24,6 +23,7 @@ from numba.core.caching import FunctionCache
 from numba.core.runtime.nrt import rtsys
 from platformdirs import user_cache_path
 
+from plainspeech.files import replacing
 from plainspeech.verified_files import only_ours
 
 _njit: Any = numba.njit  # takes options that its annotations leave out
@@ -119,15 +119,10 @@ class _VerifiedFiles:
                     old.unlink()
         content = pickle.dumps(data, protocol=pickle.HIGHEST_PROTOCOL)
         path = self._path(key)
-        temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                file.write(hashlib.sha256(content).digest() + content)
+        path.unlink(missing_ok=True)  # others may write to it, and a file that is replaced stays so
+        with replacing(path) as temporary:
             temporary.chmod(0o600)
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+            temporary.write_bytes(hashlib.sha256(content).digest() + content)
 
     def flush(self) -> None:
         """Remove all files of the function."""

@@ -6,8 +6,9 @@ user's cache, whose name is a hash of the path, the version, and the SHA-256 tha
 can write there can have files taken for verified, so the folder is not used where other users can.
 It can be deleted at any time.
 
-A disk that returns other content than was written, with no write in between, is noticed when a
-version is verified first, not later.
+Not noticed before the file is written again: a disk that returns other content than was written,
+and a write through a memory map that was there before. On Windows, which keeps no time of a
+change, nothing is remembered.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 _SETTLED = 2.0  # seconds after a write; until then another may have the same times
+_TELLS_CHANGES = os.name != "nt"  # Windows has the time of creation for that of a change
 _MOST = 1_000  # versions that are remembered; the half that was verified first is forgotten
 _OTHERS_WRITE, _GROUP_WRITES = 0o002, 0o020
 
@@ -33,7 +35,7 @@ def is_verified(path: Path, status: os.stat_result, sha256: str) -> bool:
 
 def remember_verified(path: Path, status: os.stat_result, sha256: str) -> None:
     """Note that the version ``status`` of the file ``path`` has ``sha256``, if it can be noted."""
-    if not time.time() - max(status.st_mtime, status.st_ctime) - _SETTLED >= 0:
+    if not _TELLS_CHANGES or time.time() - max(status.st_mtime, status.st_ctime) < _SETTLED:
         return
     mark = _mark(path, status, sha256)
     with suppress(OSError):
@@ -56,17 +58,24 @@ def only_ours(path: Path) -> bool:
     return status.st_uid in (0, os.geteuid()) and not (status.st_mode & _OTHERS_WRITE or shared)
 
 
-def _mark(path: Path, status: os.stat_result, sha256: str) -> Path:
-    """Return the file that exists if the version of ``path`` has been verified."""
-    version = (
-        str(path.resolve()),
+def same_version(one: os.stat_result, other: os.stat_result) -> bool:
+    """Return whether an open file was not written between ``one`` and ``other``."""
+    return _version(one) == _version(other)
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return (
         status.st_dev,
         status.st_ino,
         status.st_size,
         status.st_mtime_ns,
         status.st_ctime_ns,
-        sha256,
     )
+
+
+def _mark(path: Path, status: os.stat_result, sha256: str) -> Path:
+    """Return the file that exists if the version of ``path`` has been verified."""
+    version = (str(path.resolve()), *_version(status), sha256)
     name = hashlib.sha256(repr(version).encode(errors="surrogatepass")).hexdigest()
     return user_cache_path("plainspeech", appauthor=False) / "verified" / name
 
