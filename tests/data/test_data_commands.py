@@ -47,6 +47,34 @@ def test_prepare_and_check(corpus: Path) -> None:
     assert run("check", corpus / "m.jsonl") == ""
 
 
+def test_prepare_and_check_in_another_language(corpus: Path) -> None:
+    texts = "19-198-0000 Ещё РАЗ\n19-198-0001 Кто-то\n"
+    (corpus / "19" / "198" / "19-198.trans.txt").write_text(texts, encoding="utf-8")
+    with pytest.raises(PlainspeechError):
+        run("prepare", corpus, "-o", corpus / "m.jsonl")
+    run("prepare", corpus, "-o", corpus / "m.jsonl", "--alphabet", "ru")
+    assert [u.text for u in read_manifest(corpus / "m.jsonl")] == ["еще раз", "кто то"]
+    assert run("check", corpus / "m.jsonl", "--alphabet", "ru") == ""
+    with pytest.raises(PlainspeechError):
+        run("check", corpus / "m.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("page 19", "'19', which the alphabet does not: spell it out as it was said"),
+        ("да", "'ад', which the alphabet does not: spell it out, or name the language"),
+    ],
+)
+def test_prepare_says_what_to_do_with_what_it_cannot_write(
+    corpus: Path, text: str, hint: str
+) -> None:
+    texts = f"19-198-0000 {text}\n19-198-0001 TWO\n"
+    (corpus / "19" / "198" / "19-198.trans.txt").write_text(texts, encoding="utf-8")
+    result = CliRunner().invoke(app, ["prepare", str(corpus), "-o", str(corpus / "m.jsonl")])
+    assert hint in result.stderr
+
+
 def test_check_prints_each_finding_and_fails(corpus: Path) -> None:
     run("prepare", corpus, "-o", corpus / "m.jsonl")
     soundfile.write(corpus / "19" / "198" / "19-198-0001.flac", np.zeros(16_000), 16_000)

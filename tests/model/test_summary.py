@@ -24,6 +24,9 @@ class Toy(AcousticModel):
         x = self.convolution(features[:, None]).transpose(1, 2).flatten(2)
         return [self.output(self.recurrence(x)[0]).log_softmax(-1)]
 
+    def classifiers(self) -> list[nn.Linear]:
+        return [self.output]
+
     def stages(self) -> list[tuple[str, nn.Module]]:
         return [("a", self.convolution), ("b", self.recurrence), ("c", self.output)]
 

@@ -47,6 +47,9 @@ class Given(AcousticModel):
     def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         return self._heads
 
+    def classifiers(self) -> list[nn.Linear]:
+        return []
+
     def stages(self) -> list[tuple[str, nn.Module]]:
         return []
 

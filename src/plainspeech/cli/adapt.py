@@ -14,6 +14,7 @@ from plainspeech.errors import PlainspeechError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from plainspeech.alphabet import Alphabet
     from plainspeech.data.manifest import Utterance
     from plainspeech.evaluation.error_rates import Interval, Scores
     from plainspeech.training.adaptation import Adapted
@@ -47,19 +48,19 @@ def adapt(
         from plainspeech.training.loop import CHECKPOINT, TrainingStopped
     from plainspeech.artifact import check_folder_writable
     from plainspeech.cli.train import fit, make_folder, stopped_by_signals
-    from plainspeech.runtime.bundle import BUNDLE, bundled_model_path
+    from plainspeech.runtime.bundle import BUNDLE, Bundle, bundled_model_path
     from plainspeech.training import adaptation
     from plainspeech.training.device import choose_device
     from plainspeech.training.session import prepare_run
 
     console = stderr()
     check_folder_writable(output, BUNDLE)
-    train, dev = adaptation.split(_utterances(source, console))
+    start = model or bundled_model_path()
+    alphabet = Bundle.load(start).alphabet
+    train, dev = adaptation.split(_utterances(source, alphabet, console))
     seconds = sum(utterance.duration for utterance in train)
     folder = output.with_name(f"{output.name}.adapting")
-    recipe = adaptation.adaptation_recipe(
-        output.name, model or bundled_model_path(), folder, seconds
-    )
+    recipe = adaptation.adaptation_recipe(output.name, start, folder, seconds)
     make_folder(folder)
     adaptation.write_split(folder, train, dev)
     console.print(
@@ -91,12 +92,12 @@ def adapt(
     console.print(f"the model is in {output}", markup=False)
 
 
-def _utterances(source: Path, console: Console) -> list[Utterance]:
+def _utterances(source: Path, alphabet: Alphabet, console: Console) -> list[Utterance]:
     """Return the recordings in ``source`` that can be learned from, and tell of the others."""
     from plainspeech.data.prepare import prepare_utterances
     from plainspeech.training.adaptation import LONGEST
 
-    found, problems = prepare_utterances([source], track=track)
+    found, problems = prepare_utterances([source], alphabet, track=track)
     problems += [
         f"{u.origin}: {u.id}: {u.duration:.0f} s are more than {LONGEST:.0f}: cut it"
         for u in found

@@ -11,7 +11,7 @@ import typer
 from rich import progress
 from rich.table import Table
 
-from plainspeech.cli.options import DecoderOption, LanguageModelOption, ModelOption
+from plainspeech.cli.options import AlphabetOption, DecoderOption, LanguageModelOption, ModelOption
 from plainspeech.cli.terminal import needs, stderr, track
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
@@ -102,6 +102,7 @@ def prepare(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+    alphabet: AlphabetOption = "en",
     skip_faulty: Annotated[
         bool,
         typer.Option(
@@ -111,10 +112,13 @@ def prepare(
     ] = False,
 ) -> None:
     """Write a manifest of recordings, with durations and normalised transcripts."""
+    from plainspeech.alphabet import find_alphabet
     from plainspeech.data.manifest import write_manifest
     from plainspeech.data.prepare import prepare_utterances
 
-    utterances, problems = prepare_utterances(sources, decode=skip_faulty, track=track)
+    utterances, problems = prepare_utterances(
+        sources, find_alphabet(alphabet), decode=skip_faulty, track=track
+    )
     for problem in problems:
         stderr().print(f"error: {problem}", markup=False)
     if problems and not skip_faulty:
@@ -149,21 +153,24 @@ def check(
             "--output", "-o", help="A folder to write the manifests to, without what has errors."
         ),
     ] = None,
+    alphabet: AlphabetOption = "en",
 ) -> None:
     """Decode every recording and report utterances that would spoil training or evaluation."""
+    from plainspeech.alphabet import find_alphabet
     from plainspeech.data.check import find_faults
     from plainspeech.data.manifest import read_manifest
 
     targets = _targets(manifests, output) if output else []
+    symbols = find_alphabet(alphabet)
     splits = [read_manifest(manifest) for manifest in manifests]
     if preset == "small":  # whose frames are the defaults: others are known to torch alone
-        findings = find_faults(splits, track=track)
+        findings = find_faults(splits, symbols, track=track)
     else:
         with needs("train"):
             from plainspeech.model.presets import preset as named
         model = named(preset)
         findings = find_faults(
-            splits, features=model.features, subsampling=model.model.subsampling, track=track
+            splits, symbols, model.features, model.model.subsampling, track=track
         )
     for finding in findings:
         typer.echo(finding)

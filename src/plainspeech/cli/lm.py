@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from plainspeech.cli.options import AlphabetOption
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import ConfigurationError, DataError, LanguageModelError
 
@@ -62,20 +63,17 @@ def build(
     arpa: Annotated[
         Path | None, typer.Option(help="Also write the model to this file, in the ARPA format.")
     ] = None,
-    alphabet: Annotated[
-        str | None,
-        typer.Option(help="Characters of the words, such as abc'. Default: English."),
-    ] = None,
+    alphabet: AlphabetOption = "en",
 ) -> None:
     """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, package."""
-    from plainspeech.alphabet import ENGLISH, Alphabet
+    from plainspeech.alphabet import find_alphabet
     from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings, build_model
     from plainspeech.lm.corpus import read_sentences
     from plainspeech.lm.package import write_scorer
     from plainspeech.lm.scorer import Scorer, predict
 
-    symbols = Alphabet((" ", *alphabet.replace(" ", ""))) if alphabet else ENGLISH
+    symbols = find_alphabet(alphabet)
     settings = BuildSettings(order, _counts(prune, order), entropy, words, estimator, symbols)
     for text in [*texts, *([held_out] if held_out else [])]:
         if not text.is_file():

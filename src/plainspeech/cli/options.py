@@ -14,6 +14,13 @@ from plainspeech.errors import DataError, DecodingError
 if TYPE_CHECKING:
     from plainspeech.runtime.recognizer import Recognizer
 
+AlphabetOption = Annotated[
+    str,
+    typer.Option(
+        help="What the model writes: a language (de, en, es, fr, it, pl, pt, ru, sv, tr, uk), a "
+        "file NAME.txt with a letter a line, or the letters."
+    ),
+]
 ModelOption = Annotated[
     Path | None,
     typer.Option(help="Model bundle, folder or zip; the English model by default."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,12 +80,9 @@ def _unique(utterances: list[Utterance], problems: list[str]) -> tuple[list[Utte
 
 def _complete(utterance: Utterance, alphabet: Alphabet, decode: bool) -> Utterance | str:
     """Return ``utterance`` with duration and normalised text, or what is wrong with it."""
-    lost = unwritable(utterance.text, alphabet)
+    lost = alphabet.lost(utterance.text)
     if lost:
-        return (
-            f"{utterance.origin}: {utterance.id}: the transcript has {lost!r}, which the "
-            f"alphabet does not: spell it out"
-        )
+        return f"{utterance.origin}: {utterance.id}: {_refusal(lost)}"
     try:
         if decode:
             duration = len(audio.read(utterance.audio)) / audio.SAMPLE_RATE
@@ -97,13 +93,12 @@ def _complete(utterance: Utterance, alphabet: Alphabet, decode: bool) -> Utteran
     return replace(utterance, text=alphabet.normalise(utterance.text), duration=duration)
 
 
-def unwritable(text: str, alphabet: Alphabet) -> str:
-    """Return the letters and digits that normalising ``text`` would drop, each once, sorted.
-
-    Punctuation is silent, but a dropped ``19`` or ``я`` was spoken.
-    """
-    foreign = alphabet.foreign(unicodedata.normalize("NFKD", text.lower()))
-    return "".join(character for character in foreign if character.isalnum())
+def _refusal(lost: str) -> str:
+    """Return what is wrong with a transcript of which the alphabet cannot write ``lost``."""
+    what = f"the transcript has {lost!r}, which the alphabet does not"
+    if any(character.isdigit() for character in lost):
+        return f"{what}: spell it out as it was said, 1990 as nineteen ninety"
+    return f"{what}: spell it out, or name the language or letters (--alphabet)"
 
 
 TRANSCRIPTS = ".trans.txt"

@@ -152,11 +152,10 @@ def _validated(phrase: object, weight: object, alphabet: Alphabet) -> tuple[str,
 
 
 def _folded(phrase: str, alphabet: Alphabet) -> str:
-    foreign = alphabet.foreign(phrase)
-    if not foreign:
+    if not alphabet.foreign(phrase):
         return phrase
     # Punctuation separates words, but a letter or digit that is left out makes another phrase.
-    lost = "".join(c for c in foreign if c.isalnum() and not alphabet.normalise(c))
+    lost = alphabet.lost(phrase)
     if lost:
         raise DecodingError(
             f"hot_words: {_shortened(phrase)} has {_shortened(lost)}, which the alphabet does not"

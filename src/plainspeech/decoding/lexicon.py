@@ -112,7 +112,7 @@ def written_words(words: Sequence[str], alphabet: Alphabet) -> tuple[Sequence[st
 
 def _folded(word: str, alphabet: Alphabet) -> str:
     """Return ``word`` as the alphabet writes it; empty where that would be another word."""
-    if any(c.isalnum() and not alphabet.normalise(c) for c in alphabet.foreign(word)):
+    if alphabet.lost(word):
         return ""
     plain = alphabet.normalise(word)
     return "" if " " in plain else plain

@@ -35,6 +35,10 @@ class AcousticModel(nn.Module, ABC):
         """
 
     @abstractmethod
+    def classifiers(self) -> list[nn.Linear]:
+        """Return the layers with a row for each symbol, one for each of `heads`."""
+
+    @abstractmethod
     def stages(self) -> list[tuple[str, nn.Module]]:
         """Return the parts of the model in order, named, for its summary."""
 

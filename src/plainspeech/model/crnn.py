@@ -233,6 +233,10 @@ class Crnn(AcousticModel):
             x = layer(x, lengths)
         return [intermediate, self.output(x)]
 
+    def classifiers(self) -> list[nn.Linear]:
+        """Return the last layers of both heads."""
+        return [self.intermediate.linear, self.output.linear]
+
     def stages(self) -> list[tuple[str, nn.Module]]:
         """Return the parts in order."""
         return [

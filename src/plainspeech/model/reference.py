@@ -139,6 +139,10 @@ class Reference(AcousticModel):
         # The soft-max is taken in float32: bfloat16 has eight bits, too few for CTC's long sums.
         return [functional.log_softmax(self.output(self.classify(x)).float(), dim=-1)]
 
+    def classifiers(self) -> list[nn.Linear]:
+        """Return the last layer."""
+        return [self.output]
+
     def stages(self) -> list[tuple[str, nn.Module]]:
         """Return the parts in order, one a row of the published table."""
         return [

@@ -199,7 +199,7 @@ class Bundle:
             files |= _named(part.networks, STREAMING_FOLDER)
         values = {
             "format": FORMAT,
-            "alphabet": "".join(self.alphabet.symbols),
+            "alphabet": self.alphabet.text,
             "features": asdict(self.features),
             **({"streaming": {"features": asdict(part.features)}} if part else {}),
             "frame_seconds": self.frame_seconds,

@@ -83,7 +83,8 @@ def adaptation_recipe(name: str, start: Path, folder: Path, seconds: float) -> R
     Raises:
         ModelError: ``start`` is no bundle, or has no weights to train from.
     """
-    card = Bundle.load(start).card
+    bundle = Bundle.load(start)
+    card = bundle.card
     # About ten batches an epoch, and 15 epochs over three minutes, 5 over half an hour.
     batch_seconds = min(max(seconds / 10, 12.0), 64.0)
     epochs = round(min(max(15 * math.sqrt(180 / seconds), 4.0), 15.0))
@@ -100,6 +101,7 @@ def adaptation_recipe(name: str, start: Path, folder: Path, seconds: float) -> R
             start_decay=_START_DECAY,
             patience=_PATIENCE,
         ),
+        alphabet=bundle.alphabet.text,
         augmentation=Augmentation(),
         initial=start,
         card={

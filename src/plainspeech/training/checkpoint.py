@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.artifact import check_format
-from plainspeech.errors import ModelError
+from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.files import replacing
 from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
 
@@ -128,6 +130,11 @@ class Checkpoint:
                 f"{origin}: its weights are not those of this plainspeech's model"
             ) from error
 
+    @property
+    def alphabet(self) -> Alphabet:
+        """What the model writes."""
+        return _alphabet(self.run)
+
     def provenance(self) -> dict[str, Any]:
         """Return how the weights came about: for how long, by which code, and from which others."""
         progress, recipe = self.progress, self.run["recipe"]
@@ -198,4 +205,13 @@ def _run(values: Any) -> dict[str, Any]:
     """Return what a header says of its run; TypeError or KeyError where that is no run."""
     if not isinstance(values, dict) or not isinstance(values["recipe"]["name"], str):
         raise TypeError("run")
+    try:
+        _alphabet(values)
+    except ConfigurationError as error:
+        raise ValueError("alphabet") from error
     return values
+
+
+def _alphabet(run: Mapping[str, Any]) -> Alphabet:
+    # Checkpoints from before there were other alphabets do not name theirs.
+    return Alphabet(tuple(run["recipe"].get("alphabet", ENGLISH.text)))

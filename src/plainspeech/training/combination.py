@@ -26,7 +26,8 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
 
     Raises:
         ConfigurationError: the shares are too few, too many, or do not add up to 1.
-        ModelError: a checkpoint cannot be read, or is of another preset or other shapes.
+        ModelError: a checkpoint cannot be read, or is of another preset other shapes or another
+            alphabet.
     """
     if len(paths) < 2:
         raise ConfigurationError("name two checkpoints or more to combine")
@@ -38,6 +39,8 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
     checkpoints = [load_weights(path) for path in paths]
     sums: dict[str, Tensor] = {}
     for path, checkpoint, share in zip(paths, checkpoints, shares, strict=True):
+        if checkpoint.alphabet != checkpoints[0].alphabet:
+            raise ModelError(f"{path}: writes another alphabet than {paths[0]}")
         weights = checkpoint.part("average")
         shapes = {name: weight.shape for name, weight in weights.items()}
         if sums and shapes != {name: weight.shape for name, weight in sums.items()}:

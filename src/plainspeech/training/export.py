@@ -16,7 +16,6 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
-from plainspeech.alphabet import ENGLISH
 from plainspeech.errors import ModelError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset, preset
@@ -214,7 +213,7 @@ def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | No
     network, difference = trained.network(chosen)
     Bundle(
         origin=bundle,
-        alphabet=ENGLISH,
+        alphabet=trained.checkpoint.alphabet,
         features=chosen.features,
         frame_seconds=chosen.frame_seconds,
         card={**_card(trained, difference), **own},
@@ -261,7 +260,7 @@ class _Trained:
 
     def network(self, chosen: Preset) -> tuple[bytes, float]:
         """Return ONNX of a preset with these weights, and its largest difference to torch."""
-        model = chosen.build(ENGLISH.size)
+        model = chosen.build(self.checkpoint.alphabet.size)
         self.checkpoint.give_average(model, self.path)
         model.eval()
         network = to_onnx(model, chosen.features.bins)
@@ -295,6 +294,8 @@ def _require_streaming(trained: _Trained, live: _Trained) -> None:
             f"{trained.path}: trained as {trained.preset!r}, which has no streaming network beside "
             f"it; leave out {live.path}"
         )
+    if live.checkpoint.alphabet != trained.checkpoint.alphabet:
+        raise ModelError(f"{live.path}: writes another alphabet than {trained.path}")
     if live.preset != wanted:
         raise ModelError(
             f"{live.path}: trained as {live.preset!r}; the streaming network beside "

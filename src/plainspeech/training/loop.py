@@ -109,7 +109,6 @@ class Trainer:
             revision of the code, hours of audio.
         device: where to compute.
         initial: what the recipe names to start from; None starts from random weights.
-        alphabet: of the targets.
 
     Attributes:
         examples: actual against predicted, of a few utterances of dev, as of the last measurement.
@@ -125,14 +124,13 @@ class Trainer:
         run: Mapping[str, Any],
         device: torch.device,
         initial: Checkpoint | None = None,
-        alphabet: Alphabet = ENGLISH,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
         self.run = run
         self.device = device
-        self.alphabet = alphabet
-        self.state = RunState.fresh(recipe, preset, alphabet.size, device, initial)
+        self.alphabet = alphabet = recipe.symbols
+        self.state = RunState.fresh(recipe, preset, self.alphabet, device, initial)
         self.mixed = mixed_precision(recipe.optimisation.precision, device)
         self._durations = [utterance.duration for utterance in train]
         settings = preset.features
@@ -160,8 +158,10 @@ class Trainer:
         if not path.exists():
             return False
         checkpoint = Checkpoint.load(path)
+        # A recipe from before there were other alphabets does not name its own.
+        begun = checkpoint.run | {"recipe": {"alphabet": ENGLISH.text, **checkpoint.run["recipe"]}}
         for key in ("recipe", "data"):
-            if checkpoint.run.get(key) != self.run.get(key):
+            if begun.get(key) != self.run.get(key):
                 raise ConfigurationError(
                     f"{path}: the run was begun with another {key}; "
                     f"give another --output or delete the folder"

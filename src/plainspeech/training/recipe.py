@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from plainspeech.alphabet import ENGLISH, LANGUAGES, Alphabet, find_alphabet
 from plainspeech.errors import ConfigurationError, nearest
 from plainspeech.runtime.bundle import named_model
 from plainspeech.training.augmentation import Augmentation
@@ -97,9 +98,12 @@ class Recipe:
     Attributes:
         name: of the run and of the bundle it makes.
         preset: of the model.
+        alphabet: what the model writes: a language, a file of letters or the letters, see
+            `find_alphabet`; once read, its symbols. A language also goes into the card.
         seed: of every random draw.
         initial: a checkpoint, whose averaged weights to start from, or a bundle; ``"bundled"`` is
-            the model that the package ships. Random weights without it.
+            the model that the package ships. Random weights without it. Of another alphabet, what
+            it knows of the symbols that both have is taken, and the others are learned anew.
         teacher: a bundle, or ``"bundled"``, whose output for each frame the model learns beside
             the transcripts; of any architecture with the preset's frame rate.
         change: what the run tries that the one before it did not, in a line, for the leaderboard.
@@ -112,6 +116,7 @@ class Recipe:
     preset: str
     data: Data
     optimisation: Optimisation
+    alphabet: str = ENGLISH.text
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     seed: int = 1
     initial: Path | None = None
@@ -119,6 +124,11 @@ class Recipe:
     change: str = ""
     checkpoint_minutes: float = 5.0
     card: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def symbols(self) -> Alphabet:
+        """The alphabet as an object."""
+        return Alphabet(tuple(self.alphabet))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -145,9 +155,22 @@ def parse_recipe(table: Mapping[str, Any], folder: Path, where: str) -> Recipe:
     _check(recipe, where)
     return replace(
         recipe,
+        **_written_with(table["alphabet"], recipe.card, folder, where)
+        if "alphabet" in table
+        else {},
         initial=recipe.initial and named_model(recipe.initial, folder),
         teacher=recipe.teacher and named_model(recipe.teacher, folder),
     )
+
+
+def _written_with(name: str, card: Mapping[str, Any], folder: Path, where: str) -> dict[str, Any]:
+    """Return the values of ``alphabet`` and ``card`` for an alphabet by its name."""
+    try:
+        symbols = find_alphabet(name, folder).text
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    language = {"language": name} if name in LANGUAGES else {}
+    return {"alphabet": symbols, "card": {**language, **card}}
 
 
 _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from plainspeech.alphabet import ENGLISH, can_align
+from plainspeech.alphabet import Alphabet, can_align
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.errors import DataError
 from plainspeech.features import output_frames
@@ -20,26 +20,30 @@ from plainspeech.model.presets import Preset, preset
 from plainspeech.training.checkpoint import load_weights
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import Recipe
+from plainspeech.training.transfer import kept_outputs
 
 
 def prepare_run(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer, list[str]]:
     """Read the data of ``recipe`` and make its trainer, ready to fit or to resume.
 
     Returns:
-        The trainer, and a line for each utterance that is left out of training because CTC cannot
-        align it at the slowest frame rate it may be played at.
+        The trainer; and a line for each utterance that is left out of training because CTC cannot
+        align it at the slowest frame rate it may be played at, and one where the initial weights
+        are of another alphabet.
 
     Raises:
         DataError: a manifest or recording is missing, or a transcript cannot be written.
     """
     # A smoke test may validate on what it trains on: then it is one manifest, read once.
     manifests = {path: read_manifest(path) for path in (*recipe.data.train, recipe.data.dev)}
-    _refuse_unusable([utterance for manifest in manifests.values() for utterance in manifest])
+    alphabet = recipe.symbols
+    everything = [utterance for manifest in manifests.values() for utterance in manifest]
+    _refuse_unusable(everything, alphabet)
     train = [utterance for path in recipe.data.train for utterance in manifests[path]]
     dev = manifests[recipe.data.dev]
     chosen = preset(recipe.preset)
     fastest = max(recipe.augmentation.speeds) if recipe.augmentation else 1.0
-    left_out = [u for u in train if not _alignable(u, chosen, fastest)]
+    left_out = [u for u in train if not _alignable(u, alphabet, chosen, fastest)]
     names = {utterance.id for utterance in left_out}
     lines = [
         f"{u.origin}: {u.id} is left out: {len(u.text)} characters in {u.duration:g} s are more "
@@ -54,10 +58,23 @@ def prepare_run(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Tra
     initial = load_weights(recipe.initial) if recipe.initial else None
     if initial:
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
+        lines += _new_outputs(recipe, initial.alphabet)
     return Trainer(recipe, chosen, usable, dev, folder, run, device, initial), lines
 
 
-def _refuse_unusable(utterances: Sequence[Utterance]) -> None:
+def _new_outputs(recipe: Recipe, known: Alphabet) -> list[str]:
+    """Return a line of what the output layers learn anew, if the start writes otherwise."""
+    if known == recipe.symbols:
+        return []
+    kept = kept_outputs(known, recipe.symbols)
+    new = "".join(symbol for symbol in recipe.alphabet if symbol not in kept)
+    return [
+        f"{recipe.initial} writes another alphabet: the outputs of {kept!r} and the blank are "
+        f"kept, those of {new!r} begin at random"
+    ]
+
+
+def _refuse_unusable(utterances: Sequence[Utterance], alphabet: Alphabet) -> None:
     """Stop before hours of work for what would fail in the middle of them."""
     faults = []
     seen: dict[str, Utterance] = {}
@@ -67,17 +84,17 @@ def _refuse_unusable(utterances: Sequence[Utterance]) -> None:
         seen[u.id] = u
         if not u.audio.is_file():
             faults.append(f"{u.origin}: {u.id}: there is no file {u.audio}")
-        elif foreign := ENGLISH.foreign(u.text):
+        elif foreign := alphabet.foreign(u.text):
             faults.append(f"{u.origin}: {u.id}: the text has {foreign!r}, not in the alphabet")
     if faults:
         more = f" (and {len(faults) - 1} more: see 'plainspeech data check')" * (len(faults) > 1)
         raise DataError(f"{faults[0]}{more}")
 
 
-def _alignable(utterance: Utterance, chosen: Preset, speed: float) -> bool:
+def _alignable(utterance: Utterance, alphabet: Alphabet, chosen: Preset, speed: float) -> bool:
     samples = int(utterance.duration / speed * chosen.features.sample_rate)
     frames = output_frames(samples, chosen.features, chosen.model.subsampling)
-    return can_align(ENGLISH.encode(utterance.text), frames)
+    return can_align(alphabet.encode(utterance.text), frames)
 
 
 def _plain(value: Any) -> Any:

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from plainspeech.alphabet import Alphabet
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
 from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.recipe import Optimisation, Recipe
+from plainspeech.training.transfer import with_alphabet
 
 
 class WeightAverage:
@@ -110,7 +112,7 @@ class RunState:
         cls,
         recipe: Recipe,
         preset: Preset,
-        symbols: int,
+        alphabet: Alphabet,
         device: torch.device,
         initial: Checkpoint | None = None,
     ) -> RunState:
@@ -119,17 +121,19 @@ class RunState:
         Args:
             recipe: of the run.
             preset: that it names.
-            symbols: outputs of the model, the blank included.
+            alphabet: of the model.
             device: where to compute.
-            initial: whose averaged weights to start from; None starts from random weights.
+            initial: whose averaged weights to start from, but for the outputs of symbols that it
+                does not write; None starts from random weights.
 
         Raises:
             ModelError: the initial weights are of another model.
         """
         torch.manual_seed(recipe.seed)
-        model = preset.build(symbols).to(device)
+        model = preset.build(alphabet.size).to(device)
         if initial and recipe.initial:
-            initial.give_average(model, recipe.initial)
+            fitted = with_alphabet(initial, alphabet, model)
+            fitted.give_average(model, recipe.initial)
         settings = recipe.optimisation
         weights = model.parameters() if settings.start_decay else ()
         return cls(
