@@ -1,4 +1,4 @@
-"""How well `plainspeech.pyctcdecode` agrees with pyctcdecode, told the same.
+"""How well `plainspeech.pyctcdecode` agrees with pyctcdecode at the same settings.
 
 Both decode the same log-probabilities with the same calls and the same numbers, each in an
 environment of its own, in turn, on the same core. Where their texts differ, the one with the

@@ -1,4 +1,4 @@
-"""One beam search in a process of its own, told what to do on standard input.
+"""One beam search in a process of its own, controlled through standard input.
 
 Runs under any Python from 3.9 on that has numpy and the decoder; `compare.py` starts it.
 

@@ -1,4 +1,4 @@
-"""Processes that hear the same utterances in turn, on the same cores; for `speed.py`."""
+"""Processes that transcribe the same utterances in turn, on the same cores; for `speed.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One recogniser in a process of its own, told on standard input what to hear.
+"""One recogniser in a process of its own, which is told on standard input what to transcribe.
 
 Runs under any Python from 3.10 on that has numpy and the recogniser; `speed.py` starts it. With
 ``once`` and the path of a recording it hears that alone, prints the text and ends: the least that a

@@ -1,4 +1,4 @@
-"""Masking and reversal of padded batches."""
+"""Padded batches: copies to a device, masks, and reversal in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The face of pyctcdecode 0.5.0 with this package's beam search behind it.
+"""The interface of pyctcdecode 0.5.0 over this package's beam search.
 
 For programs that were written for pyctcdecode: the same names, parameters and results, so that
 another import is all that changes. ``docs/coming-from.md`` lists what differs. New programs are

@@ -1,4 +1,4 @@
-"""Live transcription without input, output or computation: audio in, jobs and events out.
+"""Live transcription as a state machine that does no work itself: audio in, jobs and events out.
 
 A `LiveTranscription` finds the utterances, decides what has to be recognised when, and makes events
 of the results. It recognises nothing itself; that is up to its driver (sans-IO, see
