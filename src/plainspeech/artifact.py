@@ -324,12 +324,12 @@ def read_record(read: Read, origin: Path, kind: Kind) -> Record:
     """
     record = Record.parse(origin, kind, read(kind.record, LARGEST_RECORD + 1))
     if kind.version is not None:
-        check_format(record.take("format", int), kind.version, record.where, kind.error)
+        check_version(record.take("format", int), kind.version, record.where, kind.error)
     record.check_digest()
     return record
 
 
-def check_format(found: object, known: int, where: str, error: type[PlainspeechError]) -> None:
+def check_version(found: object, known: int, where: str, error: type[PlainspeechError]) -> None:
     """Raise ``error``, naming ``where``, unless the format version ``found`` is the ``known``."""
     if found != known:
         raise error(

@@ -15,7 +15,7 @@ from plainspeech.tuning.optimisation import (
     Stage,
     Trial,
     TuningHistory,
-    search,
+    optimise,
 )
 
 START = BeamSettings(alpha=0.5, beta=1.0, beam_width=33, merge="prefix")
@@ -44,7 +44,7 @@ def run(
     trials: int = 60,
     seed: int = 0,
 ) -> TuningHistory:
-    return search(measure, start, trials, seed, ignore)
+    return optimise(measure, start, trials, seed, ignore)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -68,7 +68,7 @@ def test_the_same_seed_tries_the_same_and_another_does_not() -> None:
 
 def test_it_begins_where_it_starts_and_counts() -> None:
     seen: list[Stage] = []
-    found = search(valley, START, 12, 0, lambda stage, _: seen.append(stage))
+    found = optimise(valley, START, 12, 0, lambda stage, _: seen.append(stage))
     assert seen == ["weights"] * 12 + ["thresholds"] * THRESHOLD_TRIALS
     first = found.weights[0].settings
     assert (first.alpha, first.beta, first.unknown_word_penalty) == (

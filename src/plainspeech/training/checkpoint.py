@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.artifact import check_format
+from plainspeech.artifact import check_version
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.files import replacing
 from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
@@ -101,7 +101,7 @@ class Checkpoint:
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})["plainspeech"])
-                check_format(header["format"], FORMAT, str(path), ModelError)
+                check_version(header["format"], FORMAT, str(path), ModelError)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return cls(tensors, _progress(header["progress"]), _run(header["run"]))
         except (OSError, SafetensorError) as error:

@@ -109,7 +109,7 @@ class TuningHistory:
         return min(narrow, key=lambda trial: trial.milliseconds).settings
 
 
-def search(
+def optimise(
     measure: Measure, start: BeamSettings, trials: int, seed: int, on_trial: OnTrial
 ) -> TuningHistory:
     """Search for the best settings.

@@ -26,7 +26,7 @@ from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle
 from plainspeech.runtime.decoders import choose_decoder
 from plainspeech.tuning.dev_set import DevResult, DevSet
-from plainspeech.tuning.optimisation import OnTrial, Trial, TuningHistory, search
+from plainspeech.tuning.optimisation import OnTrial, Trial, TuningHistory, optimise
 
 ENOUGH_WORDS = 100
 """Right ones and wrong ones, to fit confidences to."""
@@ -171,7 +171,7 @@ class Tuner:
             result = dev_set.decode(self.untuned.with_settings(**vars(settings)))
             return Trial(settings, result.word_error_rate, result.milliseconds)
 
-        return search(measure, self.untuned.settings, trials, seed, on_trial)
+        return optimise(measure, self.untuned.settings, trials, seed, on_trial)
 
     def calibrate(self, dev_set: DevSet, chosen: BeamSettings) -> BeamSettings:
         """Return ``chosen`` with confidences fitted to the words that it finds, right and wrong.
