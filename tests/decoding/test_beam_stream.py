@@ -24,6 +24,7 @@ DECODERS = [
     BeamSearchDecoder(SMALL, beam_width=5, beam_threshold=6.0),
     BeamSearchDecoder(SMALL, LM, beam_width=8, unknown_word_penalty=2.0),
     BeamSearchDecoder(SMALL, LM, beam_width=8, merge="prefix"),
+    BeamSearchDecoder(SMALL, LM, prior_weight=0.7, log_priors=[-1.0, -2.0, -3.0, -0.7]),
 ]
 decoders = st.sampled_from(DECODERS)
 seeds = st.integers(0, 2**32 - 1)

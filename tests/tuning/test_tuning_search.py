@@ -18,8 +18,11 @@ from plainspeech.tuning.optimisation import (
     optimise,
 )
 
-START = BeamSettings(alpha=0.5, beta=1.0, beam_width=33, merge="prefix")
-BEST = BeamSettings(alpha=1.2, beta=-0.5, unknown_word_penalty=17.0)
+PRIORS = (-1.5, -2.0, -0.5)
+START = BeamSettings(alpha=0.5, beta=1.0, beam_width=33, merge="prefix", log_priors=PRIORS)
+BEST = BeamSettings(
+    alpha=1.2, beta=-0.5, unknown_word_penalty=17.0, prior_weight=0.4, log_priors=PRIORS
+)
 
 
 def valley(settings: BeamSettings) -> Trial:
@@ -49,7 +52,7 @@ def run(
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_it_finds_what_was_planted(seed: int) -> None:
-    chosen = run(seed=seed).chosen
+    chosen = run(seed=seed, trials=80).chosen
     assert math.dist(place(chosen), place(BEST)) < 0.15
     assert math.dist(place(START), place(BEST)) > 0.4
     assert (chosen.beam_threshold, chosen.token_floor) == (8, -5)
@@ -89,6 +92,11 @@ def test_a_start_beyond_the_ranges_is_brought_within() -> None:
 def test_who_forbids_unknown_words_goes_on_to() -> None:
     found = run(start=BeamSettings(unknown_word_penalty=0.0), trials=15)
     assert {trial.settings.unknown_word_penalty for trial in found.weights} == {0.0}
+
+
+def test_without_priors_they_have_no_weight() -> None:
+    found = run(start=BeamSettings(), trials=15)
+    assert {trial.settings.prior_weight for trial in found.weights} == {0.0}
 
 
 @pytest.mark.parametrize("given", [0.9 * ALLOWED_LOSS, 1.1 * ALLOWED_LOSS])

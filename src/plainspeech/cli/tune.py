@@ -219,7 +219,7 @@ def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path |
 
     console = Console(highlight=False, soft_wrap=True)
     for name, value in vars(history.chosen).items():
-        if value is not None:
+        if isinstance(value, float | int | str):
             console.print(f"{name:<21}{value}", markup=False)
     console.print(comparison(rows))
     change, interval = difference(rows[0], rows[-1])

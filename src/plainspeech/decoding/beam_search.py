@@ -59,6 +59,8 @@ class BeamSearchDecoder:
         cutoff_top_n: int = BeamSettings.cutoff_top_n,
         token_floor: float = BeamSettings.token_floor,
         unknown_word_penalty: float = BeamSettings.unknown_word_penalty,
+        prior_weight: float = BeamSettings.prior_weight,
+        log_priors: Sequence[float] | None = None,
         merge: Merge | None = None,
         calibration: Calibration | None = None,
     ) -> None:
@@ -77,6 +79,8 @@ class BeamSearchDecoder:
             cutoff_top_n: most symbols considered in a frame.
             token_floor: least log-probability of a symbol considered.
             unknown_word_penalty: nats for a word outside the lexicon; 0 forbids them.
+            prior_weight: power of the symbols' priors that each frame is divided by.
+            log_priors: their natural logarithms, the blank last.
             merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
             calibration: computes the confidences; by default one fitted to the bundled model.
 
@@ -98,6 +102,8 @@ class BeamSearchDecoder:
             cutoff_top_n=cutoff_top_n,
             token_floor=token_floor,
             unknown_word_penalty=unknown_word_penalty,
+            prior_weight=prior_weight,
+            log_priors=None if log_priors is None else tuple(log_priors),
             merge=merge or ("state" if scorer else "prefix"),
             calibration=calibration,
         )

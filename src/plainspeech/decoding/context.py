@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 from plainspeech.decoding.calibration import (
     WITH_LANGUAGE_MODEL,
     WITHOUT_LANGUAGE_MODEL,
@@ -49,6 +50,7 @@ class SearchContext:
         alphabet: of the log-probabilities.
         frame_seconds: from one frame to the next.
         parameters: thresholds and weights.
+        weighted_log_priors: ``(symbols,)`` that log-probabilities are reduced by; None for none.
         lexicon: words.
         tables: the language model.
         hot_words: their trie.
@@ -59,6 +61,7 @@ class SearchContext:
     alphabet: Alphabet
     frame_seconds: float
     parameters: SearchParameters
+    weighted_log_priors: Array | None
     lexicon: Trie
     tables: Tables
     hot_words: Trie
@@ -73,6 +76,7 @@ class SearchContext:
         return replace(
             self,
             parameters=parameters._replace(sentence_end=self.parameters.sentence_end),
+            weighted_log_priors=_weighted_log_priors(settings, alphabet),
             hot_words=build_hot_words({}, alphabet),
             calibration=_calibration(settings, scorer),
         )
@@ -87,7 +91,7 @@ def prepare_context(
     """Return the context of a search without hot words; compile the kernels if necessary.
 
     Raises:
-        ConfigurationError: the settings need a scorer.
+        ConfigurationError: the settings need a scorer, or are for another number of symbols.
         LanguageModelError: alphabet and scorer do not fit.
     """
     parameters = _parameters(settings, alphabet, scorer)
@@ -98,7 +102,15 @@ def prepare_context(
     kernels = compile_kernels(parameters, lexicon, tables, hot_words)
     calibration = _calibration(settings, scorer)
     return SearchContext(
-        alphabet, frame_seconds, parameters, lexicon, tables, hot_words, kernels, calibration
+        alphabet,
+        frame_seconds,
+        parameters,
+        _weighted_log_priors(settings, alphabet),
+        lexicon,
+        tables,
+        hot_words,
+        kernels,
+        calibration,
     )
 
 
@@ -129,6 +141,17 @@ def _parameters(
         merge_by_state=settings.merge == "state",
         character_ids=character_ids(alphabet, scorer) if scorer else np.zeros(0, np.int32),
     )
+
+
+def _weighted_log_priors(settings: BeamSettings, alphabet: Alphabet) -> Array | None:
+    if settings.log_priors is None or not settings.prior_weight:
+        return None
+    if len(settings.log_priors) != alphabet.size:
+        raise ConfigurationError(
+            f"log_priors has {len(settings.log_priors)} values; the alphabet, its blank included, "
+            f"has {alphabet.size} symbols"
+        )
+    return np.float32(settings.prior_weight) * np.array(settings.log_priors, np.float32)
 
 
 def _calibration(settings: BeamSettings, scorer: NGramLanguageModel | None) -> Calibration:

@@ -15,6 +15,7 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
+from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.results import Alignment, Candidate, Hypothesis, PartialText, text_of
 from plainspeech.decoding.validation import (
     OneUtterance,
@@ -71,8 +72,10 @@ class BeamStream(OneUtterance):
             ends: no more will follow.
         """
         self._require_unfinished()
+        priors = self._context.weighted_log_priors
+        searched = rows if priors is None else divide_by_priors(rows, priors)
         for start in range(0, len(rows), _AT_ONCE):
-            part = rows[start : start + _AT_ONCE]
+            part = searched[start : start + _AT_ONCE]
             self._make_room((len(part) + 1) * self._context.parameters.beam_width)
             self._advance(part, ends and start + len(part) == len(rows))
         impossible = int(self._state.head[0]["impossible_frame"])

@@ -284,7 +284,19 @@ def _decoding(record: Record) -> BeamSettings:
         return BeamSettings()
     part = record.part("decoding")
     with part.named():
-        return BeamSettings(**_taken(part, BeamSettings()), calibration=_calibration(part))
+        # Bundles from before there were priors have none.
+        part = replace(part, values={"prior_weight": 0.0, **part.values})
+        return BeamSettings(
+            **_taken(part, BeamSettings()),
+            log_priors=_log_priors(part),
+            calibration=_calibration(part),
+        )
+
+
+def _log_priors(record: Record) -> tuple[float, ...] | None:
+    if record.values.get("log_priors") is None:
+        return None
+    return tuple(record.take("log_priors", list))
 
 
 def _calibration(record: Record) -> Calibration | None:

@@ -157,7 +157,9 @@ def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearc
         scorer = Scorer.load(language_model)
         settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta, calibration=None)
     if scorer is None:
-        settings = replace(settings, alpha=0.0, beta=0.0, merge="prefix", calibration=None)
+        settings = replace(
+            settings, alpha=0.0, beta=0.0, prior_weight=0.0, merge="prefix", calibration=None
+        )
     return BeamSearchDecoder(
         bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **vars(settings)
     )

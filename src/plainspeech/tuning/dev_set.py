@@ -13,6 +13,7 @@ from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import Evidence
+from plainspeech.decoding.priors import estimate_log_priors
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, Scores, word_counts
 from plainspeech.evaluation.reliability import Flags, correct_words
 from plainspeech.runtime.decoders import Decoder
@@ -56,6 +57,10 @@ class DevSet:
     utterances: Sequence[Utterance]
     outputs: Outputs
     alphabet: Alphabet
+
+    def log_priors(self) -> tuple[float, ...]:
+        """Return the priors of the symbols that the outputs of the model have."""
+        return estimate_log_priors(self.outputs.log_probabilities.values())
 
     def decode(self, decoder: Decoder) -> DevResult:
         """Decode every utterance that could be read, on all cores."""

@@ -1,8 +1,8 @@
 """Optimisation of the settings of the beam search: first the weights, then the thresholds.
 
-1. Weights: alpha, beta and the penalty of unknown words, by the tree-structured Parzen estimator
-   (Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011), at thresholds
-   that are wide.
+1. Weights: alpha, beta, the penalty of unknown words and the power of the symbols' priors, by the
+   tree-structured Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter optimization",
+   NeurIPS 2011), at thresholds that are wide.
 2. Thresholds, at the best weights: all pairs of a grid. The fastest is taken of those that cost
    next to no accuracy.
 """
@@ -44,11 +44,13 @@ class ParameterRange:
 
 
 _PENALTY = "unknown_word_penalty"
+_PRIOR_WEIGHT = "prior_weight"
 
 RANGES = {
     "alpha": ParameterRange(0.0, 2.0, 0.01),
     "beta": ParameterRange(-2.0, 4.0, 0.05),
     _PENALTY: ParameterRange(2.0, 30.0, 0.5),
+    _PRIOR_WEIGHT: ParameterRange(0.0, 1.0, 0.05),
 }
 
 THRESHOLDS: dict[str, list[float]] = {
@@ -119,7 +121,7 @@ def optimise(
     Args:
         measure: tries settings.
         start: its weights are tried first, and what is not tuned is as it is there. Where it
-            forbids unknown words, that is not tuned either.
+            forbids unknown words, or has no priors, that is not tuned either.
         trials: how many weights to try, 1 or more.
         seed: of the first stage, which with the same seed tries the same settings.
         on_trial: called after each trial.
@@ -145,7 +147,8 @@ def _tune_weights(
 ) -> None:
     widest = {name: values[-1] for name, values in THRESHOLDS.items()}
     base = _with(start, widest)
-    tuned = [name for name in RANGES if name != _PENALTY or base.unknown_word_penalty]
+    fixed = {_PENALTY: not base.unknown_word_penalty, _PRIOR_WEIGHT: base.log_priors is None}
+    tuned = [name for name in RANGES if not fixed.get(name)]
 
     def objective(trial: optuna.Trial) -> float:
         weights = {name: RANGES[name].suggest(trial, name) for name in tuned}

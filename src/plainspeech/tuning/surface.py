@@ -40,7 +40,7 @@ def check_picture_writable(path: Path) -> None:
 def draw_surface(path: Path, trials: Sequence[Trial], chosen: BeamSettings, title: str) -> None:
     """Draw the word error rate over alpha and beta into a PNG, with the trials and the best.
 
-    The surface is a smoothing spline through the trials, at the chosen penalty of unknown words,
+    The surface is a smoothing spline through the trials, at the chosen values of the other weights,
     within their convex hull.
 
     Args:
@@ -58,7 +58,7 @@ def draw_surface(path: Path, trials: Sequence[Trial], chosen: BeamSettings, titl
     rates = np.array([100 * trial.word_error_rate for trial in trials])
     if _span_a_plane(places[:, :2]):
         _draw_contours(figure, axes, places, rates, _place(chosen))
-    alpha, beta, _ = places.T
+    alpha, beta = places.T[:2]
     axes.plot(
         alpha, beta, ".", color="black", markersize=4, alpha=0.6, label=f"{len(trials)} trials"
     )
@@ -86,8 +86,8 @@ def _draw_contours(
 ) -> None:
     lows, highs = places.min(axis=0), places.max(axis=0)
     alpha, beta = np.meshgrid(*np.linspace(lows[:2], highs[:2], _POINTS).T)
-    penalty = np.full_like(alpha, chosen[2])
-    surface = _smooth(places, rates, np.stack([alpha, beta, penalty], axis=-1))
+    others = np.broadcast_to(chosen[2:], (*alpha.shape, len(chosen) - 2))
+    surface = _smooth(places, rates, np.dstack([alpha, beta, others]))
     triangle = Triangulation(places[:, 0], places[:, 1]).get_trifinder()(alpha, beta)
     masked = np.ma.array(surface, mask=np.asarray(triangle) < 0)
     lowest = np.floor(2 * rates.min()) / 2
@@ -126,7 +126,7 @@ def _smooth(places: Floats, values: Floats, wanted: Floats) -> Floats:
     system[:count, :count] = _kernel(known, known) + _SMOOTHING * np.eye(count)
     system[:count, count:] = plane
     system[count:, :count] = plane.T
-    # Least squares: where no penalty was tuned the plane has a direction too many.
+    # Least squares: where a weight was not tuned the plane has a direction too many.
     right = np.append(values, np.zeros(plane.shape[1]))
     weights = np.linalg.lstsq(system, right, rcond=None)[0]
     return np.asarray(

@@ -171,7 +171,8 @@ class Tuner:
             result = dev_set.decode(self.untuned.with_settings(**vars(settings)))
             return Trial(settings, result.word_error_rate, result.milliseconds)
 
-        return optimise(measure, self.untuned.settings, trials, seed, on_trial)
+        start = replace(self.untuned.settings, log_priors=dev_set.log_priors())
+        return optimise(measure, start, trials, seed, on_trial)
 
     def calibrate(self, dev_set: DevSet, chosen: BeamSettings) -> BeamSettings:
         """Return ``chosen`` with confidences fitted to the words that it finds, right and wrong.
