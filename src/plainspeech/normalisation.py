@@ -25,6 +25,9 @@ def _ratio(decibels: float) -> float:
     return float(10 ** (decibels / 10))
 
 
+_ONSET, _NEAR = _ratio(20.0), _ratio(-GATES_DB[0])
+
+
 def normalise_utterance(energies: Array) -> Array:
     """Bring every bin to zero mean and unit deviation over all frames, ``(frames, bins)``."""
     if not len(energies):
@@ -118,12 +121,12 @@ class RunningLevel:
 
     def update(self, power: float) -> bool:
         """Take the power of the next frame; return whether it is an onset."""
-        onset = power > self.power * _ratio(20.0)
+        onset = power > self.power * _ONSET
         if onset:
             self._begin()
         self._all_frames = min(self._all_frames + 1.0, self._horizon)
         self._all += (power - self._all) / self._all_frames
-        if power >= self._all * _ratio(-GATES_DB[0]):
+        if power >= self._all * _NEAR:
             self._frames = min(self._frames + 1.0, self._horizon)
             self.power += (power - self.power) / self._frames
         return onset

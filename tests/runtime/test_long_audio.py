@@ -16,7 +16,7 @@ import soundfile
 
 from plainspeech import audio
 from plainspeech.arrays import Array
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, PlainspeechError
 from plainspeech.runtime.long_audio import (
     BeginTranscript,
     TranscriptPart,
@@ -201,8 +201,12 @@ def test_threads_make_no_difference(tone_bundle: Path, spoken: Speak) -> None:
     samples = np.concatenate([x for text in texts for x in (spoken(text), silence(2.5))])
     models = [load_model(tone_bundle, threads=threads) for threads in (1, 2, 3)]
     found = [[*model.transcribe_parts(samples)] for model in models]
+    found.append([*models[2].transcribe_parts(samples, threads=1)])
     assert [segment.text for part in found[0] for segment in part.segments] == texts
-    assert join_parts(found[1]) == join_parts(found[2]) == join_parts(found[0])
+    first, *others = map(join_parts, found)
+    assert others == [first] * 3
+    with pytest.raises(ConfigurationError, match="threads is 0; it must be 1 or above"):
+        next(models[0].transcribe_parts(samples, threads=0))
 
 
 SAMPLES = ("2412-153954-0002", "2035-147961-0007", "2803-154328-0001", "1272-135031-0004")

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -180,13 +179,21 @@ class _Run:
     def transcribe(self, recordings: Sequence[InputFile | PlainspeechError]) -> int:
         """Transcribe ``recordings``; return how many failed."""
         if len(recordings) == 1:  # in this thread, so that text is printed as it is recognised
-            return self._report(lambda: self._written(recordings[0], ""))
+            return self._report(lambda: self._written(recordings[0], "", None))
         from plainspeech.cores import available_cores
 
-        with ThreadPoolExecutor(available_cores()) as pool:
-            places = (f" ({number} of {len(recordings)})" for number in count(1))
+        cores = available_cores()
+        # Each by one thread, but for the last ones, which would leave cores without work.
+        alone = len(recordings) - cores + 1
+        with ThreadPoolExecutor(cores) as pool:
             writing = [
-                pool.submit(self._written, *each) for each in zip(recordings, places, strict=False)
+                pool.submit(
+                    self._written,
+                    each,
+                    f" ({number} of {len(recordings)})",
+                    1 if number <= alone else None,
+                )
+                for number, each in enumerate(recordings, start=1)
             ]
             try:
                 return sum(self._report(one.result) for one in writing)
@@ -203,17 +210,18 @@ class _Run:
             return True
         return False
 
-    def _written(self, found: InputFile | PlainspeechError, place: str) -> str:
+    def _written(self, found: InputFile | PlainspeechError, place: str, threads: int | None) -> str:
         if isinstance(found, PlainspeechError):
             raise found
         name = f"{typer.format_filename(found.source)}{place}"
-        return self._target.write(found, self._bars.tracked(self._parts(found.source), name))
+        parts = self._parts(found.source, threads)
+        return self._target.write(found, self._bars.tracked(parts, name))
 
-    def _parts(self, source: str) -> Iterator[TranscriptPart]:
+    def _parts(self, source: str, threads: int | None) -> Iterator[TranscriptPart]:
         file = sys.stdin.buffer if source == STDIN else source
         words = self._words or None
         for part in self._recognizer.transcribe_parts(
-            file, hot_words=words, channels=self._channels
+            file, hot_words=words, channels=self._channels, threads=threads
         ):
             if self._stopped.is_set():  # an incomplete transcript is not written
                 raise PlainspeechError(f"{source}: not finished")

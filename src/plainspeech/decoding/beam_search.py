@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
+from plainspeech.cores import in_threads
 from plainspeech.decoding.calibration import Calibration, Evidence
 from plainspeech.decoding.hot_words import HotWords, build_hot_words, validated_hot_words
 from plainspeech.decoding.results import Hypothesis
@@ -221,8 +221,7 @@ class BeamSearchDecoder:
         require_count("threads", threads)
         self.stream(hot_words)  # invalid hot words are an error even without an utterance
         rows = [self._validated(utterance) for utterance in utterances]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda one: finish(self._fed(one, hot_words)), rows))
+        return in_threads(lambda one: finish(self._fed(one, hot_words)), rows, threads)
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
         """Begin an utterance that arrives block by block.

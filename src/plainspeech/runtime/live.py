@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plainspeech.arrays import Array
-from plainspeech.cores import available_cores
+from plainspeech.cores import available_cores, in_threads
 from plainspeech.decoding.results import PartialText
 from plainspeech.runtime import vad
 from plainspeech.runtime.bundle import Bundle
@@ -108,8 +107,7 @@ class LiveModel:
         Returns:
             A transcript of each, with a segment for each final result.
         """
-        with ThreadPoolExecutor(available_cores()) as pool:
-            return list(pool.map(self._transcribe_live, waveforms))
+        return in_threads(self._transcribe_live, waveforms, available_cores())
 
     def _transcribe_live(self, waveform: Array) -> Transcript:
         live = self.begin()

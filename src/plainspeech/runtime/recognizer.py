@@ -15,7 +15,7 @@ import numpy.typing as npt
 from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.audio.channels import Channels, validated_channels
-from plainspeech.cores import available_cores
+from plainspeech.cores import available_cores, in_threads
 from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
@@ -60,11 +60,9 @@ class Recognizer:
         decoder: Decoder | None = None,
         network: Network | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ConfigurationError(f"threads is {threads}; it must be 1 or above")
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
-        self._threads = threads or available_cores()
+        self._threads = _validated_threads(threads) or available_cores()
         self._log_mel = LogMel(bundle.features)
         self._network = network or open_network(bundle)
 
@@ -104,6 +102,7 @@ class Recognizer:
         sample_rate: int = audio.SAMPLE_RATE,
         hot_words: HotWords | None = None,
         channels: Channels = "mixed",
+        threads: int | None = None,
     ) -> Iterator[TranscriptPart]:
         """Yield the transcript of a recording part by part, in bounded memory.
 
@@ -115,14 +114,17 @@ class Recognizer:
             sample_rate: likewise.
             hot_words: likewise.
             channels: likewise.
+            threads: that compute, by default those of the recognizer. 1 is best where others
+                transcribe other recordings: then this thread does it all.
 
         Raises:
             AudioError: the recording cannot be read; after some parts, where it is damaged later.
-            ConfigurationError: ``channels`` is neither.
+            ConfigurationError: ``channels`` is neither, or ``threads`` below 1.
             DecodingError: the hot words are not valid.
         """
         separate = validated_channels(channels) == "separate"
-        yield from self._parts(source, sample_rate, hot_words, self._threads, separate)
+        count = _validated_threads(threads) or self._threads
+        yield from self._parts(source, sample_rate, hot_words, count, separate)
 
     def _parts(
         self,
@@ -134,14 +136,18 @@ class Recognizer:
     ) -> Iterator[TranscriptPart]:
         """Do what `transcribe_parts` does, with ``threads`` besides this one, which reads.
 
-        With one, it and this one take turns.
+        With one, this one does all.
         """
         wanted = self.bundle.features.sample_rate
         ahead = 0 if threads == 1 else 2 * threads
         with ThreadPoolExecutor(threads) as pool:
 
             def begin(waveform: Array) -> Future[Transcript]:
-                return pool.submit(self._transcribe_one, waveform, hot_words)
+                if threads > 1:
+                    return pool.submit(self._transcribe_one, waveform, hot_words)
+                done: Future[Transcript] = Future()
+                done.set_result(self._transcribe_one(waveform, hot_words))
+                return done
 
             if isinstance(source, np.ndarray):
                 waveform = audio.from_array(source, sample_rate, wanted, separate)
@@ -175,8 +181,7 @@ class Recognizer:
         def transcribe(waveform: Array) -> Transcript:
             return join_parts(self._parts(waveform, rate, None, threads=1))
 
-        with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(transcribe, waveforms))
+        return in_threads(transcribe, waveforms, self._threads)
 
     def transcribe_waveforms(
         self, waveforms: Sequence[Array], hot_words: HotWords | None = None
@@ -219,10 +224,10 @@ class Recognizer:
         def compute(batch: list[int]) -> list[Array]:
             return self._network.run([self._log_mel(waveforms[index]) for index in batch])
 
-        with ThreadPoolExecutor(self._threads) as pool:
-            for batch, rows in zip(batches, pool.map(compute, batches), strict=True):
-                for index, row in zip(batch, rows, strict=True):
-                    results[index] = row
+        computed = in_threads(compute, batches, self._threads)
+        for batch, rows in zip(batches, computed, strict=True):
+            for index, row in zip(batch, rows, strict=True):
+                results[index] = row
         return results
 
 
@@ -265,6 +270,12 @@ def load_model(
         opening = pool.submit(open_network, bundle)
         chosen = choose_decoder(bundle, decoder, language_model, n_best)
         return Recognizer(bundle, threads, chosen, opening.result())
+
+
+def _validated_threads(threads: int | None) -> int | None:
+    if threads is not None and threads < 1:
+        raise ConfigurationError(f"threads is {threads}; it must be 1 or above")
+    return threads
 
 
 def _check_source(source: object) -> None:
