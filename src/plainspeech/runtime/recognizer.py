@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
+from plainspeech.runtime.helped_pool import HelpedPool
 from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_sections
 from plainspeech.runtime.network import Network, WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
@@ -114,8 +115,8 @@ class Recognizer:
             sample_rate: likewise.
             hot_words: likewise.
             channels: likewise.
-            threads: that compute, by default those of the recognizer. 1 is best where others
-                transcribe other recordings: then this thread does it all.
+            threads: that compute, by default those of the recognizer. 1 is best where other
+                threads transcribe other recordings.
 
         Raises:
             AudioError: the recording cannot be read; after some parts, where it is damaged later.
@@ -134,41 +135,31 @@ class Recognizer:
         threads: int,
         separate: bool = False,
     ) -> Iterator[TranscriptPart]:
-        """Do what `transcribe_parts` does, with ``threads`` besides this one, which reads.
-
-        With one, this one does all.
-        """
+        """Do what `transcribe_parts` does, with ``threads``, of which this one is one."""
         wanted = self.bundle.features.sample_rate
         ahead = 0 if threads == 1 else 2 * threads
-        with ThreadPoolExecutor(threads) as pool:
 
-            def begin(waveform: Array) -> Future[Transcript]:
-                if threads > 1:
-                    return pool.submit(self._transcribe_one, waveform, hot_words)
-                done: Future[Transcript] = Future()
-                done.set_result(self._transcribe_one(waveform, hot_words))
-                return done
+        def transcribe(waveform: Array) -> Transcript:
+            return self.transcribe_waveforms([waveform], hot_words)[0]
 
+        with HelpedPool(transcribe, threads) as pool:
             if isinstance(source, np.ndarray):
                 waveform = audio.from_array(source, sample_rate, wanted, separate)
                 if separate and waveform.ndim == 1:
                     waveform = waveform[:, None]
                 starts = range(0, len(waveform), wanted)
                 blocks = (waveform[start : start + wanted] for start in starts)
-                yield from transcribe_sections([blocks], wanted, begin, ahead=ahead)
+                yield from transcribe_sections([blocks], wanted, pool.begin, ahead=ahead)
                 return
             _check_source(source)
             with (
                 audio.opened(source, wanted, separate) as recording,
                 closing(
-                    transcribe_sections(recording.sections, wanted, begin, ahead=ahead)
+                    transcribe_sections(recording.sections, wanted, pool.begin, ahead=ahead)
                 ) as parts,
             ):
                 for part in parts:
                     yield replace(part, declared_duration=recording.duration)
-
-    def _transcribe_one(self, waveform: Array, hot_words: HotWords | None) -> Transcript:
-        return self.transcribe_waveforms([waveform], hot_words)[0]
 
     def transcribe_recordings(self, waveforms: Sequence[Array]) -> list[Transcript]:
         """Transcribe many recordings in parallel, each as `transcribe` does.
