@@ -21,6 +21,7 @@ float32; logarithms are natural; times are seconds. This page is written by
 """
 GROUPS = {
     "Transcribe": ["load_model", "Recognizer", "Transcript", "Segment", "Word", "Bundle"],
+    "Align": ["align", "Alignment", "AlignedSentence", "AlignedWord", "Disagreement"],
     "Live audio": ["LiveModel", "StreamingModel"],
     "Decode": [
         "BeamSearchDecoder",

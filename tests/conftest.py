@@ -26,7 +26,9 @@ from plainspeech.runtime.bundle import Bundle
 # numba keeps machine code until the file of the outermost function changes; tests must not run code
 # of before an edit of another one. Set before anything imports numba.
 _PACKAGE = Path(__file__).parents[1] / "src" / "plainspeech"
-_SOURCES = sorted(path for part in ("decoding", "lm") for path in (_PACKAGE / part).rglob("*.py"))
+_SOURCES = sorted(
+    path for part in ("alignment", "decoding", "lm") for path in (_PACKAGE / part).rglob("*.py")
+)
 _DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
 os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/plainspeech-cache-{_DIGEST[:16]}"
 os.environ["NUMBA_CACHE_DIR"] = f"{tempfile.gettempdir()}/plainspeech-machine-code-{_DIGEST[:16]}"

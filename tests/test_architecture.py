@@ -63,6 +63,8 @@ ALLOWED = {
     "pyctcdecode": BASE | {"decoding", "lm"},
     "runtime": BASE | {"decoding", "lm"},
     "serving": BASE | {"decoding", "runtime"},
+    # Its cutting into utterances writes manifests.
+    "alignment": BASE | {"data", "decoding", "runtime"},
     "data": BASE,
     "model": BASE,
     # Evaluation reads manifests and runs a recognizer.

@@ -133,6 +133,7 @@ def test_silence_is_a_valid_file() -> None:
         "confidence": 0.0,
         "segments": [],
     }
+    assert rendered.pop("textgrid").count('text = ""') == 2
     table = "start\tend\ttext\tconfidence\n"
     assert rendered == {"txt": "", "srt": "", "vtt": "WEBVTT\n", "tsv": table}
 
@@ -220,3 +221,12 @@ def parse_cue(block: str, point: str) -> Cue:
     )
     assert start < end
     return Cue(start, end, tuple(lines))
+
+
+def test_a_textgrid_has_intervals_without_gaps() -> None:
+    words = (Word('said "no"', 0.5, 1.0, 0.9), Word("yes", 1.0, 1.5, 0.8))
+    grid = render(Transcript((Segment(words),), 2.0), "textgrid")
+    numbers = [float(n) for n in re.findall(r"            xm(?:in|ax) = (\S+)", grid)]
+    assert numbers == [0, 0.5, 0.5, 1.5, 1.5, 2, 0, 0.5, 0.5, 1, 1, 1.5, 1.5, 2]
+    texts = re.findall(r'text = "(.*)"', grid)
+    assert texts == ["", 'said ""no"" yes', "", "", 'said ""no""', "yes", ""]

@@ -17,6 +17,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _MODULES = {
     "ENGLISH": "alphabet",
+    "AlignedSentence": "alignment.results",
+    "AlignedWord": "alignment.results",
+    "Alignment": "alignment.results",
     "Alphabet": "alphabet",
     "AudioError": "errors",
     "BeamSearchDecoder": "decoding.beam_search",
@@ -24,6 +27,7 @@ _MODULES = {
     "ConfigurationError": "errors",
     "DataError": "errors",
     "DecodingError": "errors",
+    "Disagreement": "alignment.results",
     "GreedyDecoder": "decoding.greedy",
     "HotWords": "decoding.hot_words",
     "Hypothesis": "decoding.results",
@@ -37,6 +41,7 @@ _MODULES = {
     "StreamingModel": "runtime.streaming_model",
     "Transcript": "transcript",
     "Word": "transcript",
+    "align": "alignment.aligner",
     "load_model": "runtime.recognizer",
 }
 """The module of each public name, without the package's."""

@@ -211,8 +211,60 @@ def _json(transcript: Transcript) -> str:
     return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
 
 
+def _textgrid(transcript: Transcript) -> str:
+    """Praat's TextGrid, long form: a tier of segments and one of words, of each channel."""
+    end = max(transcript.duration, 0.001, *(segment.end for segment in transcript.segments))
+    tiers = []
+    labels = dict.fromkeys(segment.label for segment in transcript.segments) or {"": None}
+    for label in labels:
+        segments = [segment for segment in transcript.segments if segment.label == label]
+        words = [word for segment in segments for word in segment.words]
+        tiers += [_tier(f"{label}segments", segments, end), _tier(f"{label}words", words, end)]
+    numbered = (f"    item [{n}]:\n{tier}" for n, tier in enumerate(tiers, start=1))
+    return (
+        f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {end:.6f}\n'
+        f"tiers? <exists>\nsize = {len(tiers)}\nitem []:\n{''.join(numbered)}"
+    )
+
+
+def _tier(name: str, items: Sequence[Segment | Word], end: float) -> str:
+    """Return an interval tier, whose intervals have no gaps: empty ones lie between ``items``."""
+    intervals: list[tuple[float, str]] = []  # their ends and texts
+    time = 0.0
+    for item in items:
+        if item.start > time:
+            intervals.append((item.start, ""))
+            time = item.start
+        if item.end > time:
+            intervals.append((item.end, item.text))
+            time = item.end
+    if time < end:
+        intervals.append((end, ""))
+    lines = [
+        '        class = "IntervalTier"',
+        f'        name = "{name}"',
+        "        xmin = 0",
+        f"        xmax = {end:.6f}",
+        f"        intervals: size = {len(intervals)}",
+    ]
+    begin = 0.0
+    for number, (stop, text) in enumerate(intervals, start=1):
+        lines += [
+            f"        intervals [{number}]:",
+            f"            xmin = {begin:.6f}",
+            f"            xmax = {stop:.6f}",
+            f'            text = "{_quoted(text)}"',
+        ]
+        begin = stop
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return text.replace('"', '""')
+
+
 _WRITERS: Mapping[str, Callable[[Transcript], str]] = MappingProxyType(
-    {"txt": _txt, "srt": _srt, "vtt": _vtt, "tsv": _tsv, "json": _json}
+    {"txt": _txt, "srt": _srt, "vtt": _vtt, "tsv": _tsv, "textgrid": _textgrid, "json": _json}
 )
 
 FORMATS = tuple(_WRITERS)

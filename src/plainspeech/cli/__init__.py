@@ -20,6 +20,7 @@ from plainspeech.errors import PlainspeechError
 _VERBS = {
     "transcribe": "Transcribe recordings and print a line of text for each, after its name if "
     "there are several.",
+    "align": "Align a known text with a recording of it, and cut it into utterances for training.",
     "listen": "Transcribe live speech until Ctrl+C, and print the latency at the end.",
     "serve": "Serve transcription over HTTP (OpenAI's API) and live over WebSocket.",
     "evaluate": "Measure the word and character error rates of a model.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
@@ -79,16 +79,23 @@ class ProgressBars:
 
     def tracked(self, parts: Iterable[TranscriptPart], name: str) -> Iterator[TranscriptPart]:
         """Yield ``parts`` while a bar shows how much of the recording has been transcribed."""
-        if not self._progress:
-            yield from parts
-            return
-        task = self._progress.add_task(name, total=None)
-        try:
+        with self.bar(name) as update:
             for part in parts:
-                self._progress.update(task, completed=part.end, total=part.declared_duration)
+                update(part.end, part.declared_duration)
                 yield part
+
+    @contextmanager
+    def bar(self, name: str) -> Iterator[Callable[[float, float | None], None]]:
+        """Yield a function that takes the seconds that are done, and of how many, if known."""
+        if not self._progress:
+            yield lambda done, duration: None
+            return
+        progress = self._progress
+        task = progress.add_task(name, total=None)
+        try:
+            yield lambda done, duration: progress.update(task, completed=done, total=duration)
         finally:
-            self._progress.remove_task(task)
+            progress.remove_task(task)
 
 
 def _recording_bars(terminal: TextIO) -> rich_progress.Progress:

@@ -60,7 +60,7 @@ def transcribe(
         typer.Option(
             "--format",
             "-f",
-            help="txt, srt, vtt, tsv or json, or several: srt,json.",
+            help="txt, srt, vtt, tsv, textgrid or json, or several: srt,json.",
             show_default=False,
         ),
     ] = None,

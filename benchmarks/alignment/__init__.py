@@ -1,0 +1,1 @@
+"""How exactly texts are aligned with recordings, and what is found of planted disagreements."""

@@ -1,0 +1,1 @@
+"""Alignment of a known text with a recording of it, of any length, by CTC."""
