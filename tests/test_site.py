@@ -1,0 +1,47 @@
+"""The documentation as a site: it builds without a warning, and loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LOADED = re.compile(r"<(?:script|img|link|iframe|source)\b[^>]*\b(?:src|href)=\"?([^\s\">]+)")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    return folder
+
+
+def test_every_page_is_there(site: Path) -> None:
+    pages = {*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "decisions").glob("*.md")}
+    assert not [page for page in pages if not (site / _html(page)).is_file()]
+
+
+def test_nothing_is_loaded_from_other_hosts(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    loaded = {name for page in pages for name in LOADED.findall(page.read_text(encoding="utf-8"))}
+    assert len(loaded) > 5
+    assert not [name for name in loaded if "//" in name]
+    styles = "".join(file.read_text(encoding="utf-8") for file in site.rglob("*.css"))
+    assert not re.search(r"(?:url\(|@import )[\"']?(?:https?:)?//", styles)
+
+
+def _html(page: Path) -> Path:
+    return page.relative_to(ROOT / "docs").with_suffix(".html")
