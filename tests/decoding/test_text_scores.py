@@ -11,6 +11,7 @@ from toy_lm import random_lm
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.priors import estimate_log_priors
 from plainspeech.decoding.text_scores import TextScorer
 from plainspeech.errors import DataError, DecodingError
 
@@ -54,9 +55,14 @@ def test_words_are_scored_as_the_search_defines_it(seed: int, frames: int, penal
 
 
 @settings(max_examples=30)
-@given(seeds, st.integers(1, 4), st.sampled_from([WORDS, ("a", "b", "|")]))
+@given(
+    seeds,
+    st.integers(1, 4),
+    st.sampled_from([WORDS, ("a", "b", "|")]),
+    st.sampled_from([0.0, 0.7]),
+)
 def test_the_search_scores_what_it_finds_likewise(
-    seed: int, frames: int, words: tuple[str, ...]
+    seed: int, frames: int, words: tuple[str, ...], prior_weight: float
 ) -> None:
     rows = random_rows(seed, frames, SMALL.size)
     decoder = BeamSearchDecoder(
@@ -66,6 +72,8 @@ def test_the_search_scores_what_it_finds_likewise(
         beam_threshold=np.inf,
         token_floor=-np.inf,
         unknown_word_penalty=2.0,
+        prior_weight=prior_weight,
+        log_priors=estimate_log_priors([rows]),
         merge="prefix",
     )
     # A model over characters keeps a text with a space at its end apart; they have one name.

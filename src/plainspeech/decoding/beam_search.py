@@ -223,6 +223,14 @@ class BeamSearchDecoder:
         rows = [self._validated(utterance) for utterance in utterances]
         return in_threads(lambda one: finish(self._fed(one, hot_words)), rows, threads)
 
+    def scaled_likelihoods(self, log_probabilities: npt.ArrayLike) -> Array:
+        """Return them as the search sees them, divided by priors: `plainspeech.decoding.priors`.
+
+        Raises:
+            DecodingError: as `decode`.
+        """
+        return self._context.scaled_likelihoods(self._validated(log_probabilities))
+
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
         """Begin an utterance that arrives block by block.
 

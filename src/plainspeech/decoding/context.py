@@ -27,6 +27,7 @@ from plainspeech.decoding.kernels.records import (
     Trie,
 )
 from plainspeech.decoding.lexicon import build_lexicon
+from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
@@ -67,6 +68,12 @@ class SearchContext:
     hot_words: Trie
     kernels: CompiledKernels
     calibration: Calibration
+
+    def scaled_likelihoods(self, rows: Array) -> Array:
+        """Return what the search sees of log-probabilities: divided by priors, if it has any."""
+        if self.weighted_log_priors is None:
+            return rows
+        return divide_by_priors(rows, self.weighted_log_priors)
 
     def with_settings(
         self, settings: BeamSettings, alphabet: Alphabet, scorer: NGramLanguageModel | None

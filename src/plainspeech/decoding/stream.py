@@ -15,7 +15,6 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
-from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.results import Alignment, Candidate, Hypothesis, PartialText, text_of
 from plainspeech.decoding.validation import (
     OneUtterance,
@@ -72,8 +71,7 @@ class BeamStream(OneUtterance):
             ends: no more will follow.
         """
         self._require_unfinished()
-        priors = self._context.weighted_log_priors
-        searched = rows if priors is None else divide_by_priors(rows, priors)
+        searched = self._context.scaled_likelihoods(rows)
         for start in range(0, len(rows), _AT_ONCE):
             part = searched[start : start + _AT_ONCE]
             self._make_room((len(part) + 1) * self._context.parameters.beam_width)

@@ -13,7 +13,6 @@ from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.context import character_ids, model_mode
 from plainspeech.decoding.kernels.records import CHARACTER_MODEL, NO_MODEL
 from plainspeech.decoding.lexicon import written_words
-from plainspeech.decoding.validation import validated
 from plainspeech.lm.scorer import score_words
 from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID
 
@@ -25,8 +24,9 @@ class TextScore:
     """The two parts of the score of a text, see `plainspeech.decoding.settings.BeamSettings`.
 
     Attributes:
-        acoustic: logarithm of the sum of the probabilities of its CTC alignments, nats; minus
-            infinity where the frames are too few.
+        acoustic: logarithm of the sum of the probabilities of its CTC alignments, which are of
+            scaled likelihoods where the search's are, nats; minus infinity where the frames are
+            too few.
         lm: what language model, ``beta`` and ``unknown_word_penalty`` add, nats; minus infinity
             where a word is outside the lexicon and the penalty 0, which forbids it.
     """
@@ -62,7 +62,7 @@ class TextScorer:
             DataError: ``text`` has a character that the alphabet does not have.
             DecodingError: these are no log-probabilities over the alphabet.
         """
-        rows = validated(log_probabilities, self._decoder.alphabet.size)
+        rows = self._decoder.scaled_likelihoods(log_probabilities)
         # A model over characters scores a space at the end, which makes it another text.
         trailing = self._mode != CHARACTER_MODEL
         return TextScore(
