@@ -117,7 +117,9 @@ def test_a_fault_is_named(tmp_path: Path, old: str, new: str, says: str) -> None
 
 
 def test_a_recipe_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PlainspeechError, match=r"gone.toml: cannot read the recipe"):
+    with pytest.raises(
+        PlainspeechError, match=r"gone.toml: cannot read the recipe: No such file or directory$"
+    ):
         read_recipe(tmp_path / "gone.toml")
     (tmp_path / "latin.toml").write_bytes(b'name = "\xfc"')
     with pytest.raises(PlainspeechError, match=r"latin.toml: cannot read the recipe"):
@@ -133,7 +135,7 @@ def test_the_recipes_that_come_with_the_package_are_sound(path: Path) -> None:
     ("text", "says"),
     [
         ("a = " + "[" * 5_000, "not a recipe: nested too deeply"),
-        ("seed = " + "9" * 5_000, "not TOML: "),
+        ("seed = " + "9" * 5_000, "not a recipe: a number of thousands of digits"),
         (f"seed = {'9' * 400}\n{LEAST}", "seed is beyond 1e\\+15"),
         (
             LEAST.replace('"dev.jsonl"', '"d\\u0000v.jsonl"'),

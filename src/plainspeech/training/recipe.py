@@ -140,12 +140,18 @@ def read_recipe(path: Path) -> Recipe:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot read the recipe: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: cannot read the recipe: {error}") from error
     except RecursionError as error:
         raise ConfigurationError(f"{path}: not a recipe: nested too deeply") from error
-    except ValueError as error:  # not TOML, or a number of thousands of digits
+    except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {str(error)[:_SHOWN]}") from error
+    except ValueError as error:  # what Python refuses to convert
+        raise ConfigurationError(
+            f"{path}: not a recipe: a number of thousands of digits"
+        ) from error
     return parse_recipe(table, path.parent, str(path))
 
 
