@@ -20,6 +20,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
+_INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp")
+"""What products of matrices use in float32, int8 and bfloat16, where a processor has it."""
+
 
 class Child:
     """A process that answers questions.
@@ -104,6 +107,10 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def machine() -> str:
-    """Return processor and cores of this machine, for the head of a table."""
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+    """Return processor, instructions and cores of this machine, for the head of a table."""
+    text = Path("/proc/cpuinfo").read_text()
+    names = re.findall(r"model name\s*: (.*)", text)
+    flags = set(re.findall(r"\w+", next(iter(re.findall(r"flags\s*: (.*)", text)), "")))
+    used = [name for name in _INSTRUCTIONS if name in flags]
+    shown = f" with {', '.join(used)}" if used else ""
+    return f"{names[0] if names else platform.machine()}{shown}, {os.cpu_count()} cores"

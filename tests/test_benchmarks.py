@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from benchmarks import run_all
 from benchmarks.decoder import simulate
 from benchmarks.decoder.systems import read_posteriors
 
@@ -60,3 +63,34 @@ def test_greedy_decoding_gets_most_of_it_right() -> None:
     np.testing.assert_allclose(np.exp(np.concatenate(rows)).sum(axis=1), 1.0, rtol=1e-5)
     pairs = [Pair("", "", sentence, greedy_text(one, ENGLISH)) for one in rows]
     assert 0.04 < error_rates(pairs).characters.rate < 0.1
+
+
+def test_all_are_run_or_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lacks data is left out; what fails is named, and the others are run all the same."""
+    started: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        started.append(command)
+        return subprocess.CompletedProcess(command, int("benchmarks.serving.load" in command))
+
+    monkeypatch.setattr("benchmarks.run_all.subprocess.run", run)
+    (tmp_path / "dev-clean.jsonl").touch()
+    with pytest.raises(typer.Exit):
+        run_all.main(tmp_path, tmp_path / "measured")
+    said = capsys.readouterr()
+    assert "training (README.md): left out, not given: train-clean-5.jsonl" in said.out
+    assert "failed: serving" in said.err
+    modules = [command[2] for command in started]
+    assert modules == [f"benchmarks.{name}" for name in RUNS_WITH_DEV_ALONE]
+    head = (tmp_path / "measured" / "speed.txt").read_text().splitlines()
+    assert head[1].startswith("python -m benchmarks.transcription.speed bundled ")
+
+
+RUNS_WITH_DEV_ALONE = ["transcription.speed", "transcription.long_audio", "serving.load"]
+
+
+def test_every_module_that_is_run_is_there() -> None:
+    given = run_all.Given(Path(), Path(), None, None, None, None, None, (), ())
+    assert {one.module for one in run_all.benchmarks(given)} <= set(MODULES)

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.decoder.simulate import FRAME_SECONDS
 from benchmarks.decoder.systems import read_posteriors
 from plainspeech import audio, load_model
 from plainspeech.alphabet import ENGLISH
@@ -47,7 +48,6 @@ Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 BATCH, FOLDS = 40, 10
-FRAME_SECONDS = 0.02  # which no confidence depends on
 MEAN, FITTED = "mean of characters", "fitted, cross-validated"
 LAST = "share of the last hypotheses"
 

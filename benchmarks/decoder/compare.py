@@ -31,7 +31,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.processes import Child
+from benchmarks.decoder.simulate import FRAME_SECONDS
+from benchmarks.processes import Child, machine
 from plainspeech import audio, load_model
 from plainspeech.artifact import reading
 from plainspeech.cores import available_cores
@@ -52,6 +53,14 @@ OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "plainspeech, 1,000 hot words": ("plainspeech", {"hot_words": 1000}),
     "plainspeech, asking KenLM": ("plainspeech-kenlm", {}),
 }
+
+FAST: dict[str, dict[str, dict[str, Any]]] = {
+    "flashlight-text": {
+        "flashlight-text, 15 tokens": {"tokens": 15},
+        "flashlight-text, 8 tokens": {"tokens": 8},
+    }
+}
+"""Settings of peers that make them faster."""
 
 app = typer.Typer(help="Compare beam searches.")
 
@@ -121,7 +130,7 @@ def simulated_workload(folder: Path, scorer: Path) -> Workload:
         for path, name in sets.items()
     }
     dev, test = sets
-    return Workload(dev, test, references, _arpa(scorer), 0.02)
+    return Workload(dev, test, references, _arpa(scorer), FRAME_SECONDS)
 
 
 @app.command()
@@ -161,7 +170,7 @@ def growth(
         path: System(
             "plainspeech",
             sys.executable,
-            Workload(test, test, {}, Path(f"{path}.arpa"), 0.02),
+            Workload(test, test, {}, Path(f"{path}.arpa"), FRAME_SECONDS),
             [core],
         )
         for path in scorers
@@ -180,7 +189,7 @@ def growth(
             counts = read_package(path, read).source["ngrams"]
         last = answers[path, WIDTHS[-1]][-1]
         medians = (statistics.median(a["seconds"] for a in answers[path, w]) for w in WIDTHS)
-        times = (f"{1000 * median / (last['frames'] * 0.02):.3f}" for median in medians)
+        times = (f"{1000 * median / (last['frames'] * FRAME_SECONDS):.3f}" for median in medians)
         table.add_row(
             path.name,
             f"{counts[0]:,}",
@@ -206,11 +215,14 @@ def _compare(workload: Workload, peer: Sequence[str], rounds: int, core: int) ->
     systems = {name: System(name, python, workload, [core]) for name, python in names.items()}
     weights = {name: _tuned(system, workload) for name, system in track(systems.items(), "tuning")}
     runs = OURS | {name: (name, {}) for name in peers}
+    for name in FAST.keys() & peers.keys():
+        runs |= {label: (name, options) for label, options in FAST[name].items()}
     answers: dict[str, list[dict[str, Any]]] = {label: [] for label in runs}
     for _ in track(range(rounds), "measuring"):
         for label, (name, options) in runs.items():
             found = systems[name].ask(workload.test, *weights[name], options=options)
             answers[label].append(found)
+    Console(width=110).print(machine())
     _print(workload, answers, {label: weights[name] for label, (name, _) in runs.items()})
     cores = range(available_cores())
     _print_threads(System("plainspeech", sys.executable, workload, cores), workload)

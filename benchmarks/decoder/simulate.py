@@ -29,6 +29,8 @@ from plainspeech.arrays import Array
 
 Ints = npt.NDArray[np.intp]
 
+FRAME_SECONDS = 0.025
+"""From one frame to the next, by which 2.9 frames a character are 14 characters a second."""
 SHORTEST, LONGEST = 40, 300
 """Characters of a sentence that may be drawn."""
 TWO_FRAMES = 0.25

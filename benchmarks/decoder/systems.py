@@ -120,11 +120,11 @@ class Flashlight:
         self._trie.smear(decoder.SmearingMode.MAX)
         self._decoder: Any = None
 
-    def tune(self, alpha: float, beta: float) -> None:
-        """Take other weights."""
+    def tune(self, alpha: float, beta: float, tokens: int = 29) -> None:
+        """Take other weights; ``tokens`` is how many symbols of a frame are tried."""
         options = self._library.LexiconDecoderOptions(
             beam_size=BEAM_WIDTH,
-            beam_size_token=29,
+            beam_size_token=tokens,
             beam_threshold=25.0,
             lm_weight=alpha * np.log(10),
             word_score=beta,

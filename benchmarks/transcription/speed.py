@@ -45,6 +45,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.transcription.frontier import draw_frontier
 from benchmarks.transcription.rounds import SYSTEMS, Corpus, System, cold_starts, take_turns
 from benchmarks.transcription.tables import (
     MATRICES,
@@ -144,6 +145,9 @@ def main(
     every: Annotated[int, typer.Option(min=1, help="Take every so manieth utterance.")] = 1,
     repeat: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
     starts: Annotated[int, typer.Option(min=1, help="Cold starts of each.")] = 9,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw error rate against time, a PNG.")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all that was measured there.")
     ] = None,
@@ -175,6 +179,8 @@ def main(
         console.print("two cores: not measured, this process may use only one")
     console.print(parts_table(found[0]))
     console.print(starts_table(launched, found[0]))
+    if picture:
+        draw_frontier(found[0], corpus, picture)
     if json_file:
         record = {
             "command": sys.argv,

@@ -35,7 +35,7 @@ def surroundings(found: dict[str, Results]) -> str:
 def speed_table(found: dict[str, Results], corpus: Corpus) -> Table:
     """Return errors, speed and memory on one core."""
     peers = [name for name in (PYTORCH, POCKETSPHINX) if name in found]
-    counts = {label: _word_counts(one, corpus) for label, one in found.items() if one.texts}
+    counts = {label: errors_of(one, corpus) for label, one in found.items() if one.texts}
     beside = counts.get(POCKETSPHINX)
     headings = ["WER (95 % interval)", "RTF", *(f"{name.split(',')[0]}\n/ it" for name in peers)]
     differs = ["WER less\npocketsphinx's"] if beside else []
@@ -54,7 +54,7 @@ def speed_table(found: dict[str, Results], corpus: Corpus) -> Table:
     return table
 
 
-def _word_counts(results: Results, corpus: Corpus) -> list[ErrorCounts]:
+def errors_of(results: Results, corpus: Corpus) -> list[ErrorCounts]:
     """Return the word errors of each utterance."""
     return word_counts(
         [

@@ -1,0 +1,171 @@
+"""Measures every table of the documents anew, one benchmark after the other.
+
+What each prints goes to a file of its name in the output folder, below the command and what machine
+it was; the tables of docs/conditions.md are written into the page. A benchmark whose data or peers
+are not given is named and left out. All take some hours of one core; nothing else should run.
+
+    python -m benchmarks.run_all corpus measured --simulated simulated --scorer scorer \
+        --checkpoint best.safetensors --pocketsphinx PYTHON --peer flashlight-text=PYTHON \
+        --kitchen doing_the_dishes.opus
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.processes import machine
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What there is to measure with."""
+
+    corpus: Path
+    output: Path
+    simulated: Path | None
+    scorer: Path | None
+    checkpoint: Path | None
+    pocketsphinx: str | None
+    pyctcdecode: str | None
+    kitchen: tuple[Path, ...]
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One command.
+
+    Attributes:
+        name: of the file with what it prints.
+        page: that its tables stand in.
+        module: that is run.
+        arguments: of it.
+        missing: what it needs and was not given; empty where it can run.
+    """
+
+    name: str
+    page: str
+    module: str
+    arguments: list[str]
+    missing: tuple[str, ...] = ()
+
+
+def benchmarks(given: Given) -> Iterator[Benchmark]:
+    """Yield all of them."""
+    dev, train = given.corpus / "dev-clean.jsonl", given.corpus / "train-clean-5.jsonl"
+    heard = _missing(**{dev.name: dev.exists()})
+    kitchen = [part for path in given.kitchen for part in ("--kitchen", str(path))]
+    peers = [part for peer in given.peers for part in ("--peer", peer)]
+    beside = [
+        *(["--checkpoint", str(given.checkpoint)] if given.checkpoint else []),
+        *(["--pocketsphinx", given.pocketsphinx] if given.pocketsphinx else []),
+        *("--picture", str(DOCS / "speed.png"), "--json", str(given.output / "speed.json")),
+    ]
+    yield Benchmark(
+        *("speed", "README.md", "benchmarks.transcription.speed"),
+        ["bundled", str(dev), "--every", "6", "--repeat", "3", *beside],
+        heard,
+    )
+    long_audio = "benchmarks.transcription.long_audio"
+    yield Benchmark(
+        "long_audio", "docs/transcribing.md", long_audio, [str(dev), "--repeat", "1"], heard
+    )
+    page = ["--page", str(DOCS / "conditions.md")]
+    yield Benchmark(
+        *("conditions", "docs/conditions.md", "benchmarks.conditions.measure"),
+        [str(dev), str(given.output / "conditions.json"), "--every", "4", *kitchen, *page],
+        heard + _missing(kitchen=given.kitchen),
+    )
+    picture = ["--picture", str(DOCS / "confidence.png")]
+    yield Benchmark(
+        *("confidence", "docs/conditions.md", "benchmarks.conditions.confidence"),
+        [str(dev), "--every", "3", *kitchen, *picture],
+        heard + _missing(kitchen=given.kitchen),
+    )
+    searched = _missing(simulated=given.simulated, scorer=given.scorer)
+    sets = [str(given.simulated), str(given.scorer)]
+    compare = "benchmarks.decoder.compare"
+    yield Benchmark(
+        "decoder", "docs/beam-search.md", compare, ["simulated", *sets, *peers], searched
+    )
+    yield Benchmark(
+        *("decoder_real", "docs/beam-search.md", compare),
+        ["real", "bundled", str(dev), str(given.scorer), *peers],
+        heard + _missing(scorer=given.scorer),
+    )
+    yield Benchmark("growth", "docs/beam-search.md", compare, ["growth", *sets], searched)
+    yield Benchmark(
+        *("agreement", "docs/coming-from.md", "benchmarks.decoder.agreement"),
+        [*sets, "--pyctcdecode", str(given.pyctcdecode)],
+        searched + _missing(pyctcdecode=given.pyctcdecode),
+    )
+    yield Benchmark("serving", "docs/serving.md", "benchmarks.serving.load", [])
+    yield Benchmark(
+        *("training", "README.md", "benchmarks.training.speed"),
+        ["--manifest", str(train), "--steps", "7", "--warm-up", "1"],
+        _missing(**{train.name: train.exists()}),
+    )
+
+
+def _missing(**needs: object) -> tuple[str, ...]:
+    return tuple(name for name, there in needs.items() if not there)
+
+
+def main(
+    corpus: Annotated[
+        Path, typer.Argument(help="Folder with dev-clean.jsonl, train-clean-5.jsonl.")
+    ],
+    output: Annotated[Path, typer.Argument(help="Folder for what is printed.")],
+    simulated: Annotated[Path | None, typer.Option(help="See benchmarks/README.md.")] = None,
+    scorer: Annotated[Path | None, typer.Option(help="A packaged scorer.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="The model's weights.")] = None,
+    pocketsphinx: Annotated[str | None, typer.Option(help="A Python that has it.")] = None,
+    pyctcdecode: Annotated[str | None, typer.Option(help="A Python that has it.")] = None,
+    kitchen: Annotated[list[Path] | None, typer.Option(help="Recordings of noise.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(help="Decoders, NAME=PYTHON.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Names; all if none.")] = None,
+) -> None:
+    """Measure, and tell at the end what failed or was left out."""
+    output.mkdir(parents=True, exist_ok=True)
+    given = Given(
+        *(corpus, output, simulated, scorer, checkpoint, pocketsphinx, pyctcdecode),
+        kitchen=tuple(kitchen or ()),
+        peers=tuple(peer or ()),
+    )
+    failed = [
+        one.name
+        for one in benchmarks(given)
+        if one.name in (only or [one.name]) and not _run(one, output)
+    ]
+    if failed:
+        typer.echo(f"failed: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+def _run(one: Benchmark, output: Path) -> bool:
+    """Run ``one`` where it can be run; return whether it did not fail."""
+    if one.missing:
+        typer.echo(f"{one.name} ({one.page}): left out, not given: {', '.join(one.missing)}")
+        return True
+    file = output / f"{one.name}.txt"
+    command = [sys.executable, "-m", one.module, *one.arguments]
+    with file.open("w") as log:
+        log.write(f"{machine()}\npython -m {one.module} {shlex.join(one.arguments)}\n\n")
+        log.flush()
+        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+    typer.echo(f"{one.name} ({one.page}): {file}")
+    return status.returncode == 0
+
+
+if __name__ == "__main__":
+    typer.run(main)
