@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.processes import machine
 from benchmarks.transcription.rounds import Corpus, Results
-from benchmarks.transcription.tables import TOGETHER, errors_of
+from benchmarks.transcription.tables import ONE_BY_ONE, TOGETHER, errors_of
 from plainspeech.evaluation.error_rates import ErrorCounts, rate_interval
 
 
@@ -31,14 +31,13 @@ def draw_frontier(found: dict[str, Results], corpus: Corpus, file: Path) -> None
         cost = 1000 * statistics.median(results.costs())
         bars = [[rate - 100 * interval.low], [100 * interval.high - rate]]
         mark = "o" if results.system.name == "plainspeech" else "s"
-        axes.errorbar(cost, rate, bars, fmt=mark, capsize=3)
-        name = label.removesuffix(", one by one").removeprefix("bundled, ")
-        axes.annotate(name, (cost, rate), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        name = label.removesuffix(f", {ONE_BY_ONE}").removeprefix("bundled, ")
+        axes.errorbar(cost, rate, bars, fmt=mark, capsize=3, label=name)
     axes.set_xscale("log")
-    axes.set_xlim(right=2.5 * axes.get_xlim()[1])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("ms of one core for a second of audio")
     axes.set_ylabel("word error rate, %")
+    axes.legend(fontsize=9)
     axes.grid(alpha=0.3, which="both")
     hours = sum(corpus.durations) / 3600
     axes.set_title(f"{len(corpus.utterances)} utterances, {hours:.2f} h; {machine()}", fontsize=9)
