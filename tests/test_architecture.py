@@ -71,6 +71,7 @@ ALLOWED = {
     "evaluation": BASE | {"data", "decoding", "runtime"},
     # Figures draw what a recognizer, its search and an evaluation give.
     "figures": BASE | {"decoding", "evaluation", "runtime"},
+    "report": BASE | {"evaluation", "figures", "runtime"},
     # Tuning decodes the outputs of a recognizer and measures with what evaluation does.
     "tuning": BASE | {"data", "decoding", "evaluation", "lm", "runtime"},
     # Training validates greedily by the error rates of evaluation, and ends with a bundle.
@@ -195,9 +196,10 @@ def test_nothing_that_transcribes_imports_what_trains(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [m for m in MODULES if part_of(m) in ("data", "evaluation", "figures", "tuning")]
+    "module",
+    [m for m in MODULES if part_of(m) in ("data", "evaluation", "figures", "report", "tuning")],
 )
-def test_data_evaluation_figures_and_tuning_need_no_torch(module: str) -> None:
+def test_what_measures_and_draws_needs_no_torch(module: str) -> None:
     assert not within("torch", reached_from(module))
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from typer.testing import CliRunner
 
+from conftest import Plainspeech
+from plainspeech import cli
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.decoding.beam_search import BeamSearchDecoder
@@ -115,3 +120,34 @@ def test_differences_lie_between_words_that_are_shared() -> None:
     ]
     assert differences("a b", "a b") == []
     assert differences("", "") == []
+
+
+@pytest.fixture
+def tones(tmp_path: Path, spoken: Callable[..., Array]) -> Path:
+    soundfile.write(tmp_path / "tones.wav", spoken("feed us"), 16_000)
+    return tmp_path / "tones.wav"
+
+
+def test_the_command_line_explains(tones: Path, tone_bundle: Path) -> None:
+    arguments = ["explain", str(tones), "--reference", "Feed me.", "--model", str(tone_bundle)]
+    done = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    row = next(line for line in done.stdout.splitlines() if " me " in line and " to " in line)
+    assert "acoustics" in row
+    right = CliRunner().invoke(cli.app, [*arguments[:3], "feed us", *arguments[4:]])
+    assert "errors 0" in right.stdout
+    assert "owed" not in right.stdout
+
+
+def test_what_cannot_be_explained_is_named(
+    plainspeech: Plainspeech, tones: Path, tone_bundle: Path, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(16_000), 16_000)
+    for recording, reference, told in (
+        (tones, "...", "--reference: has no word"),
+        (tmp_path / "silence.wav", "a", "no speech was found"),
+    ):
+        options = ["--reference", reference, "--model", tone_bundle]
+        status, errors = plainspeech("explain", recording, *options)
+        assert (status, errors.count("\n")) == (1, 1)
+        assert told in errors

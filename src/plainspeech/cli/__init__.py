@@ -24,6 +24,9 @@ _VERBS = {
     "listen": "Transcribe live speech until Ctrl+C, and print the latency at the end.",
     "serve": "Serve transcription over HTTP (OpenAI's API) and live over WebSocket.",
     "evaluate": "Measure the word and character error rates of a model.",
+    "explain": "Tell which part owes each error: acoustics, language model, search or vocabulary.",
+    "report": "Make a page of evaluations: errors, comparisons, figures and recordings in one "
+    "file.",
     "plot": "Draw what a model hears, as PNG or SVG.",
     "tune": "Tune the settings of the beam search, and write them into the model with its scorer.",
     "train": "Train a model, or resume a run that was stopped.",

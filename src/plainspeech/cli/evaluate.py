@@ -57,6 +57,12 @@ def evaluate(
             "--json", help="Write every count and hypothesis to this file.", dir_okay=False
         ),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Find what each error is owed to; it goes into the JSON, too."
+        ),
+    ] = False,
     sclite: Annotated[
         Path | None,
         typer.Option(
@@ -82,7 +88,7 @@ def evaluate(
         streaming=streaming,
     )
     recognizer: Recognizer | LiveModel = LiveModel(loaded) if streaming else loaded
-    recognition = _recognise(recognizer, utterances)
+    recognition = _recognise(recognizer, utterances, explain)
     if not recognition.pairs:
         raise DataError(f"{manifest}: none of its recordings can be read")
     network = f"{'streaming ' if streaming else ''}{recognizer.bundle.precision}"
@@ -98,7 +104,9 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _recognise(recognizer: Recognizer | LiveModel, utterances: list[Utterance]) -> Recognition:
+def _recognise(
+    recognizer: Recognizer | LiveModel, utterances: list[Utterance], explain: bool
+) -> Recognition:
     """Recognise ``utterances`` with a progress bar and an error line for each missing one."""
     from plainspeech.evaluation.recognition import recognise
 
@@ -110,7 +118,7 @@ def _recognise(recognizer: Recognizer | LiveModel, utterances: list[Utterance]) 
             console.print(f"error: {utterance.reason}", markup=False)
 
         return recognise(
-            recognizer, utterances, lambda done: bars.advance(bar, done), on_unreadable
+            recognizer, utterances, lambda done: bars.advance(bar, done), on_unreadable, explain
         )
 
 
@@ -139,7 +147,7 @@ def _evaluation(
 
 def _print(evaluation: Evaluation, number: int) -> None:
     from plainspeech.evaluation.listing import evenly_spaced, listing
-    from plainspeech.evaluation.report import headline, speaker_table, summary_table
+    from plainspeech.evaluation.report import cause_table, headline, speaker_table, summary_table
 
     console = Console(highlight=False)
     for pair in evenly_spaced(evaluation.scores.pairs, number):
@@ -148,3 +156,5 @@ def _print(evaluation: Evaluation, number: int) -> None:
     tables.print(speaker_table(evaluation.scores))
     console.print(headline(evaluation), markup=False, soft_wrap=True)
     tables.print(summary_table(evaluation))
+    if causes := cause_table(evaluation.recognition):
+        tables.print(causes)

@@ -133,9 +133,20 @@ def character_counts(pairs: Sequence[Pair]) -> list[ErrorCounts]:
 
 def align_words(pair: Pair) -> list[Step]:
     """Return the alignment of the words of ``pair``, one with the fewest errors."""
-    said, recognised = pair.reference.split(), pair.hypothesis.split()
+    return _steps(pair, "words", pair.reference.split(), pair.hypothesis.split())
+
+
+def align_characters(pair: Pair) -> list[Step]:
+    """Return the alignment of the characters of ``pair``, single spaces included."""
+    said, recognised = (" ".join(text.split()) for text in (pair.reference, pair.hypothesis))
+    return _steps(pair, "characters", list(said), list(recognised))
+
+
+def _steps(
+    pair: Pair, unit: Literal["words", "characters"], said: list[str], recognised: list[str]
+) -> list[Step]:
     steps = []
-    for chunk in _alignments([pair], "words")[0]:
+    for chunk in _alignments([pair], unit)[0]:
         left = said[chunk.ref_start_idx : chunk.ref_end_idx]
         right = recognised[chunk.hyp_start_idx : chunk.hyp_end_idx]
         # One of the two is empty in a deletion or an insertion, else they are equally long.

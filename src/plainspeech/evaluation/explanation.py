@@ -13,12 +13,12 @@ from typing import Literal
 
 import numpy.typing as npt
 
+from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.text_scores import TextScorer
 from plainspeech.errors import ConfigurationError
 from plainspeech.evaluation.error_rates import Pair, Step, align_words
 from plainspeech.runtime.analysis import AnalysedChunk, Analysis
-from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.transcript import Word
 
 Cause = Literal["search", "vocabulary", "acoustics", "language model"]
@@ -100,19 +100,24 @@ class Explainer:
     """Explains the errors of a model.
 
     Args:
-        recognizer: the model.
+        decoder: of the model.
+        alphabet: of the model.
 
     Raises:
-        ConfigurationError: its decoder is not the beam search.
+        ConfigurationError: the decoder is not the beam search.
     """
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        if not isinstance(recognizer.decoder, BeamSearchDecoder):
+    def __init__(self, decoder: object, alphabet: Alphabet) -> None:
+        if not isinstance(decoder, BeamSearchDecoder):
             raise ConfigurationError(
                 "decoder: greedy decoding has no search to explain; use the beam search (beam)"
             )
-        self._alphabet = recognizer.bundle.alphabet
-        self._scorer = TextScorer(recognizer.decoder)
+        self._alphabet = alphabet
+        self._scorer = TextScorer(decoder)
+
+    def unknown_words(self, reference: str) -> tuple[str, ...]:
+        """Return the words of ``reference`` outside the lexicon."""
+        return tuple(self._scorer.unknown_words(self._alphabet.normalise(reference)))
 
     def explain(self, analysis: Analysis, reference: str) -> list[Explanation]:
         """Return an explanation of each run of words of ``analysis`` that is wrong.

@@ -5,15 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from plainspeech import audio
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance
-from plainspeech.errors import AudioError
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.errors import AudioError, ConfigurationError
 from plainspeech.evaluation.error_rates import Pair
+from plainspeech.evaluation.explanation import Explainer, Explanation
+from plainspeech.evaluation.signal import signal_to_noise
+from plainspeech.runtime.analysis import analyse_waveform
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
+from plainspeech.transcript import Transcript, Word
 
 _BATCH = 32  # utterances between two updates of the progress; the recognizer makes its own batches
 
@@ -32,6 +38,27 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class Details:
+    """What is known of an utterance besides its two texts.
+
+    Attributes:
+        audio: path of the recording.
+        duration: seconds.
+        signal_to_noise: decibels, see `plainspeech.evaluation.signal`.
+        words: that were recognised, with times and confidences.
+        unknown: words that were said and are not in the decoder's lexicon; None without one.
+        explanations: of its errors; None where they were not asked for.
+    """
+
+    audio: Path
+    duration: float
+    signal_to_noise: float
+    words: tuple[Word, ...]
+    unknown: tuple[str, ...] | None = None
+    explanations: tuple[Explanation, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Recognition:
     """What a model recognised in a corpus.
 
@@ -40,12 +67,14 @@ class Recognition:
         missing: those that could not.
         audio_seconds: length of the former.
         elapsed_seconds: for reading and recognising all of them.
+        details: of each of ``pairs``; empty where they were not noted.
     """
 
     pairs: tuple[Pair, ...]
     missing: tuple[Unreadable, ...]
     audio_seconds: float
     elapsed_seconds: float
+    details: tuple[Details, ...] = ()
 
     @property
     def real_time_factor(self) -> float:
@@ -58,6 +87,7 @@ def recognise(
     utterances: Sequence[Utterance],
     on_progress: Callable[[int], None],
     on_unreadable: Callable[[Unreadable], None],
+    explain: bool = False,
 ) -> Recognition:
     """Recognise ``utterances`` in batches of similar length.
 
@@ -66,25 +96,65 @@ def recognise(
         utterances: what to recognise; their texts are normalised to the model's alphabet.
         on_progress: called after each batch with the number of its utterances.
         on_unreadable: called for each utterance that cannot be read.
+        explain: whether to find what each error is owed to, which takes about as long again.
+
+    Raises:
+        ConfigurationError: errors are to be explained, and it is not a `Recognizer` with the beam
+            search.
     """
     rate = recognizer.bundle.features.sample_rate
+    describe = _Describer(recognizer, explain)
     texts: dict[int, str] = {}
+    details: dict[int, Details] = {}
     missing: dict[int, Unreadable] = {}
-    samples, started = 0, time.perf_counter()
+    samples, elapsed, started = 0, 0.0, time.perf_counter()
     for waveforms, unreadable in read_in_batches(utterances, rate):
         for utterance in unreadable.values():
             on_unreadable(utterance)
         transcripts = recognizer.transcribe_recordings(list(waveforms.values()))
-        texts |= zip(waveforms, (transcript.text for transcript in transcripts), strict=True)
+        elapsed += time.perf_counter() - started
+        for (place, waveform), transcript in zip(waveforms.items(), transcripts, strict=True):
+            texts[place] = transcript.text
+            details[place] = describe(utterances[place], waveform, transcript)
         missing |= unreadable
         samples += sum(map(len, waveforms.values()))
         on_progress(len(waveforms) + len(unreadable))
+        started = time.perf_counter()
     return Recognition(
         pairs=_pairs(utterances, texts, recognizer.bundle.alphabet),
         missing=tuple(missing[place] for place in sorted(missing)),
         audio_seconds=samples / rate,
-        elapsed_seconds=time.perf_counter() - started,
+        elapsed_seconds=elapsed,
+        details=tuple(details[place] for place in sorted(details)),
     )
+
+
+class _Describer:
+    """Makes the `Details` of utterances."""
+
+    def __init__(self, recognizer: Recognizer | LiveModel, explain: bool) -> None:
+        self._recognizer = recognizer
+        self._rate = recognizer.bundle.features.sample_rate
+        self._explain = explain
+        self._explainer: Explainer | None = None
+        if explain and not isinstance(recognizer, Recognizer):
+            raise ConfigurationError("explain: needs whole utterances, not live transcription")
+        if explain or isinstance(recognizer.decoder, BeamSearchDecoder):
+            self._explainer = Explainer(recognizer.decoder, recognizer.bundle.alphabet)
+
+    def __call__(self, said: Utterance, waveform: Array, transcript: Transcript) -> Details:
+        explanations = None
+        if self._explain and isinstance(self._recognizer, Recognizer) and self._explainer:
+            analysis = analyse_waveform(self._recognizer, waveform)
+            explanations = tuple(self._explainer.explain(analysis, said.text))
+        return Details(
+            audio=said.audio,
+            duration=len(waveform) / self._rate,
+            signal_to_noise=signal_to_noise(waveform, self._rate),
+            words=transcript.words,
+            unknown=self._explainer.unknown_words(said.text) if self._explainer else None,
+            explanations=explanations,
+        )
 
 
 def read_in_batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from plainspeech.evaluation.error_rates import (
     Scores,
     rate_interval,
 )
+from plainspeech.evaluation.explanation import CAUSES, Explanation
 from plainspeech.evaluation.recognition import Recognition
 from plainspeech.files import write_atomically
 from plainspeech.runtime.bundle import Bundle
+from plainspeech.transcript import Word
 
 _ERRORS = ("sub", "del", "ins")
 
@@ -106,12 +109,58 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "speakers": {name: _speaker(part) for name, part in scores.by_speaker().items()},
         "missing": [asdict(missing) for missing in recognition.missing],
         "utterances": [
-            {**asdict(pair), "words": asdict(words), "characters": asdict(characters)}
-            for pair, words, characters in zip(
-                scores.pairs, scores.words, scores.characters, strict=True
+            {**asdict(pair), "words": asdict(words), "characters": asdict(characters), **details}
+            for pair, words, characters, details in zip(
+                scores.pairs, scores.words, scores.characters, _details(recognition), strict=True
             )
         ],
     }
+
+
+def _details(recognition: Recognition) -> list[dict[str, Any]]:
+    """Return what else is written of each utterance."""
+    if not recognition.details:
+        return [{} for _ in recognition.pairs]
+    return [
+        {
+            "audio": str(details.audio),
+            "duration": round(details.duration, 3),
+            "signal_to_noise": round(details.signal_to_noise, 1),
+            "recognised": [_word(word) for word in details.words],
+            "unknown": details.unknown,
+            "explanations": None
+            if details.explanations is None
+            else [_explanation(one) for one in details.explanations],
+        }
+        for details in recognition.details
+    ]
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {
+        "text": word.text,
+        "start": round(word.start, 3),
+        "end": round(word.end, 3),
+        "confidence": round(word.confidence, 3),
+    }
+
+
+def _explanation(one: Explanation) -> dict[str, Any]:
+    return {
+        "said": " ".join(one.difference.said),
+        "recognised": " ".join(one.difference.recognised),
+        "errors": one.difference.errors,
+        "cause": one.cause,
+        "acoustic": _nats(one.acoustic),
+        "language": _nats(one.language),
+        "start": round(one.start, 3),
+        "end": round(one.end, 3),
+    }
+
+
+def _nats(value: float) -> float | None:
+    """Return ``value``; None for minus infinity, which JSON does not have."""
+    return round(value, 2) if math.isfinite(value) else None
 
 
 def _counts(counts: ErrorCounts) -> dict[str, Any]:
@@ -168,6 +217,20 @@ def speaker_table(scores: Scores) -> Table:
             _percent(characters.rate),
             *_by_kind(words),
         )
+    return table
+
+
+def cause_table(recognition: Recognition) -> Table | None:
+    """Return what part of the recogniser owes how many errors; None where that is not known."""
+    found = [one for details in recognition.details for one in details.explanations or ()]
+    if all(details.explanations is None for details in recognition.details):
+        return None
+    table = _table("errors owed to", "errors", "share", "meaning")
+    table.columns[-1].justify = "left"
+    errors = sum(one.difference.errors for one in found)
+    for cause, meaning in CAUSES.items():
+        owed = sum(one.difference.errors for one in found if one.cause == cause)
+        table.add_row(cause, f"{owed:,}", _percent(owed / max(1, errors)), meaning)
     return table
 
 

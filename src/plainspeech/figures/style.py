@@ -27,6 +27,9 @@ DPI = 150
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
+    # matplotlib's own; an SVG repeats the whole list with every text.
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.monospace": ["DejaVu Sans Mono"],
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "axes.spines.top": False,

@@ -72,7 +72,7 @@ def _is_wrong(line: Any) -> bool:
 
 
 def _is_own(address: str, url: str) -> bool:
-    return address.removeprefix("blob:").startswith((url, url.replace("http", "ws")))
+    return address.removeprefix("blob:").startswith((url, url.replace("http", "ws"), "data:"))
 
 
 def said(page: Page) -> str:

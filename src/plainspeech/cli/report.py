@@ -1,0 +1,90 @@
+"""``plainspeech report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from plainspeech.cli.terminal import needs, stderr
+from plainspeech.errors import ConfigurationError, DataError, ModelError
+
+if TYPE_CHECKING:
+    from plainspeech.report.results import System
+    from plainspeech.runtime.recognizer import Recognizer
+
+
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files that `evaluate --json` wrote; the first is compared with the others.",
+            metavar="RESULTS...",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")],
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of a training run, or its history.jsonl, whose curves are shown. Can be "
+            "repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Of the page.")] = "Recognition report",
+    examples: Annotated[
+        int,
+        typer.Option(min=0, max=50, help="Utterances shown: the worst, the median, and random."),
+    ] = 4,
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="Include their recordings, as MP3.")
+    ] = True,
+    figures: Annotated[
+        bool, typer.Option("--figures/--no-figures", help="Draw their figures.")
+    ] = True,
+) -> None:
+    """Make a page of evaluations: errors, comparisons, figures and recordings in one file."""
+    with needs("report"):
+        from plainspeech.report.page import Run, media, render
+        from plainspeech.report.results import read_results
+        from plainspeech.report.tables import chosen
+    from plainspeech.figures.training_curves import read_epochs
+    from plainspeech.files import write_atomically
+
+    systems = [read_results(path) for path in results]
+    if any(not system.results for system in systems):
+        raise DataError("results: there is no utterance in them")
+    runs = [Run(path.name, read_epochs(path)) for path in run or ()]
+    found = []
+    for system in systems:
+        places = [place for group in chosen(system, examples).values() for place in group]
+        recognizer = _recognizer(system) if figures and places else None
+        found.append(media(system, places, recognizer, audio))
+    page = render(systems, found, runs, title, examples)
+    try:
+        write_atomically(output, page.encode())
+    except OSError as error:
+        raise ConfigurationError(f"{output}: cannot be written: {error.strerror}") from error
+    typer.echo(f"{output}: {len(page.encode()) / 1e6:.2f} MB")
+
+
+def _recognizer(system: System) -> Recognizer | None:
+    """Return the model of ``system`` as it was run; None where it is not here any more."""
+    from plainspeech.runtime.bundle import named_model
+    from plainspeech.runtime.recognizer import load_model
+
+    network = system.about.get("network", "")
+    greedy = system.about.get("decoder") == "greedy"
+    plain = "no language model" in system.about.get("decoder", "")
+    try:
+        return load_model(
+            named_model(Path(system.model)),
+            decoder="greedy" if greedy else None,
+            language_model="none" if plain else None,
+            precision="float32" if network.endswith("float32") else "int8",
+            streaming=network.startswith("streaming"),
+        )
+    except ModelError as error:
+        stderr().print(f"no figures: {error}", markup=False)
+        return None

@@ -1,0 +1,1 @@
+"""One static page of what evaluations found: errors, comparisons, figures and recordings."""

@@ -1,0 +1,129 @@
+"""Reads what ``plainspeech evaluate --json`` writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plainspeech.errors import DataError
+from plainspeech.evaluation.error_rates import Pair, Scores
+from plainspeech.transcript import Word
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of one utterance; what earlier versions did not write is None.
+
+    Attributes:
+        pair: reference and hypothesis.
+        audio: path of the recording.
+        duration: seconds.
+        signal_to_noise: decibels.
+        words: that were recognised.
+        unknown: words that were said and are not in the lexicon.
+        explanations: of errors: ``said``, ``recognised``, ``errors``, ``cause`` and more.
+    """
+
+    pair: Pair
+    audio: Path | None
+    duration: float | None
+    signal_to_noise: float | None
+    words: tuple[Word, ...] | None
+    unknown: tuple[str, ...] | None
+    explanations: tuple[dict[str, Any], ...] | None
+
+    @property
+    def confidence(self) -> float | None:
+        """The mean confidence of its words; None without words."""
+        if not self.words:
+            return None
+        return sum(word.confidence for word in self.words) / len(self.words)
+
+    @property
+    def rate(self) -> float | None:
+        """Words said in a second."""
+        return len(self.pair.reference.split()) / self.duration if self.duration else None
+
+
+@dataclass(frozen=True)
+class System:
+    """One evaluation of one model.
+
+    Attributes:
+        label: its name in the report.
+        about: model, network, decoder, manifest, convention, command and date, as far as known.
+        model: path of the bundle.
+        results: of each utterance.
+        scores: their errors.
+        speed: seconds of computation for a second of audio.
+    """
+
+    label: str
+    about: dict[str, str]
+    model: str
+    results: tuple[Result, ...]
+    scores: Scores
+    speed: float
+
+
+_ABOUT = ("model", "network", "decoder", "manifest", "convention", "command", "date")
+
+
+def read_results(path: Path) -> System:
+    """Read an evaluation.
+
+    Raises:
+        DataError: ``path`` cannot be read, or is not what ``plainspeech evaluate --json`` writes.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        results = tuple(_result(row) for row in found["utterances"])
+        name = str(found["model"]["name"] or found["model"]["path"])
+        about = {key: str(found[key]) for key in _ABOUT if key in found}
+        about["model"] = name
+        return System(
+            label=f"{name}, {found['network']}, {found['decoder']}",
+            about=about,
+            model=str(found["model"]["path"]),
+            results=results,
+            scores=Scores.of([result.pair for result in results]),
+            speed=float(found["real_time_factor"]),
+        )
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not what 'plainspeech evaluate --json' writes") from error
+
+
+def _result(row: dict[str, Any]) -> Result:
+    words, unknown, explanations = (
+        row.get(key) for key in ("recognised", "unknown", "explanations")
+    )
+    return Result(
+        pair=Pair(
+            *(str(row[key]) for key in ("id", "speaker", "reference", "hypothesis")),
+        ),
+        audio=Path(row["audio"]) if "audio" in row else None,
+        duration=_number(row.get("duration")),
+        signal_to_noise=_number(row.get("signal_to_noise")),
+        words=None if words is None else tuple(_word(word) for word in words),
+        unknown=None if unknown is None else tuple(map(str, unknown)),
+        explanations=None
+        if explanations is None
+        else tuple(_explanation(one) for one in explanations),
+    )
+
+
+def _word(found: dict[str, Any]) -> Word:
+    start, end, confidence = (float(found[key]) for key in ("start", "end", "confidence"))
+    return Word(str(found["text"]), start, end, confidence)
+
+
+def _explanation(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, "errors": int(found["errors"]), "cause": str(found["cause"])}
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
