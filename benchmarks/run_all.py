@@ -72,7 +72,7 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
         *("--picture", str(DOCS / "speed.png"), "--json", str(given.output / "speed.json")),
     ]
     yield Benchmark(
-        *("speed", "README.md", "benchmarks.transcription.speed"),
+        *("speed", "docs/speed.md", "benchmarks.transcription.speed"),
         ["bundled", str(dev), "--every", "6", "--repeat", "3", *beside],
         heard,
     )
@@ -111,7 +111,7 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
     )
     yield Benchmark("serving", "docs/serving.md", "benchmarks.serving.load", [])
     yield Benchmark(
-        *("training", "README.md", "benchmarks.training.speed"),
+        *("training", "docs/speed.md", "benchmarks.training.speed"),
         ["--manifest", str(train), "--steps", "7", "--warm-up", "1"],
         _missing(**{train.name: train.exists()}),
     )

@@ -80,7 +80,7 @@ def test_all_are_run_or_named(
     with pytest.raises(typer.Exit):
         run_all.main(tmp_path, tmp_path / "measured")
     said = capsys.readouterr()
-    assert "training (README.md): left out, not given: train-clean-5.jsonl" in said.out
+    assert "training (docs/speed.md): left out, not given: train-clean-5.jsonl" in said.out
     assert "failed: serving" in said.err
     modules = [command[2] for command in started]
     assert modules == [f"benchmarks.{name}" for name in RUNS_WITH_DEV_ALONE]
