@@ -1,6 +1,6 @@
 """Write docs/leaderboard.md: a row for each run, from the cards of the models they gave.
 
-    plainspeech model card runs/NAME/bundle > docs/runs/NAME.json
+    plainspeech model card runs/NAME/bundle --json > docs/runs/NAME.json
     python scripts/leaderboard.py
 
 The records are docs/runs/*.json. Error rates are those that `plainspeech model record` put on the

@@ -57,7 +57,7 @@ def test_the_figures_of_an_evaluation_are_on_the_card(bundle: Path, results: Pat
     assert result["wer_interval"][0] <= 1 / 3 <= result["wer_interval"][1]
     assert after.networks == before.networks
     assert {key: after.card[key] for key in before.card} == before.card
-    assert json.loads(run(["model", "card", str(bundle)])) == after.card
+    assert json.loads(run(["model", "card", str(bundle), "--json"])) == after.card
 
 
 def test_a_newer_result_on_the_same_data_takes_the_place_of_the_older(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from plainspeech.cli.terminal import needs
@@ -22,12 +23,22 @@ def card(
         Path | None,
         typer.Argument(help="A model bundle; the English model by default.", show_default=False),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all that it holds, as JSON.")
+    ] = False,
 ) -> None:
-    """Print the model card: data, training, licence, measured error rates."""
+    """Print the model card, as Markdown: data, training, licence, measured error rates."""
     from plainspeech.runtime.bundle import Bundle, bundled_model_path
+    from plainspeech.runtime.model_card import card_page
 
-    known = Bundle.load(bundle or bundled_model_path()).card
-    typer.echo(json.dumps(known, ensure_ascii=False, indent=2))
+    loaded = Bundle.load(bundle or bundled_model_path())
+    console = Console(highlight=False)
+    if as_json:
+        typer.echo(json.dumps(loaded.card, ensure_ascii=False, indent=2))
+    elif console.is_terminal:
+        console.print(Markdown(card_page(loaded)))
+    else:
+        typer.echo(card_page(loaded), nl=False)
 
 
 @app.command()
