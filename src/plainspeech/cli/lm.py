@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -14,6 +15,8 @@ from plainspeech.cli.terminal import stderr
 from plainspeech.errors import ConfigurationError, DataError, LanguageModelError
 
 if TYPE_CHECKING:
+    from plainspeech.lm.arpa import ArpaModel
+    from plainspeech.lm.build import BuildSettings
     from plainspeech.lm.scorer import Prediction, Scorer
 
 app = typer.Typer(help="Build, inspect and use n-gram scorers.", no_args_is_help=True)
@@ -64,8 +67,24 @@ def build(
         Path | None, typer.Option(help="Also write the model to this file, in the ARPA format.")
     ] = None,
     alphabet: AlphabetOption = "en",
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORER",
+            help="Mix the model of TEXT with this one, a folder, zip or ARPA file, or 'bundled', "
+            "that of the English model, and keep its alpha and beta.",
+            show_default=False,
+        ),
+    ] = None,
+    weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Of TEXT beside --mix, above 0 and below 1; by default tuned on a tenth of TEXT.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, package."""
+    """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, mix, package."""
     from plainspeech.alphabet import find_alphabet
     from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings, build_model
@@ -78,17 +97,74 @@ def build(
     for text in [*texts, *([held_out] if held_out else [])]:
         if not text.is_file():
             raise DataError(f"{text}: no such file")
+    base = _base(mix, weight)
     console = stderr()
     with console.status("Estimating"):
         model, source = build_model(texts, settings)
+    weights = {}
+    if base:
+        with console.status("Mixing"):
+            model, source = _mixed(texts, settings, model, source, base, weight)
+        weights = {"alpha": base.alpha, "beta": base.beta}
     if arpa:
         write_arpa(arpa, model.vocabulary, model.levels)
-    write_scorer(output, model.vocabulary, model.levels, source)
+    write_scorer(output, model.vocabulary, model.levels, source, **weights)
     scorer = Scorer.load(output)
     console.print(_summary(output, scorer))
     if held_out:
-        prediction = predict(scorer, read_sentences([held_out], symbols))
-        console.print(f"{held_out}: {_perplexity_line(prediction)}", markup=False)
+        before = [(f"{held_out} by {mix}", Scorer.load(base.path))] if base else []
+        for name, each in [*before, (str(held_out), scorer)]:
+            prediction = predict(each, read_sentences([held_out], symbols))
+            console.print(f"{name}: {_perplexity_line(prediction)}", markup=False)
+
+
+class _Base(NamedTuple):
+    """A model to mix with."""
+
+    path: Path
+    model: ArpaModel
+    alpha: float
+    beta: float
+    source: Mapping[str, Any]
+
+
+def _base(name: str | None, weight: float | None) -> _Base | None:
+    """Return the model that --mix names."""
+    from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
+    from plainspeech.lm.package import read_levels
+    from plainspeech.lm.scorer import Scorer
+
+    if weight is not None and (name is None or not 0 < weight < 1):
+        raise ConfigurationError(
+            f"--weight is {weight:g}; it must be above 0 and below 1, and needs --mix SCORER"
+        )
+    if name is None:
+        return None
+    from plainspeech.runtime.bundle import BUNDLED, SCORER_FOLDER, bundled_model_path
+
+    path = bundled_model_path() / SCORER_FOLDER if name == BUNDLED else Path(name)
+    scorer = Scorer.load(path)
+    model = read_arpa(path) if is_arpa(path) else ArpaModel(*read_levels(path))
+    return _Base(path, model, scorer.alpha, scorer.beta, scorer.source)
+
+
+def _mixed(
+    texts: list[Path],
+    settings: BuildSettings,
+    model: ArpaModel,
+    source: dict[str, Any],
+    base: _Base,
+    weight: float | None,
+) -> tuple[ArpaModel, dict[str, Any]]:
+    """Return ``model`` of ``texts`` mixed with ``base``, and the record of its sources."""
+    from plainspeech.lm import mixing
+
+    tuned_on = 0
+    if weight is None:
+        tuned = mixing.weight_of_text(texts, settings, base.model)
+        weight, tuned_on = tuned.weight, tuned.words
+    mixture = {"weight": round(weight, 4), "tuned_on_words": tuned_on, "with": dict(base.source)}
+    return mixing.mix(model, base.model, weight), {**source, "mixture": mixture}
 
 
 @app.command()
