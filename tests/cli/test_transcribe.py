@@ -409,3 +409,17 @@ main()
     assert result.returncode != 0
     assert b"Traceback" not in result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {f"{Path(clips[0]).stem}.txt"}
+
+
+def test_numbers_are_digits_where_that_is_asked_for(
+    app: typer.Typer, tmp_path: Path, spoken: Speak, tone_bundle: Path
+) -> None:
+    path = str(tmp_path / "a.wav")
+    soundfile.write(path, spoken("in nineteen eighty four"), 16_000)
+    options = [path, "--model", str(tone_bundle)]
+    assert CliRunner().invoke(app, options).stdout == "in nineteen eighty four\n"
+    assert CliRunner().invoke(app, [*options, "--numbers", "digits"]).stdout == "in 1984\n"
+    written = CliRunner().invoke(app, [*options, "--numbers", "digits", "-f", "json"]).stdout
+    assert [word["text"] for word in json.loads(written)["segments"][0]["words"]] == ["in", "1984"]
+    with pytest.raises(PlainspeechError, match="did you mean 'digits'"):
+        CliRunner().invoke(app, [*options, "--numbers", "digit"], catch_exceptions=False)

@@ -33,12 +33,15 @@ from plainspeech.cli.transcript_files import (
     NamedLines,
     find_inputs,
 )
-from plainspeech.errors import ConfigurationError, PlainspeechError
+from plainspeech.errors import ConfigurationError, PlainspeechError, nearest
 
 if TYPE_CHECKING:
     from plainspeech.audio.channels import Channels
     from plainspeech.runtime.long_audio import TranscriptPart
     from plainspeech.runtime.recognizer import Recognizer
+
+
+_NUMBERS = ("words", "digits")
 
 
 def transcribe(
@@ -92,6 +95,13 @@ def transcribe(
             "one with the speech; separate: each channel by itself, labelled with its number.",
         ),
     ] = "mixed",
+    numbers: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="words: as they are spoken; digits: in digits, dates and times too (English).",
+        ),
+    ] = "words",
     min_confidence: Annotated[
         float,
         typer.Option(help="Leave out segments that are less sure, 0 to 1.", min=0.0, max=1.0),
@@ -106,6 +116,8 @@ def transcribe(
     words = read_hot_words(hot_word or [], hot_words)
     target = _destination(files, formats, output)
     chosen = validated_channels(channels)
+    if numbers not in _NUMBERS:
+        raise ConfigurationError(f"--numbers: unknown {numbers!r}; {nearest(numbers, _NUMBERS)}")
     if n_best is not None and "json" not in (formats or "").split(","):
         raise ConfigurationError("--n-best: lists are written to JSON only; add --format json")
     found = list(find_inputs(files, one_target_each=output is not None))
@@ -126,7 +138,7 @@ def transcribe(
         # Text on the terminal shows the progress itself.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
         with silent_libraries() as terminal, ProgressBars(terminal, with_bar) as bars:
-            run = _Run(recognizer, words, chosen, min_confidence, target, bars)
+            run = _Run(recognizer, words, chosen, min_confidence, numbers == "digits", target, bars)
             failed = run.transcribe(waiting)
         if failed:
             raise typer.Exit(1)
@@ -165,6 +177,7 @@ class _Run:
         words: dict[str, float],
         channels: Channels,
         min_confidence: float,
+        digits: bool,
         target: Destination,
         bars: ProgressBars,
     ) -> None:
@@ -172,6 +185,7 @@ class _Run:
         self._words = words
         self._channels = channels
         self._min_confidence = min_confidence
+        self._digits = digits
         self._target = target
         self._bars = bars
         self._stopped = Event()
@@ -218,6 +232,8 @@ class _Run:
         return self._target.write(found, self._bars.tracked(parts, name))
 
     def _parts(self, source: str, threads: int | None) -> Iterator[TranscriptPart]:
+        from plainspeech.numbers import in_digits
+
         file = sys.stdin.buffer if source == STDIN else source
         words = self._words or None
         for part in self._recognizer.transcribe_parts(
@@ -226,5 +242,5 @@ class _Run:
             if self._stopped.is_set():  # an incomplete transcript is not written
                 raise PlainspeechError(f"{source}: not finished")
             least = self._min_confidence
-            sure = tuple(segment for segment in part.segments if segment.confidence >= least)
-            yield replace(part, segments=sure)
+            sure = [segment for segment in part.segments if segment.confidence >= least]
+            yield replace(part, segments=tuple(map(in_digits, sure) if self._digits else sure))
