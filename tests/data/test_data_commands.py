@@ -59,6 +59,23 @@ def test_prepare_and_check_in_another_language(corpus: Path) -> None:
         run("check", corpus / "m.jsonl")
 
 
+def test_check_tells_how_much_there_is(corpus: Path) -> None:
+    run("prepare", corpus, "-o", corpus / "m.jsonl")
+    found = CliRunner().invoke(app, ["check", str(corpus / "m.jsonl")])
+    assert f"{corpus / 'm.jsonl'}: 0.0 min in 2 recordings of 1 speaker" in found.stderr
+    assert "is too little to learn from" in found.stderr
+
+
+def test_split_writes_both_parts(corpus: Path) -> None:
+    run("prepare", corpus, "-o", corpus / "m.jsonl")
+    done = CliRunner().invoke(app, ["split", str(corpus / "m.jsonl"), "-o", str(corpus / "parts")])
+    assert done.exit_code == 0
+    assert "split by sentence" in done.stderr
+    parts = [read_manifest(corpus / "parts" / f"{name}.jsonl") for name in ("train", "dev")]
+    assert [len(part) for part in parts] == [1, 1]
+    assert all(u.audio.is_file() for part in parts for u in part)
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [

@@ -263,6 +263,35 @@ def test_training_ends_when_dev_gets_no_better(
     assert len(rows) == 3
 
 
+def test_training_goes_on_while_fewer_characters_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path)
+    recipe = write_recipe(tmp_path, epochs="5")
+    recipe.write_text(f"{recipe.read_text()}\npatience = 1\n")
+    heard = iter(["xxxxx", "axxxx", "a xxx", "a cxx", "a cax"])
+    monkeypatch.setattr(Trainer, "recognise_dev", lambda _: [Pair("u0", "", "a cab", next(heard))])
+    rows: list[dict[str, float]] = []
+    trainer_of(recipe, tmp_path / "run").fit(ignore, rows.append)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+
+
+def test_a_run_does_not_resume_from_another_start(start: Path, tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    recipe = write_recipe(tmp_path, epochs="1")
+    text = recipe.read_text().replace("preset", f'initial = "{start}"\npreset', 1)
+    recipe.write_text(text)
+    trainer = trainer_of(recipe, tmp_path / "run")
+    trainer.fit(ignore, ignore)
+    assert trainer_of(recipe, tmp_path / "run").resume()
+    # Another bundle of the same name, trained one epoch further.
+    other = tmp_path / start.name
+    export_bundle(tmp_path / "run" / BEST, other)
+    recipe.write_text(text.replace(str(start), str(other)))
+    with pytest.raises(PlainspeechError, match="begun with another initial model"):
+        trainer_of(recipe, tmp_path / "run").resume()
+
+
 def test_the_commands_of_the_guide_run(
     plainspeech: Plainspeech, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

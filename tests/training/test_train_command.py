@@ -43,6 +43,9 @@ def test_a_run_from_recipe_to_bundle(plainspeech: Plainspeech, recipe: Path) -> 
     assert f"the model is in {run / 'bundle'}; its curves are in {run / 'curves.png'}" in told
     rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     assert rows == Checkpoint.load(run / "checkpoint.safetensors").progress.history
+    assert f"WER {rows[0]['train_wer']:.2%}  CER {rows[0]['train_cer']:.2%}  dev WER " in told
+    # Dev is the training data here.
+    assert all(row["train_cer"] == row["dev_cer"] for row in rows)
     assert {path.name for path in run.iterdir()} == {
         "best.safetensors",
         "bundle",

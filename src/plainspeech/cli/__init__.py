@@ -29,10 +29,11 @@ _VERBS = {
     "file.",
     "plot": "Draw what a model hears, as PNG or SVG.",
     "tune": "Tune the settings of the beam search, and write them into the model with its scorer.",
+    "init": "Write a commented recipe for recordings of your own.",
     "train": "Train a model, or resume a run that was stopped.",
     "adapt": "Adapt a model to recordings of your own, with no recipe.",
     "export": "Export a checkpoint to a model bundle, which transcribes without torch.",
-    "data": "Download, prepare and check corpora.",
+    "data": "Download, prepare, split and check corpora.",
     "lm": "Build, inspect and use n-gram scorers.",
     "model": "Show, combine and document models.",
 }

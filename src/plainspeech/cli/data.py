@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plainspeech.data.check import Finding
     from plainspeech.data.manifest import Utterance
 
-app = typer.Typer(help="Download, prepare and check corpora.", no_args_is_help=True)
+app = typer.Typer(help="Download, prepare, split and check corpora.", no_args_is_help=True)
 
 Manifest = Annotated[Path, typer.Argument(help="A manifest.")]
 Cuts = Annotated[Path, typer.Argument(help="lhotse's cuts, .jsonl or .jsonl.gz.")]
@@ -155,10 +155,15 @@ def check(
     ] = None,
     alphabet: AlphabetOption = "en",
 ) -> None:
-    """Decode every recording and report utterances that would spoil training or evaluation."""
+    """Decode every recording and report utterances that would spoil training or evaluation.
+
+    Also says how much speech there is, what is usual for as much, and which letters, and which
+    words of the manifests after the first, never occur in the first.
+    """
     from plainspeech.alphabet import find_alphabet
     from plainspeech.data.check import find_faults
     from plainspeech.data.manifest import read_manifest
+    from plainspeech.data.overview import overview
 
     targets = _targets(manifests, output) if output else []
     symbols = find_alphabet(alphabet)
@@ -175,11 +180,44 @@ def check(
     for finding in findings:
         typer.echo(finding)
     stderr().print(_summary(splits, findings))
+    for line in overview([str(manifest) for manifest in manifests], splits, symbols):
+        stderr().print(line, markup=False)
     errors = [finding for finding in findings if finding.is_error]
     if output:
         _write_rest(targets, splits, errors)
     elif errors:
         raise DataError(f"data check: {len(errors)} errors (above)")
+
+
+@app.command()
+def split(
+    manifest: Manifest,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for train.jsonl and dev.jsonl.")
+    ],
+    dev_share: Annotated[
+        float, typer.Option(help="Share of the time that goes to dev, about.")
+    ] = 0.1,
+) -> None:
+    """Split a manifest into training data and dev, by speaker.
+
+    Where speakers are unknown or fewer than three, by sentence.
+    """
+    from plainspeech.data import split as library
+    from plainspeech.data.manifest import read_manifest, write_manifest
+
+    utterances = read_manifest(manifest)
+    for name, part in zip(("train", "dev"), library.split(utterances, dev_share), strict=True):
+        path = output / f"{name}.jsonl"
+        output.mkdir(parents=True, exist_ok=True)
+        write_manifest(path, part)
+        minutes = sum(utterance.duration for utterance in part) / 60
+        stderr().print(f"{path}: {len(part)} recordings, {minutes:.1f} min", markup=False)
+    if not library.by_speaker(utterances):
+        stderr().print(
+            "split by sentence, since speakers are unknown or fewer than "
+            f"{library.FEWEST_SPEAKERS}: what is measured on dev holds for these voices alone"
+        )
 
 
 def _targets(manifests: Sequence[Path], folder: Path) -> list[Path]:

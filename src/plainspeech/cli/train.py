@@ -156,6 +156,7 @@ def fit(trainer: Trainer, console: Console) -> None:
             _write_history(trainer)
             console.print(
                 f"epoch {row['epoch']:>3}  train loss {row['train_loss']:.3f}  "
+                f"WER {row['train_wer']:.2%}  CER {row['train_cer']:.2%}  "
                 f"dev WER {row['dev_wer']:.2%}  CER {row['dev_cer']:.2%}  "
                 f"{row['seconds'] / 60:.1f} min"
             )

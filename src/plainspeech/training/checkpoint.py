@@ -6,6 +6,7 @@ Random state needs no place in it: every draw is determined by the seed and the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -134,6 +135,14 @@ class Checkpoint:
     def alphabet(self) -> Alphabet:
         """What the model writes."""
         return _alphabet(self.run)
+
+    def digest(self) -> str:
+        """Return a hash of the averaged weights."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.part("average").items()):
+            digest.update(name.encode())
+            digest.update(weight.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def provenance(self) -> dict[str, Any]:
         """Return how the weights came about: for how long, by which code, and from which others."""

@@ -67,6 +67,10 @@ CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
 """The file in a run's folder with the averaged weights that did best on dev."""
 
+SAMPLE = 50
+"""Utterances of the training data that are recognised with each measurement: the distance between
+their error rates and those of dev is what was learned by heart."""
+
 EXAMPLES = 3
 """Utterances of dev whose recognition is shown with each measurement."""
 
@@ -137,6 +141,7 @@ class Trainer:
         source = WaveformSource(settings.sample_rate, recipe.data.cache_gb * 1e9)
         self._train = Loader(train, source, alphabet, recipe.data.threads)
         self._dev = Loader(dev, source, alphabet, recipe.data.threads)
+        self._sample = Loader(_sample(train), source, alphabet, recipe.data.threads)
         views = 2 if recipe.optimisation.consistency_weight else 1
         teacher = Teacher(recipe.teacher, preset, alphabet, device) if recipe.teacher else None
         self._augmented = FeatureExtractor(settings, device, recipe.augmentation, views, teacher)
@@ -151,7 +156,8 @@ class Trainer:
         """Continue from the run's checkpoint if it has one; return whether it had.
 
         Raises:
-            ConfigurationError: the checkpoint is of a run with another recipe or other data.
+            ConfigurationError: the checkpoint is of a run with another recipe, other data or other
+                initial weights.
             ModelError: it is damaged, or of another model.
         """
         path = self.folder / CHECKPOINT
@@ -159,11 +165,16 @@ class Trainer:
             return False
         checkpoint = Checkpoint.load(path)
         # A recipe from before there were other alphabets does not name its own.
-        begun = checkpoint.run | {"recipe": {"alphabet": ENGLISH.text, **checkpoint.run["recipe"]}}
-        for key in ("recipe", "data"):
+        # Neither does it say which its initial weights were.
+        begun = {
+            "initial": self.run.get("initial"),
+            **checkpoint.run,
+            "recipe": {"alphabet": ENGLISH.text, **checkpoint.run["recipe"]},
+        }
+        for key, name in (("recipe", "recipe"), ("data", "data"), ("initial", "initial model")):
             if begun.get(key) != self.run.get(key):
                 raise ConfigurationError(
-                    f"{path}: the run was begun with another {key}; "
+                    f"{path}: the run was begun with another {name}; "
                     f"give another --output or delete the folder"
                 )
         try:
@@ -210,7 +221,8 @@ class Trainer:
         settings, progress = self.recipe.optimisation, self.state.progress
         if progress.epoch >= settings.epochs:
             return True
-        rates = [row["dev_wer"] for row in progress.history]
+        # By characters: all words can be wrong for epochs while they get better.
+        rates = [row["dev_cer"] for row in progress.history]
         return bool(settings.patience and rates) and (
             len(rates) - 1 - rates.index(min(rates)) >= settings.patience
         )
@@ -318,9 +330,12 @@ class Trainer:
         Raises:
             TrainingStopped: `stop` was called.
         """
+        return self._recognise(self._dev)
+
+    def _recognise(self, loader: Loader) -> list[Pair]:
         return validate(
             self.state.model,
-            self._dev,
+            loader,
             self._unaugmented,
             self.alphabet,
             self.mixed,
@@ -337,6 +352,7 @@ class Trainer:
             return
         with state.average.applied_to(state.model):
             pairs = self.recognise_dev()
+            known = error_rates(self._recognise(self._sample))
         rates, self.examples = error_rates(pairs), evenly_spaced(pairs, EXAMPLES)
         self._count_time()
         row = {
@@ -344,6 +360,8 @@ class Trainer:
             "step": progress.step,
             "seconds": round(progress.seconds, 1),
             "train_loss": progress.loss_sum / max(progress.symbols, 1),
+            "train_wer": known.words.rate,
+            "train_cer": known.characters.rate,
             "dev_wer": rates.words.rate,
             "dev_cer": rates.characters.rate,
         }
@@ -355,6 +373,13 @@ class Trainer:
             state.averaged(self.run).save(self.folder / BEST)
         self.save()
         on_epoch(row)
+
+
+def _sample(train: Sequence[Utterance]) -> list[Utterance]:
+    """Return `SAMPLE` utterances evenly over ``train``, or all; each once."""
+    different = list({utterance.id: utterance for utterance in train}.values())
+    count = min(SAMPLE, len(different))
+    return [different[index * len(different) // count] for index in range(count)]
 
 
 _BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in training

@@ -70,8 +70,8 @@ class Optimisation:
             what keeps a model that learns from little near to what it knew (L2-SP; Li, Grandvalet
             and Davoine, ICML 2018).
         validate_every: epochs from one measurement on dev to the next.
-        patience: measurements in a row without a better word error rate on dev after which training
-            ends; 0 goes on to the last epoch.
+        patience: measurements in a row without a better character error rate on dev after which
+            training ends; 0 goes on to the last epoch.
         precision: ``"bf16"`` computes in mixed precision, ``"fp32"`` does not, ``"auto"`` takes
             bf16 where the processor has instructions for it.
     """

@@ -57,6 +57,7 @@ def prepare_run(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Tra
     run["hours"] = sum(u.duration for u in usable) / 3600
     initial = load_weights(recipe.initial) if recipe.initial else None
     if initial:
+        run["initial"] = initial.digest()
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
     return Trainer(recipe, chosen, usable, dev, folder, run, device, initial), lines

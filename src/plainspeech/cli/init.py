@@ -1,0 +1,49 @@
+"""``plainspeech init``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plainspeech.cli.options import AlphabetOption
+from plainspeech.cli.terminal import needs, stderr
+from plainspeech.errors import ConfigurationError
+
+
+def init(
+    recipe: Annotated[Path, typer.Argument(help="The recipe to write, such as mine.toml.")],
+    train: Annotated[Path, typer.Option(help="Manifest to train on.")],
+    dev: Annotated[Path, typer.Option(help="Manifest to measure on; it selects the weights.")],
+    alphabet: AlphabetOption = "en",
+) -> None:
+    """Write a commented recipe for recordings of your own."""
+    with needs("train"):
+        from plainspeech.training.first_recipe import first_recipe
+        from plainspeech.training.recipe import read_recipe
+    from plainspeech.alphabet import find_alphabet
+    from plainspeech.data.manifest import read_manifest
+    from plainspeech.files import write_atomically
+
+    if recipe.exists():
+        raise ConfigurationError(f"{recipe}: is there already; name another file or delete it")
+    find_alphabet(alphabet)
+    seconds = sum(utterance.duration for utterance in read_manifest(train))
+    read_manifest(dev)
+    folder = recipe.parent.resolve()
+
+    def from_recipe(path: str | Path) -> str:
+        return Path(os.path.relpath(path, folder)).as_posix()
+
+    letters = from_recipe(alphabet) if alphabet.endswith(".txt") else alphabet
+    text = first_recipe(
+        recipe.name, recipe.stem, from_recipe(train), from_recipe(dev), letters, seconds
+    )
+    try:
+        write_atomically(recipe, text.encode())
+    except OSError as error:
+        raise ConfigurationError(f"{recipe}: cannot be written: {error.strerror}") from error
+    read_recipe(recipe)
+    stderr().print(f"{recipe}: train with 'plainspeech train {recipe}'", markup=False)
