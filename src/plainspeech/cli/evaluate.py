@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from plainspeech.errors import DataError
 
 if TYPE_CHECKING:
     from plainspeech.data.manifest import Utterance
+    from plainspeech.evaluation.conventions import Convention
     from plainspeech.evaluation.recognition import Recognition, Unreadable
     from plainspeech.evaluation.report import Evaluation
     from plainspeech.runtime.live import LiveModel
@@ -63,6 +65,23 @@ def evaluate(
             "--explain", help="Find what each error is owed to; it goes into the JSON, too."
         ),
     ] = False,
+    case: Annotated[
+        bool, typer.Option("--case", help="Upper and lower case differ in scoring.")
+    ] = False,
+    punctuation: Annotated[
+        bool, typer.Option("--punctuation", help="Punctuation counts in scoring.")
+    ] = False,
+    ignore_apostrophes: Annotated[
+        bool, typer.Option("--ignore-apostrophes", help="Apostrophes do not count in scoring.")
+    ] = False,
+    variants: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of other spellings and of numbers: a word a line, and what is written "
+            "instead of it in scoring.",
+            show_default=False,
+        ),
+    ] = None,
     sclite: Annotated[
         Path | None,
         typer.Option(
@@ -77,8 +96,12 @@ def evaluate(
     from plainspeech.runtime.recognizer import load_model
 
     with needs("evaluate"):
+        from plainspeech.evaluation.conventions import Convention, read_variants
         from plainspeech.evaluation.listing import write_trn
         from plainspeech.evaluation.report import write_json
+    convention = Convention(
+        case, punctuation, not ignore_apostrophes, read_variants(variants) if variants else {}
+    )
     utterances = read_manifest(manifest)
     loaded = load_model(
         named_model(Path(model)),
@@ -88,11 +111,14 @@ def evaluate(
         streaming=streaming,
     )
     recognizer: Recognizer | LiveModel = LiveModel(loaded) if streaming else loaded
-    recognition = _recognise(recognizer, utterances, explain)
+    recognition = _recognise(recognizer, utterances, explain, convention)
     if not recognition.pairs:
         raise DataError(f"{manifest}: none of its recordings can be read")
     network = f"{'streaming ' if streaming else ''}{recognizer.bundle.precision}"
-    evaluation = _evaluation(recognizer, network, model, manifest, recognition)
+    evaluation = replace(
+        _evaluation(recognizer, network, model, manifest, recognition),
+        convention=convention.description,
+    )
     try:
         if json_file:
             write_json(json_file, evaluation)
@@ -105,7 +131,10 @@ def evaluate(
 
 
 def _recognise(
-    recognizer: Recognizer | LiveModel, utterances: list[Utterance], explain: bool
+    recognizer: Recognizer | LiveModel,
+    utterances: list[Utterance],
+    explain: bool,
+    convention: Convention,
 ) -> Recognition:
     """Recognise ``utterances`` with a progress bar and an error line for each missing one."""
     from plainspeech.evaluation.recognition import recognise
@@ -118,7 +147,12 @@ def _recognise(
             console.print(f"error: {utterance.reason}", markup=False)
 
         return recognise(
-            recognizer, utterances, lambda done: bars.advance(bar, done), on_unreadable, explain
+            recognizer,
+            utterances,
+            lambda done: bars.advance(bar, done),
+            on_unreadable,
+            explain,
+            convention,
         )
 
 

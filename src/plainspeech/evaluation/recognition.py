@@ -13,6 +13,7 @@ from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import AudioError, ConfigurationError
+from plainspeech.evaluation.conventions import LIBRISPEECH, Convention
 from plainspeech.evaluation.error_rates import Pair
 from plainspeech.evaluation.explanation import Explainer, Explanation
 from plainspeech.evaluation.signal import signal_to_noise
@@ -88,6 +89,7 @@ def recognise(
     on_progress: Callable[[int], None],
     on_unreadable: Callable[[Unreadable], None],
     explain: bool = False,
+    convention: Convention = LIBRISPEECH,
 ) -> Recognition:
     """Recognise ``utterances`` in batches of similar length.
 
@@ -97,6 +99,7 @@ def recognise(
         on_progress: called after each batch with the number of its utterances.
         on_unreadable: called for each utterance that cannot be read.
         explain: whether to find what each error is owed to, which takes about as long again.
+        convention: by which texts are compared.
 
     Raises:
         ConfigurationError: errors are to be explained, and it is not a `Recognizer` with the beam
@@ -121,7 +124,7 @@ def recognise(
         on_progress(len(waveforms) + len(unreadable))
         started = time.perf_counter()
     return Recognition(
-        pairs=_pairs(utterances, texts, recognizer.bundle.alphabet),
+        pairs=_pairs(utterances, texts, recognizer.bundle.alphabet, convention),
         missing=tuple(missing[place] for place in sorted(missing)),
         audio_seconds=samples / rate,
         elapsed_seconds=elapsed,
@@ -194,10 +197,18 @@ def _read(
 
 
 def _pairs(
-    utterances: Sequence[Utterance], texts: Mapping[int, str], alphabet: Alphabet
+    utterances: Sequence[Utterance],
+    texts: Mapping[int, str],
+    alphabet: Alphabet,
+    convention: Convention,
 ) -> tuple[Pair, ...]:
     return tuple(
-        Pair(said.id, said.speaker, alphabet.normalise(said.text), texts[place])
+        Pair(
+            said.id,
+            said.speaker,
+            convention.reference(said.text, alphabet),
+            convention.hypothesis(texts[place], alphabet),
+        )
         for place, said in enumerate(utterances)
         if place in texts
     )

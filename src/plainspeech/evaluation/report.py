@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from plainspeech.errors import DataError
+from plainspeech.evaluation.conventions import LIBRISPEECH
 from plainspeech.evaluation.error_rates import (
     CONFIDENCE,
     ErrorCounts,
@@ -49,6 +50,7 @@ class Evaluation:
         date: when, ISO 8601.
         recognition: what was recognised.
         scores: how right it was.
+        convention: by which texts were compared, in words.
     """
 
     model: str
@@ -60,6 +62,7 @@ class Evaluation:
     date: str
     recognition: Recognition
     scores: Scores
+    convention: str = LIBRISPEECH.description
 
     @property
     def word_interval(self) -> Interval:
@@ -94,6 +97,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "manifest": evaluation.manifest,
         "network": evaluation.network,
         "decoder": evaluation.decoder,
+        "convention": evaluation.convention,
         "command": evaluation.command,
         "date": evaluation.date,
         "confidence": CONFIDENCE,
@@ -177,7 +181,7 @@ def _speaker(scores: Scores) -> dict[str, Any]:
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Return what was run on what, and how fast, in three lines at most."""
+    """Return what was run on what, how fast, and how it was scored, in four lines at most."""
     recognition = evaluation.recognition
     minutes, factor = recognition.audio_seconds / 60, recognition.real_time_factor
     lines = [
@@ -185,6 +189,7 @@ def headline(evaluation: Evaluation) -> str:
         f"{evaluation.decoder} decoding, on {evaluation.manifest}",
         f"{len(recognition.pairs)} utterances, {minutes:.1f} minutes of audio, "
         f"real-time factor {factor:.4f}",
+        f"scoring convention: {evaluation.convention}",
     ]
     if recognition.missing:
         lines.append(f"missing from all figures because unreadable: {len(recognition.missing)}")
@@ -294,6 +299,12 @@ def _figures(path: Path, model: str) -> dict[str, Any]:
         if found["model"]["name"] != model:
             raise DataError(
                 f"{path}: measures the model {found['model']['name']!r}, the bundle is {model!r}"
+            )
+        convention = found.get("convention", LIBRISPEECH.description)
+        if convention != LIBRISPEECH.description:
+            raise DataError(
+                f"{path}: was scored by another convention ({convention}); cards hold figures by "
+                f"LibriSpeech's, so evaluate without options of scoring"
             )
         return {
             **{key: found[key] for key in _KEPT},

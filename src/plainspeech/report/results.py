@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plainspeech.errors import DataError
+from plainspeech.evaluation.conventions import LIBRISPEECH
 from plainspeech.evaluation.error_rates import Pair, Scores
 from plainspeech.transcript import Word
 
@@ -83,6 +84,7 @@ def read_results(path: Path) -> System:
         name = str(found["model"]["name"] or found["model"]["path"])
         about = {key: str(found[key]) for key in _ABOUT if key in found}
         about["model"] = name
+        about.setdefault("convention", LIBRISPEECH.description)
         return System(
             label=f"{name}, {found['network']}, {found['decoder']}",
             about=about,

@@ -1,0 +1,104 @@
+"""What counts as the same word: LibriSpeech's convention, and deviations from it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.errors import DataError
+
+_PUNCTUATION = '.,;:!?"“”„«»()[]{}…¡¿-–—'
+_NAME = "LibriSpeech's"
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How texts are written before they are compared; reference and hypothesis alike.
+
+    By default it is LibriSpeech's: lower case, no punctuation, apostrophes as letters, numbers and
+    spellings as they were transcribed, and only characters of the model's alphabet.
+
+    Attributes:
+        case: whether upper and lower case differ.
+        punctuation: whether punctuation marks count, as parts of the words that they stand at.
+        apostrophes: whether they count; "its" and "it's" are one where they do not.
+        variants: what is written instead of a word: another spelling, or the words of a number.
+            The word is in lower case and without punctuation at its ends.
+    """
+
+    case: bool = False
+    punctuation: bool = False
+    apostrophes: bool = True
+    variants: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        """In words, for the figures that it gave."""
+        parts = [
+            "case counts" if self.case else "",
+            "punctuation counts" if self.punctuation else "",
+            "" if self.apostrophes else "apostrophes do not count",
+            f"variants of words: {len(self.variants)}" if self.variants else "",
+        ]
+        deviations = ", ".join(filter(None, parts))
+        return f"{_NAME}, but {deviations}" if deviations else _NAME
+
+    def reference(self, text: str, alphabet: Alphabet) -> str:
+        """Return what was said as it is compared, single spaces between words.
+
+        Args:
+            text: as it was transcribed.
+            alphabet: of the model, to which other characters are folded.
+        """
+        return alphabet.normalise(text) if self == LIBRISPEECH else self._written(text, alphabet)
+
+    def hypothesis(self, text: str, alphabet: Alphabet) -> str:
+        """Return what was recognised as it is compared; by LibriSpeech's convention, as it is."""
+        return text if self == LIBRISPEECH else self._written(text, alphabet)
+
+    def _written(self, text: str, alphabet: Alphabet) -> str:
+        words = unicodedata.normalize("NFC", text).split()
+        varied = " ".join(self.variants.get(_bare(word), word) for word in words)
+        written = "".join(self._character(character, alphabet) for character in varied)
+        return " ".join((written if self.apostrophes else written.replace("'", "")).split())
+
+    def _character(self, character: str, alphabet: Alphabet) -> str:
+        if self.punctuation and character in _PUNCTUATION:
+            return character
+        folded = alphabet.normalise(character) or " "
+        return folded.upper() if self.case and character.isupper() else folded
+
+
+LIBRISPEECH = Convention()
+
+
+def read_variants(path: Path) -> dict[str, str]:
+    """Read variants of words: a line is a word, and what is written instead of it.
+
+    Empty lines, and those that begin with ``#``, are skipped.
+
+    Raises:
+        DataError: the file cannot be read, or a line has one word only.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read: {reason}") from error
+    found = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.startswith("#"):
+            word, _, standard = " ".join(line.lower().split()).partition(" ")
+            if not standard:
+                raise DataError(
+                    f"{path}, line {number}: must be a word and what is written instead of it"
+                )
+            found[_bare(word)] = standard
+    return found
+
+
+def _bare(word: str) -> str:
+    return word.lower().strip(_PUNCTUATION)

@@ -1,0 +1,98 @@
+"""What counts as the same word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import Plainspeech
+from plainspeech.alphabet import ENGLISH
+from plainspeech.arrays import Array
+from plainspeech.errors import DataError
+from plainspeech.evaluation.conventions import LIBRISPEECH, Convention, read_variants
+
+SAID = "It’s 25 Colours, Zoë."
+
+
+@pytest.mark.parametrize(
+    ("convention", "written", "description"),
+    [
+        (Convention(), "it's colours zoe", "LibriSpeech's"),
+        (Convention(case=True), "It's Colours Zoe", "LibriSpeech's, but case counts"),
+        (
+            Convention(punctuation=True),
+            "it's colours, zoe.",
+            "LibriSpeech's, but punctuation counts",
+        ),
+        (
+            Convention(apostrophes=False),
+            "its colours zoe",
+            "LibriSpeech's, but apostrophes do not count",
+        ),
+        (
+            Convention(variants={"25": "twenty five", "colours": "colors"}),
+            "it's twenty five colors zoe",
+            "LibriSpeech's, but variants of words: 2",
+        ),
+    ],
+)
+def test_a_reference_is_written_by_the_convention(
+    convention: Convention, written: str, description: str
+) -> None:
+    assert convention.reference(SAID, ENGLISH) == written
+    assert convention.description == description
+
+
+@given(st.text())
+def test_librispeechs_is_the_alphabets(text: str) -> None:
+    assert LIBRISPEECH.reference(text, ENGLISH) == ENGLISH.normalise(text)
+    assert LIBRISPEECH.hypothesis(text, ENGLISH) == text
+
+
+@given(st.text(ENGLISH.symbols), st.booleans(), st.booleans(), st.booleans())
+def test_what_is_the_same_stays_the_same(
+    text: str, case: bool, punctuation: bool, apostrophes: bool
+) -> None:
+    convention = Convention(case, punctuation, apostrophes, {"a": "b c"})
+    said = " ".join(text.split())
+    assert convention.reference(said, ENGLISH) == convention.hypothesis(said, ENGLISH)
+
+
+def test_variants_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "variants.txt"
+    path.write_text("# spellings\ncolours colors\n\n25  Twenty five\n")
+    assert read_variants(path) == {"colours": "colors", "25": "twenty five"}
+    path.write_text("colours colors\nalone\n")
+    with pytest.raises(DataError, match=r"variants\.txt, line 2: must be a word"):
+        read_variants(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_variants(tmp_path / "none")
+
+
+def test_the_convention_stands_beside_the_figure(
+    plainspeech: Plainspeech, tone_bundle: Path, spoken: Callable[..., Array], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", spoken("its color"), 16_000)
+    (tmp_path / "m.jsonl").write_text('{"audio": "a.wav", "text": "it\'s colour", "id": "1-1"}\n')
+    (tmp_path / "v.txt").write_text("colour color\n")
+    rates = []
+    for options in ([], ["--ignore-apostrophes"], ["--variants", tmp_path / "v.txt"]):
+        out = tmp_path / "out.json"
+        arguments = [tone_bundle, tmp_path / "m.jsonl", "--json", out, *options]
+        assert plainspeech("evaluate", *arguments)[0] == 0
+        found = json.loads(out.read_text())
+        rates.append((found["words"]["rate"], found["convention"]))
+    assert rates == [
+        (1.0, "LibriSpeech's"),
+        (0.5, "LibriSpeech's, but apostrophes do not count"),
+        (0.5, "LibriSpeech's, but variants of words: 1"),
+    ]
+    status, errors = plainspeech("model", "record", tone_bundle, out, "--data", "x")
+    assert (status, errors.count("\n")) == (1, 1)
+    assert "another convention" in errors
