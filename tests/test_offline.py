@@ -88,12 +88,14 @@ def manifest(folder: Path) -> Path:
 
 VERBS: dict[str, list[str | Path]] = {
     "transcribe": ["transcribe", SAMPLE],
+    "align": ["align", SAMPLE, "words.txt", "--manifest", "aligned.jsonl"],
     "listen": ["listen", SAMPLE],
     "evaluate": ["evaluate", "bundled", "dev.jsonl"],
     "data check": ["data", "check", "dev.jsonl"],
     "data prepare": ["data", "prepare", "dev.jsonl", "-o", "prepared.jsonl"],
     "data label": ["data", "label", SAMPLE, "-o", "labels.jsonl", "--least-agreement", "0"],
     "lm build": ["lm", "build", "words.txt", "-o", "scorer", "--order", "2"],
+    "lm build --mix": ["lm", "build", "words.txt", "-o", "scorer", "--mix", "m.arpa"],
     "lm package": ["lm", "package", "m.arpa", "-o", "scorer"],
     "model card": ["model", "card"],
     "model summary": ["model", "summary", "small"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import tracemalloc
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -112,3 +113,21 @@ def test_wild_numbers_end_in_a_result() -> None:
     nothing = align_words(np.full((3, 4), -np.inf, np.float32), [[1]], PLAIN, NEVER)
     assert nothing.words == [None]
     assert nothing.score == -np.inf
+
+
+@pytest.mark.parametrize(("frames", "count"), [(20_000, 300), (3_000, 2_000)])
+def test_memory_is_what_is_promised(frames: int, count: int) -> None:
+    rows = np.zeros((frames, PLAIN.size), np.float32)
+    words = [[1, 2, 1, 2]] * count
+    promised = lattice_bytes(frames, viterbi.places_of(words))
+    align_words(rows[:10], words[:2], PLAIN)  # compiles
+    tracemalloc.start()
+    try:
+        found = align_words(rows, words, PLAIN)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.words) == count
+    per_word = 600  # bytes: the graph and the result
+    assert peak <= 1.1 * promised + per_word * count + rows.nbytes + (1 << 16)
+    assert promised < frames * viterbi.places_of(words)

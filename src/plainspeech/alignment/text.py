@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -71,7 +70,7 @@ def parse_text(text: str, alphabet: Alphabet) -> Text:
     foreign: set[str] = set()
     for tokens in _sentences(_DASHES.sub(r"\1 ", text)):
         for token in tokens:
-            lost = _lost(token, alphabet)
+            lost = alphabet.lost(token)
             foreign.update(lost)
             ids = () if lost else tuple(alphabet.encode(alphabet.normalise(token)))
             if ids or lost:
@@ -86,12 +85,6 @@ def parse_text(text: str, alphabet: Alphabet) -> Text:
             f"({''.join(alphabet.symbols).strip()})"
         )
     return Text(tuple(words), tuple(ends), "".join(sorted(foreign)))
-
-
-def _lost(token: str, alphabet: Alphabet) -> str:
-    """Return the letters and digits of ``token`` that the alphabet cannot write."""
-    foreign = alphabet.foreign(unicodedata.normalize("NFKD", token.lower()))
-    return "".join(character for character in foreign if character.isalnum())
 
 
 def _sentences(text: str) -> Iterator[list[str]]:
