@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 import plainspeech
 from plainspeech import audio
-from plainspeech.alignment.results import Alignment
+from plainspeech.alignment.aligned_text import Alignment
 from plainspeech.data.manifest import Utterance, read_manifest
 
 RATE = audio.SAMPLE_RATE

@@ -17,9 +17,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _MODULES = {
     "ENGLISH": "alphabet",
-    "AlignedSentence": "alignment.results",
-    "AlignedWord": "alignment.results",
-    "Alignment": "alignment.results",
+    "AlignedSentence": "alignment.aligned_text",
+    "AlignedWord": "alignment.aligned_text",
+    "Alignment": "alignment.aligned_text",
     "Alphabet": "alphabet",
     "AudioError": "errors",
     "BeamSearchDecoder": "decoding.beam_search",
@@ -27,7 +27,7 @@ _MODULES = {
     "ConfigurationError": "errors",
     "DataError": "errors",
     "DecodingError": "errors",
-    "Disagreement": "alignment.results",
+    "Disagreement": "alignment.aligned_text",
     "GreedyDecoder": "decoding.greedy",
     "HotWords": "decoding.hot_words",
     "Hypothesis": "decoding.results",

@@ -1,8 +1,8 @@
+from plainspeech.alignment.aligned_text import AlignedSentence as AlignedSentence
+from plainspeech.alignment.aligned_text import AlignedWord as AlignedWord
+from plainspeech.alignment.aligned_text import Alignment as Alignment
+from plainspeech.alignment.aligned_text import Disagreement as Disagreement
 from plainspeech.alignment.aligner import align as align
-from plainspeech.alignment.results import AlignedSentence as AlignedSentence
-from plainspeech.alignment.results import AlignedWord as AlignedWord
-from plainspeech.alignment.results import Alignment as Alignment
-from plainspeech.alignment.results import Disagreement as Disagreement
 from plainspeech.alphabet import ENGLISH as ENGLISH
 from plainspeech.alphabet import Alphabet as Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder as BeamSearchDecoder

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.alignment import viterbi
-from plainspeech.alignment.viterbi import NEVER, Costs, align_words, lattice_bytes
+from plainspeech.alignment.viterbi import NEVER, Costs, lattice_bytes, viterbi_alignment
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 
 PLAIN, UNSPACED = Alphabet((" ", "a", "b")), Alphabet(("a", "b"))
-COSTS = Costs(skip_word=1.0, skip_symbol=0.5, wild_entry=0.7, wild_frame=0.2)
+COSTS = Costs(skip_word=1.0, skip_symbol=0.5, unmatched_entry=0.7, unmatched_frame=0.2)
 WORDS = st.lists(st.sampled_from(["a", "b", "aa", "ab", ""]), min_size=1, max_size=3)
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -34,7 +34,7 @@ def by_enumeration(rows: Array, words: Sequence[str], alphabet: Alphabet, costs:
     """Return the score of the best path: ``-`` is blank, ``*`` foreign speech, ``?`` any word."""
     spaced = " " in alphabet.symbols
     labels = [*alphabet.symbols, "-", "*", "?"]
-    highest = rows.max(axis=1) - costs.wild_frame
+    highest = rows.max(axis=1) - costs.unmatched_frame
     emitted = np.concatenate([rows, highest[:, None], highest[:, None]], axis=1)
     edge = "[- *]*" if spaced else "[-*]*"
     patterns = []
@@ -55,7 +55,7 @@ def by_enumeration(rows: Array, words: Sequence[str], alphabet: Alphabet, costs:
         text = "".join(labels[label] for label in path)
         score = sum(emitted[frame, label] for frame, label in enumerate(path))
         runs = len(re.findall(r"\*+", text))
-        score -= costs.wild_entry * runs if runs else 0.0
+        score -= costs.unmatched_entry * runs if runs else 0.0
         for allowed, skipped in patterns:
             if score - skipped > best and allowed.fullmatch(text):
                 best = score - skipped
@@ -71,7 +71,7 @@ def test_it_finds_the_best_of_all_paths(
     if not spaced:  # without a space the repeat across two words needs a blank as within one
         words = words[:1]
     rows = random_rows(seed, frames, alphabet.size)
-    found = align_words(rows, [alphabet.encode(word) for word in words], alphabet, costs)
+    found = viterbi_alignment(rows, [alphabet.encode(word) for word in words], alphabet, costs)
     expected = by_enumeration(rows, words, alphabet, costs)
     assert found.score == pytest.approx(expected, abs=1e-4)
 
@@ -79,12 +79,12 @@ def test_it_finds_the_best_of_all_paths(
 @given(SEEDS, st.integers(0, 60), WORDS, st.sampled_from([NEVER, COSTS, Costs()]))
 def test_times_ascend(seed: int, frames: int, words: list[str], costs: Costs) -> None:
     rows = random_rows(seed, frames, PLAIN.size)
-    found = align_words(rows, [PLAIN.encode(word) for word in words], PLAIN, costs)
+    found = viterbi_alignment(rows, [PLAIN.encode(word) for word in words], PLAIN, costs)
     assert len(found.words) == len(words)
     spans = [(word.start, word.end) for word in found.words if word]
     assert all(start < end for start, end in spans)
     assert all(left[1] <= right[0] for left, right in pairwise(spans))
-    assert all(0 <= each.start < each.end <= frames for each in found.wild)
+    assert all(0 <= each.start < each.end <= frames for each in found.unmatched)
     assert all(word.log_probability <= 1e-5 for word in found.words if word)
 
 
@@ -93,11 +93,11 @@ def test_times_ascend(seed: int, frames: int, words: list[str], costs: Costs) ->
 def test_blocks_change_nothing(seed: int, frames: int, words: list[str]) -> None:
     rows = random_rows(seed, frames, PLAIN.size)
     ids = [PLAIN.encode(word) for word in words]
-    whole = align_words(rows, ids, PLAIN, COSTS)
+    whole = viterbi_alignment(rows, ids, PLAIN, COSTS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(viterbi, "_SMALL", 0)
         patch.setattr(viterbi, "_STATE", 1)
-        assert align_words(rows, ids, PLAIN, COSTS) == whole
+        assert viterbi_alignment(rows, ids, PLAIN, COSTS) == whole
 
 
 @given(st.integers(0, 10**7), st.integers(1, 10**7))
@@ -108,9 +108,9 @@ def test_memory_grows_with_the_root_of_the_frames(frames: int, places: int) -> N
 
 def test_wild_numbers_end_in_a_result() -> None:
     rows = np.array([[0.0, -np.inf, np.nan, np.inf]] * 5, np.float32)
-    assert len(align_words(rows, [[1], [], [2, 2]], PLAIN, COSTS).words) == 3
-    assert align_words(rows[:0], [[1]], PLAIN, COSTS).words == [None]
-    nothing = align_words(np.full((3, 4), -np.inf, np.float32), [[1]], PLAIN, NEVER)
+    assert len(viterbi_alignment(rows, [[1], [], [2, 2]], PLAIN, COSTS).words) == 3
+    assert viterbi_alignment(rows[:0], [[1]], PLAIN, COSTS).words == [None]
+    nothing = viterbi_alignment(np.full((3, 4), -np.inf, np.float32), [[1]], PLAIN, NEVER)
     assert nothing.words == [None]
     assert nothing.score == -np.inf
 

@@ -12,22 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech import audio
-from plainspeech.alignment.anchors import Symbols, anchors
-from plainspeech.alignment.outputs import Outputs, Progress, Source, computed
-from plainspeech.alignment.results import (
+from plainspeech.alignment.aligned_text import (
     AlignedSentence,
     AlignedWord,
     Alignment,
     Disagreement,
 )
+from plainspeech.alignment.anchors import Symbols, anchors
+from plainspeech.alignment.recording_outputs import Progress, RecordingOutputs, Source, computed
 from plainspeech.alignment.text import Text, parse_text
 from plainspeech.alignment.viterbi import (
-    Wild,
+    Unmatched,
     WordAlignment,
     WordPath,
-    align_words,
     lattice_bytes,
     places_of,
+    viterbi_alignment,
 )
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
@@ -83,7 +83,7 @@ def align(
 
 
 def align_outputs(
-    outputs: Outputs, words: Sequence[Sequence[int]], alphabet: Alphabet
+    outputs: RecordingOutputs, words: Sequence[Sequence[int]], alphabet: Alphabet
 ) -> WordAlignment:
     """Align ``words``, ids of each, with the outputs of a recording."""
     frames, symbols = collapsed(outputs.best, alphabet)
@@ -93,8 +93,9 @@ def align_outputs(
     for (start, first), (end, last) in pairwise(edges):
         part = _aligned_part(_Part(outputs, start, end), words[first:last], alphabet)
         found.words.extend(_shifted(word, start) for word in part.words)
-        found.wild.extend(
-            Wild(wild.word + first, wild.start + start, wild.end + start) for wild in part.wild
+        found.unmatched.extend(
+            Unmatched(unmatched.word + first, unmatched.start + start, unmatched.end + start)
+            for unmatched in part.unmatched
         )
     return found
 
@@ -138,7 +139,7 @@ def _cuts(
 class _Part:
     """The frames of ``outputs`` from ``start`` to ``end``, without ``removed`` from ``join`` on."""
 
-    outputs: Outputs
+    outputs: RecordingOutputs
     start: int
     end: int
     join: int = 0
@@ -159,12 +160,12 @@ def _aligned_part(part: _Part, words: Sequence[Sequence[int]], alphabet: Alphabe
     """Align what is between two cuts; of what is too long for that, the two ends."""
     frames, places = len(part), places_of(words)
     if lattice_bytes(frames, places) <= LATTICE:
-        return align_words(part, words, alphabet)
+        return viterbi_alignment(part, words, alphabet)
     removed = max(0, frames - _MOST_FRAMES)
     join = (frames - removed) // 2
     head, tail = _ends(words)
     part = replace(part, join=join, removed=removed)
-    found = align_words(part, [*words[:head], *words[tail:]], alphabet)
+    found = viterbi_alignment(part, [*words[:head], *words[tail:]], alphabet)
     dropped: list[WordPath | None] = [None] * (tail - head)
 
     def moved(frame: int) -> int:
@@ -175,14 +176,16 @@ def _aligned_part(part: _Part, words: Sequence[Sequence[int]], alphabet: Alphabe
         for word in found.words
     ]
     whole: list[WordPath | None] = [*paths[:head], *dropped, *paths[head:]]
-    wild = [
-        Wild(w.word + (tail - head if w.word > head else 0), moved(w.start + 1) - 1, moved(w.end))
-        for w in found.wild
+    unmatched = [
+        Unmatched(
+            w.word + (tail - head if w.word > head else 0), moved(w.start + 1) - 1, moved(w.end)
+        )
+        for w in found.unmatched
     ]
     if removed:
         after = (n for n, word in enumerate(whole) if word and word.start >= join)
-        wild.append(Wild(next(after, len(whole)), join, join + removed))
-    return WordAlignment(whole, sorted(wild, key=lambda w: w.start), found.score)
+        unmatched.append(Unmatched(next(after, len(whole)), join, join + removed))
+    return WordAlignment(whole, sorted(unmatched, key=lambda w: w.start), found.score)
 
 
 def _ends(words: Sequence[Sequence[int]]) -> tuple[int, int]:
@@ -201,13 +204,13 @@ class _Composition:
     """Makes the result of an alignment of frames."""
 
     def __init__(
-        self, outputs: Outputs, text: Text, alphabet: Alphabet, found: WordAlignment
+        self, outputs: RecordingOutputs, text: Text, alphabet: Alphabet, found: WordAlignment
     ) -> None:
         self._outputs = outputs
         self._text = text
         self._alphabet = alphabet
         self._paths = found.words
-        self._wild = found.wild
+        self._unmatched = found.unmatched
 
     def alignment(self) -> Alignment:
         """Return it."""
@@ -249,16 +252,16 @@ class _Composition:
         return self._outputs.time(start), min(last, self._outputs.duration)
 
     def _disagreements(self, words: Sequence[AlignedWord]) -> Iterator[Disagreement]:
-        wild: dict[int, tuple[int, int]] = {}
-        for each in self._wild:
-            start, end = wild.get(each.word, (each.start, each.end))
-            wild[each.word] = min(start, each.start), max(end, each.end)
+        unmatched: dict[int, tuple[int, int]] = {}
+        for each in self._unmatched:
+            start, end = unmatched.get(each.word, (each.start, each.end))
+            unmatched[each.word] = min(start, each.start), max(end, each.end)
         first = 0
         while first <= len(words):
             last = first
             while last < len(words) and not words[last].spoken:
                 last += 1
-            spans = [wild[number] for number in range(first, last + 1) if number in wild]
+            spans = [unmatched[number] for number in range(first, last + 1) if number in unmatched]
             stretch = self._disagreement(words, first, last, spans)
             if stretch.words or len(stretch.heard) >= _LEAST_HEARD:
                 yield stretch

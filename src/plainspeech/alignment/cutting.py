@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from plainspeech import audio
-from plainspeech.alignment.results import AlignedWord, Alignment
+from plainspeech.alignment.aligned_text import AlignedWord, Alignment
 from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance, write_manifest
 from plainspeech.errors import ConfigurationError, DataError

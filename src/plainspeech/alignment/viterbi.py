@@ -2,8 +2,8 @@
 
 CTC's Viterbi alignment (Kürzinger et al., SPECOM 2020) of the whole text, with two moves more at
 the edges of words: frames may be speech that the text does not have, and words may be passed over
-that are not spoken. Scores are kept every so many frames, and the moves of one such block at a time
-are computed again on the way back, so that ``F`` frames and ``P`` places need about
+that are not spoken. Scores are kept every so many frames, and the moves of one such block at a
+time are computed again on the way back, so that ``F`` frames and ``P`` places need about
 ``2 P sqrt(24 F)`` bytes instead of ``P F``.
 """
 
@@ -17,7 +17,16 @@ from typing import Protocol
 import numpy as np
 
 from plainspeech.alignment import kernels
-from plainspeech.alignment.kernels import ANYTHING, FIRST, REST, WITHIN, WRITE, Graph, Path, Scores
+from plainspeech.alignment.kernels import (
+    ANYTHING,
+    BLANK,
+    FIRST,
+    SYMBOL,
+    WITHIN,
+    Graph,
+    Path,
+    PathScores,
+)
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 
@@ -32,17 +41,17 @@ class Costs:
     Attributes:
         skip_word: for passing over a word.
         skip_symbol: besides, for each of its symbols.
-        wild_entry: for the first frame of speech that the text does not have.
-        wild_frame: below its best symbol, for each frame of it.
+        unmatched_entry: for the first frame of speech that the text does not have.
+        unmatched_frame: below its best symbol, for each frame of it.
     """
 
     skip_word: float = 12.0
     skip_symbol: float = 2.5
-    wild_entry: float = 8.0
-    wild_frame: float = 0.5
+    unmatched_entry: float = 8.0
+    unmatched_frame: float = 0.5
 
 
-NEVER = Costs(skip_word=math.inf, wild_entry=math.inf)
+NEVER = Costs(skip_word=math.inf, unmatched_entry=math.inf)
 """The text is spoken word for word: plain CTC, in which spaces may be repeated and lie at ends."""
 
 
@@ -73,7 +82,7 @@ class WordPath:
 
 
 @dataclass(frozen=True)
-class Wild:
+class Unmatched:
     """Speech that the text does not have.
 
     Attributes:
@@ -93,16 +102,16 @@ class WordAlignment:
 
     Attributes:
         words: None for each that is passed over.
-        wild: in order.
+        unmatched: in order.
         score: nats, of the best path; -inf where there is none.
     """
 
     words: list[WordPath | None]
-    wild: list[Wild]
+    unmatched: list[Unmatched]
     score: float
 
 
-def align_words(
+def viterbi_alignment(
     rows: Rows, words: Sequence[Sequence[int]], alphabet: Alphabet, costs: Costs | None = None
 ) -> WordAlignment:
     """Align ``words`` with ``rows``.
@@ -123,12 +132,12 @@ def align_words(
         for ids, end in zip(words, ends, strict=True)
     ]
     edges = np.flatnonzero(graph.edge_before != WITHIN).tolist()
-    wild = [
-        Wild(number, int(path.wild_starts[place]), int(path.wild_ends[place]))
+    unmatched = [
+        Unmatched(number, int(path.unmatched_starts[place]), int(path.unmatched_ends[place]))
         for number, place in enumerate(edges)
-        if path.wild_starts[place] >= 0
+        if path.unmatched_starts[place] >= 0
     ]
-    return WordAlignment(found, wild, score)
+    return WordAlignment(found, unmatched, score)
 
 
 def lattice_bytes(frames: int, places: int) -> int:
@@ -167,8 +176,8 @@ def _graph(
         np.array(symbols, np.int32),
         np.array(before, np.int32),
         np.array(skips, np.float64),
-        float(costs.wild_entry),
-        float(costs.wild_frame),
+        float(costs.unmatched_entry),
+        float(costs.unmatched_frame),
         alphabet.blank_id,
         space,
     )
@@ -178,7 +187,7 @@ def _graph(
 def _best_path(rows: Rows, graph: Graph) -> tuple[Path, float]:
     """Return the best path through ``graph`` and its score."""
     places, frames = len(graph.edge_before), len(rows)
-    scores = Scores(*np.full((3, places), -np.inf))
+    scores = PathScores(*np.full((3, places), -np.inf))
     kernels.begin(graph, scores)
     block = _block(frames, places)
     starts = range(0, frames, block)
@@ -191,15 +200,15 @@ def _best_path(rows: Rows, graph: Graph) -> tuple[Path, float]:
     path = _empty_path(places)
     state = np.zeros(2, np.int64)
     moves = np.zeros((min(block, frames), places), np.uint8)
-    score = float(scores.rest[-1])
+    score = float(scores.blank[-1])
     for start in reversed(starts):
         part = _rows(rows, start, min(start + block, frames))
-        scores = Scores(*kept.pop())
+        scores = PathScores(*kept.pop())
         kernels.forward(part, graph, scores, moves)
         if start + block >= frames:
-            kind = WRITE if scores.write[-1] > scores.rest[-1] else REST
+            kind = SYMBOL if scores.symbol[-1] > scores.blank[-1] else BLANK
             state[:] = places - 1, kind
-            score = float(max(scores.write[-1], scores.rest[-1]))
+            score = float(max(scores.symbol[-1], scores.blank[-1]))
             if score == -math.inf:
                 break
         kernels.backward(part, start, graph, moves, state, path)
@@ -211,8 +220,8 @@ def _rows(rows: Rows, start: int, end: int) -> Array:
 
 
 def _empty_path(places: int) -> Path:
-    starts, ends, wild_starts, wild_ends = np.full((4, places), -1, np.int32)
-    return Path(starts, ends, np.zeros(places), wild_starts, wild_ends)
+    starts, ends, unmatched_starts, unmatched_ends = np.full((4, places), -1, np.int32)
+    return Path(starts, ends, np.zeros(places), unmatched_starts, unmatched_ends)
 
 
 def _word(path: Path, first: int, last: int) -> WordPath | None:

@@ -14,7 +14,7 @@ from plainspeech.cli.terminal import ProgressBars, silent_libraries, stderr
 from plainspeech.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from plainspeech.alignment.results import Alignment, Disagreement
+    from plainspeech.alignment.aligned_text import Alignment, Disagreement
 
 _LISTED = 20  # disagreements; JSON has all
 _SHOWN = 60  # characters of each

@@ -76,7 +76,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Alignment:
+class AlignedHypothesis:
     """The most probable alignment of a text.
 
     Attributes:

@@ -15,7 +15,13 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
-from plainspeech.decoding.results import Alignment, Candidate, Hypothesis, PartialText, text_of
+from plainspeech.decoding.results import (
+    AlignedHypothesis,
+    Candidate,
+    Hypothesis,
+    PartialText,
+    text_of,
+)
 from plainspeech.decoding.validation import (
     OneUtterance,
     impossible_frame_error,
@@ -130,7 +136,7 @@ class BeamStream(OneUtterance):
             for _, (place, alignment) in zip(range(count), self._alignments(), strict=False)
         ]
 
-    def _hypothesis(self, place: int, alignment: Alignment) -> Hypothesis:
+    def _hypothesis(self, place: int, alignment: AlignedHypothesis) -> Hypothesis:
         beam = self._beams()[place]
         weight = float(beam["blank"] + beam["symbol"])
         score = float(np.log(weight)) + float(self._state.head[0]["log_factor"])
@@ -144,10 +150,10 @@ class BeamStream(OneUtterance):
             hot_word_score=hot,
         )
 
-    def _transcript(self, alignment: Alignment) -> Transcript:
+    def _transcript(self, alignment: AlignedHypothesis) -> Transcript:
         return alignment.transcript(self._frames(), self._context.calibration)
 
-    def _alignments(self) -> Iterator[tuple[int, Alignment]]:
+    def _alignments(self) -> Iterator[tuple[int, AlignedHypothesis]]:
         """End the utterance and yield hypotheses with texts of their own, the best first."""
         self._close()
         rows = self._rows[0] if len(self._rows) == 1 else self._joined()
@@ -163,12 +169,12 @@ class BeamStream(OneUtterance):
                 seen.add(text)
                 yield place, self._aligned(rows, text, path)
 
-    def _aligned(self, rows: Array, text: str, path: Ints) -> Alignment:
+    def _aligned(self, rows: Array, text: str, path: Ints) -> AlignedHypothesis:
         """Return the best alignment; the frames of ``path`` stand in where there is none."""
         context, length = self._context, len(text)
         symbols, starts = self._symbols(path[:length]), self._prefixes["frame"][path[:length]]
         times = Times(starts, starts + np.int32(1), np.zeros(length))
-        context.kernels.align(
+        context.kernels.align_characters(
             rows, symbols, context.parameters, new_lattice(len(rows), length), times
         )
         count = text.count(" ") + 1 if text else 0
@@ -177,7 +183,9 @@ class BeamStream(OneUtterance):
             path, self._prefixes, times, context.parameters, words, evidence
         )
         describe_utterance(evidence)
-        return Alignment(text, times.starts, times.ends, words, evidence, context.frame_seconds)
+        return AlignedHypothesis(
+            text, times.starts, times.ends, words, evidence, context.frame_seconds
+        )
 
     def _close(self) -> None:
         self._finish()

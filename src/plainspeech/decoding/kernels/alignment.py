@@ -18,7 +18,7 @@ _STAY, _FROM_CHARACTER, _FROM_BLANK_BEFORE, _FROM_CHARACTER_BEFORE = 0, 1, 2, 3
 
 
 class Lattice(NamedTuple):
-    """Scratch memory of `align`.
+    """Scratch memory of `align_characters`.
 
     Attributes:
         kept: ``(frames,)``, the frames that are aligned.
@@ -37,7 +37,7 @@ class Lattice(NamedTuple):
 
 
 class Times(NamedTuple):
-    """Times of the characters, the result of `align`.
+    """Times of the characters, the result of `align_characters`.
 
     Attributes:
         starts: the first frame of each character.
@@ -63,7 +63,7 @@ def new_lattice(frames: int, characters: int) -> Lattice:
 
 
 @kernel
-def align(
+def align_characters(
     rows: Floats, symbols: Ints, parameters: SearchParameters, lattice: Lattice, times: Times
 ) -> None:
     """Find the most probable alignment of ``symbols``.

@@ -32,7 +32,7 @@ T = TypeVar("T")
 _IMPOSSIBLE = -50.0  # nats, of a symbol between two chunks
 
 
-class Outputs:
+class RecordingOutputs:
     """Log-probabilities of all that is spoken in a recording.
 
     Between two chunks there is a frame that is blank or a space. The log-probabilities lie in a
@@ -121,7 +121,7 @@ class Outputs:
 @contextmanager
 def computed(
     source: Source, sample_rate: int, model: Recognizer, progress: Progress
-) -> Iterator[Outputs]:
+) -> Iterator[RecordingOutputs]:
     """Yield the outputs of ``model`` for a recording, which are removed in the end.
 
     Speech is found and cut into chunks as in transcription; the channels are mixed.
@@ -137,7 +137,7 @@ def computed(
     """
     rate = model.bundle.features.sample_rate
     with tempfile.TemporaryFile(prefix="plainspeech-") as file:
-        outputs = Outputs(file, model)
+        outputs = RecordingOutputs(file, model)
         if isinstance(source, np.ndarray):
             waveform = audio.from_array(source, sample_rate, rate)
             blocks = (waveform[start : start + rate] for start in range(0, len(waveform), rate))
@@ -149,7 +149,7 @@ def computed(
 
 
 def _fill(
-    outputs: Outputs,
+    outputs: RecordingOutputs,
     sections: Iterable[Iterable[Array]],
     model: Recognizer,
     progress: Progress,
