@@ -21,7 +21,12 @@ from plainspeech.errors import AudioError, ConfigurationError, DataError
 from plainspeech.features import mel
 from plainspeech.figures.recording import draw_log_probabilities, draw_spectrogram, draw_words
 from plainspeech.figures.searching import draw_beam, draw_overruled, watch_search
-from plainspeech.figures.sheets import Heard, alignment_figure, contact_sheet, utterance_figure
+from plainspeech.figures.sheets import (
+    AnalysedRecording,
+    alignment_figure,
+    contact_sheet,
+    utterance_figure,
+)
 from plainspeech.figures.style import RIGHT, WRONG
 from plainspeech.figures.texts import COLOURS, draw_texts
 from plainspeech.figures.training_curves import read_epochs
@@ -59,8 +64,8 @@ def test_an_analysis_is_what_is_transcribed(
 def test_silence_has_no_chunk_and_a_figure_all_the_same(recognizer: Recognizer) -> None:
     analysis = analyse_waveform(recognizer, np.zeros(16_000, np.float32))
     assert (analysis.chunks, analysis.text) == ((), "")
-    alignment_figure(Heard("silence", analysis, "a"))
-    utterance_figure(Heard("silence", analysis))
+    alignment_figure(AnalysedRecording("silence", analysis, "a"))
+    utterance_figure(AnalysedRecording("silence", analysis))
 
 
 def test_a_recording_that_no_figure_can_hold_is_refused(
@@ -158,7 +163,7 @@ def test_greedy_decoding_has_no_search(tone_bundle: Path, spoken: Speak) -> None
 
 
 def test_a_sheet_has_a_spectrogram_for_each(analysis: Analysis) -> None:
-    figure = contact_sheet([Heard(name, analysis, "a bed cab") for name in "xyz"])
+    figure = contact_sheet([AnalysedRecording(name, analysis, "a bed cab") for name in "xyz"])
     titles = [axes.get_title(loc="left") for axes in figure.axes if axes.images]
     assert titles == [f"{name}, {analysis.duration:.1f} s: 1 error in 3 words" for name in "xyz"]
 

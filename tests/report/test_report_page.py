@@ -18,8 +18,8 @@ from conftest import Plainspeech
 from plainspeech.arrays import Array
 from plainspeech.errors import DataError
 from plainspeech.evaluation.signal import signal_to_noise
-from plainspeech.report.results import read_results
-from plainspeech.report.tables import calibration, causes, chosen, vocabulary_recall
+from plainspeech.report.breakdowns import calibration, causes, chosen, vocabulary_recall
+from plainspeech.report.systems import read_results
 
 SPOKEN = [
     ("a bad cab", "a bad cab"),

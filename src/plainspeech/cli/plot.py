@@ -18,7 +18,7 @@ from plainspeech.cli.terminal import needs
 from plainspeech.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from plainspeech.figures.sheets import Heard
+    from plainspeech.figures.sheets import AnalysedRecording
     from plainspeech.runtime.recognizer import Recognizer
 
 app = typer.Typer(help="Draw what a model hears, as PNG or SVG.", no_args_is_help=True)
@@ -48,7 +48,7 @@ def utterance(
     with needs("plot"):
         from plainspeech.figures.sheets import utterance_figure
     recognizer = _recognizer(output, model, decoder, language_model, precision)
-    _save(utterance_figure(_heard(recognizer, recording, reference)), output)
+    _save(utterance_figure(_analysed(recognizer, recording, reference)), output)
 
 
 @app.command()
@@ -65,7 +65,7 @@ def alignment(
     with needs("plot"):
         from plainspeech.figures.sheets import alignment_figure
     recognizer = _recognizer(output, model, decoder, language_model, precision)
-    _save(alignment_figure(_heard(recognizer, recording, reference)), output)
+    _save(alignment_figure(_analysed(recognizer, recording, reference)), output)
 
 
 @app.command()
@@ -81,7 +81,7 @@ def search(
     with needs("plot"):
         from plainspeech.figures.sheets import search_figure
     recognizer = _recognizer(output, model, "beam", language_model, precision)
-    _save(search_figure(_heard(recognizer, recording, reference), recognizer), output)
+    _save(search_figure(_analysed(recognizer, recording, reference), recognizer), output)
 
 
 @app.command()
@@ -114,8 +114,8 @@ def whole_set(
 
     utterances = read_manifest(manifest)[:number]
     recognizer = _recognizer(output, model, decoder, language_model, precision)
-    heard = [_heard(recognizer, one.audio, one.text, one.id) for one in utterances]
-    _save(contact_sheet(heard), output)
+    analysed = [_analysed(recognizer, one.audio, one.text, one.id) for one in utterances]
+    _save(contact_sheet(analysed), output)
 
 
 def _recognizer(
@@ -134,20 +134,20 @@ def _recognizer(
     )
 
 
-def _heard(
+def _analysed(
     recognizer: Recognizer, recording: Path, reference: str | None, name: str | None = None
-) -> Heard:
-    from plainspeech.figures.sheets import Heard
+) -> AnalysedRecording:
+    from plainspeech.figures.sheets import AnalysedRecording
     from plainspeech.runtime.analysis import analyse
 
     said = None if reference is None else recognizer.bundle.alphabet.normalise(reference)
     if said == "":
         raise ConfigurationError("--reference: has no word that the model's alphabet can write")
-    return Heard(name or recording.name, analyse(recognizer, recording), said)
+    return AnalysedRecording(name or recording.name, analyse(recognizer, recording), said)
 
 
 def _save(figure: Any, output: Path) -> None:
-    from plainspeech.figures.style import save
+    from plainspeech.figures.style import save_figure
 
-    save(figure, output)
+    save_figure(figure, output)
     typer.echo(f"{output}: written")

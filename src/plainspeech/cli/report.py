@@ -11,7 +11,7 @@ from plainspeech.cli.terminal import needs, stderr
 from plainspeech.errors import ConfigurationError, DataError, ModelError
 
 if TYPE_CHECKING:
-    from plainspeech.report.results import System
+    from plainspeech.report.systems import System
     from plainspeech.runtime.recognizer import Recognizer
 
 
@@ -46,9 +46,9 @@ def report(
 ) -> None:
     """Make a page of evaluations: errors, comparisons, figures and recordings in one file."""
     with needs("report"):
-        from plainspeech.report.page import Run, media, render
-        from plainspeech.report.results import read_results
-        from plainspeech.report.tables import chosen
+        from plainspeech.report.breakdowns import chosen
+        from plainspeech.report.page import Run, media, render_page
+        from plainspeech.report.systems import read_results
     from plainspeech.figures.training_curves import read_epochs
     from plainspeech.files import write_atomically
 
@@ -61,7 +61,7 @@ def report(
         places = [place for group in chosen(system, examples).values() for place in group]
         recognizer = _recognizer(system) if figures and places else None
         found.append(media(system, places, recognizer, audio))
-    page = render(systems, found, runs, title, examples)
+    page = render_page(systems, found, runs, title, examples)
     try:
         write_atomically(output, page.encode())
     except OSError as error:

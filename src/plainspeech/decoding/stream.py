@@ -174,7 +174,7 @@ class BeamStream(OneUtterance):
         context, length = self._context, len(text)
         symbols, starts = self._symbols(path[:length]), self._prefixes["frame"][path[:length]]
         times = Times(starts, starts + np.int32(1), np.zeros(length))
-        context.kernels.align_characters(
+        context.kernels.align_text(
             rows, symbols, context.parameters, new_lattice(len(rows), length), times
         )
         count = text.count(" ") + 1 if text else 0

@@ -39,7 +39,7 @@ _COLUMN, _SHEET_GAP = 6.2, 0.5
 
 
 @dataclass(frozen=True)
-class Heard:
+class AnalysedRecording:
     """A recording, what was said in it and what a model made of it.
 
     Attributes:
@@ -62,57 +62,59 @@ class Heard:
         return f"{self.name}, {self.analysis.duration:.1f} s: {wrong} in {said}"
 
 
-def utterance_figure(heard: Heard) -> Figure:
+def utterance_figure(analysed: AnalysedRecording) -> Figure:
     """Return the spectrogram, with the actual and the predicted text beneath."""
     with styled():
-        page = _Page(_width(heard), _TOP + 2.0 + _AXIS + _texts(heard), _RIGHT)
-        _spectrogram(page, heard, 2.0)
+        page = _Page(_width(analysed), _TOP + 2.0 + _AXIS + _texts(analysed), _RIGHT)
+        _spectrogram(page, analysed, 2.0)
         page.skip(_AXIS)
-        _write_texts(page, heard)
+        _write_texts(page, analysed)
         return page.figure
 
 
-def alignment_figure(heard: Heard) -> Figure:
+def alignment_figure(analysed: AnalysedRecording) -> Figure:
     """Return spectrogram, log-probabilities with the best path, words at their times and texts."""
     words, heat = 0.75, 3.6
-    height = _TOP + 1.5 + words + heat + _AXIS + 2 * _GAP + _texts(heard)
+    height = _TOP + 1.5 + words + heat + _AXIS + 2 * _GAP + _texts(analysed)
     with styled():
-        page = _Page(_width(heard), height, _BAR)
-        _hide_times(_spectrogram(page, heard, 1.5))
+        page = _Page(_width(analysed), height, _BAR)
+        _hide_times(_spectrogram(page, analysed, 1.5))
         page.skip(_GAP)
-        analysis = heard.analysis
-        draw_words(analysis.transcript.words, analysis.duration, heard.reference, page.place(words))
+        analysis = analysed.analysis
+        draw_words(
+            analysis.transcript.words, analysis.duration, analysed.reference, page.place(words)
+        )
         page.skip(_GAP)
         draw_log_probabilities(analysis, page.place(heat))
         page.skip(_AXIS)
-        _write_texts(page, heard)
+        _write_texts(page, analysed)
         return page.figure
 
 
-def search_figure(heard: Heard, recognizer: Recognizer) -> Figure:
+def search_figure(analysed: AnalysedRecording, recognizer: Recognizer) -> Figure:
     """Return the beam over time, the words at their times, and what the language model overruled.
 
     Args:
-        heard: with the beam search of ``recognizer``.
+        analysed: with the beam search of ``recognizer``.
         recognizer: the model.
 
     Raises:
         ConfigurationError: its decoder is not the beam search.
     """
-    searches = [watch_search(recognizer, chunk) for chunk in heard.analysis.chunks]
+    searches = [watch_search(recognizer, chunk) for chunk in analysed.analysis.chunks]
     tables = [overruled_height(search.overruled) for search in searches]
     words, beam = 0.75, 2.6
     height = _TOP + 2 * words + beam + _AXIS + 2 * _GAP + 0.1 + sum(tables) + 0.3 * len(tables)
     with styled():
-        page = _Page(_width(heard), height, _RIGHT)
-        analysis = heard.analysis
+        page = _Page(_width(analysed), height, _RIGHT)
+        analysis = analysed.analysis
         alone = [word for search in searches for word in _shifted(search)]
-        page.write(heard.title)
+        page.write(analysed.title)
         for name, found in (
             ("network\nalone", alone),
             ("with the\nlanguage\nmodel", analysis.transcript.words),
         ):
-            axes = draw_words(found, analysis.duration, heard.reference, page.place(words))
+            axes = draw_words(found, analysis.duration, analysed.reference, page.place(words))
             axes.text(-0.01, 1, name, transform=axes.transAxes, ha="right", va="top", fontsize=7)
             page.skip(_GAP)
         page.skip(0.1)
@@ -129,44 +131,44 @@ def search_figure(heard: Heard, recognizer: Recognizer) -> Figure:
         return page.figure
 
 
-def contact_sheet(heard: Sequence[Heard]) -> Figure:
+def contact_sheet(analysed: Sequence[AnalysedRecording]) -> Figure:
     """Return the spectrograms and texts of several recordings in two columns."""
     rows = [
-        max(_sheet_height(one) for one in heard[place : place + 2])
-        for place in range(0, len(heard), 2)
+        max(_sheet_height(one) for one in analysed[place : place + 2])
+        for place in range(0, len(analysed), 2)
     ]
     height = sum(rows) + 0.2
     with styled():
         figure = Figure(figsize=(2 * _COLUMN + _SHEET_GAP + 0.3, height))
-        for place, one in enumerate(heard):
+        for place, one in enumerate(analysed):
             row, column = divmod(place, 2)
             left = 0.15 + column * (_COLUMN + _SHEET_GAP)
             _sheet_entry(figure, one, left, height - 0.1 - sum(rows[:row]))
         return figure
 
 
-def _sheet_entry(figure: Figure, heard: Heard, left: float, top: float) -> None:
+def _sheet_entry(figure: Figure, analysed: AnalysedRecording, left: float, top: float) -> None:
     picture, width = 0.95, _COLUMN - 0.5
     axes = _axes(figure, left + 0.5, top - 0.22 - picture, width, picture)
-    draw_spectrogram(heard.analysis.waveform, heard.analysis.features, axes)
-    axes.set(xlabel="", title=heard.title)
+    draw_spectrogram(analysed.analysis.waveform, analysed.analysis.features, axes)
+    axes.set(xlabel="", title=analysed.title)
     axes.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10], integer=True))
     axes.tick_params(labelsize=6.5)
     axes.set_yticks(axes.get_yticks()[1::2])
-    if heard.reference is not None:
-        texts = texts_height(heard.reference, heard.analysis.text, _COLUMN)
+    if analysed.reference is not None:
+        texts = texts_height(analysed.reference, analysed.analysis.text, _COLUMN)
         bottom = top - 0.22 - picture - 0.25 - texts
         draw_texts(
-            heard.reference,
-            heard.analysis.text,
+            analysed.reference,
+            analysed.analysis.text,
             _axes(figure, left, bottom, _COLUMN, texts),
         )
 
 
-def _sheet_height(heard: Heard) -> float:
+def _sheet_height(analysed: AnalysedRecording) -> float:
     texts = 0.0
-    if heard.reference is not None:
-        texts = texts_height(heard.reference, heard.analysis.text, _COLUMN)
+    if analysed.reference is not None:
+        texts = texts_height(analysed.reference, analysed.analysis.text, _COLUMN)
     return 0.22 + 0.95 + 0.25 + texts + 0.18
 
 
@@ -206,14 +208,16 @@ def _axes(figure: Figure, left: float, bottom: float, width: float, height: floa
     return figure.add_axes((left / whole, bottom / high, width / whole, height / high))
 
 
-def _width(heard: Heard) -> float:
-    wanted = _LEFT + _BAR + _SECOND * heard.analysis.duration
+def _width(analysed: AnalysedRecording) -> float:
+    wanted = _LEFT + _BAR + _SECOND * analysed.analysis.duration
     return float(np.clip(wanted, _NARROWEST, _WIDEST))
 
 
-def _spectrogram(page: _Page, heard: Heard, height: float) -> Axes:
-    axes = draw_spectrogram(heard.analysis.waveform, heard.analysis.features, page.place(height))
-    axes.set_title(heard.title)
+def _spectrogram(page: _Page, analysed: AnalysedRecording, height: float) -> Axes:
+    axes = draw_spectrogram(
+        analysed.analysis.waveform, analysed.analysis.features, page.place(height)
+    )
+    axes.set_title(analysed.title)
     return axes
 
 
@@ -222,15 +226,15 @@ def _hide_times(axes: Axes) -> None:
     axes.tick_params(axis="x", labelbottom=False)
 
 
-def _texts(heard: Heard) -> float:
-    said = heard.analysis.text if heard.reference is None else heard.reference
-    return texts_height(said, heard.analysis.text, _width(heard) - 0.3)
+def _texts(analysed: AnalysedRecording) -> float:
+    said = analysed.analysis.text if analysed.reference is None else analysed.reference
+    return texts_height(said, analysed.analysis.text, _width(analysed) - 0.3)
 
 
-def _write_texts(page: _Page, heard: Heard) -> None:
-    said = heard.analysis.text if heard.reference is None else heard.reference
-    axes = page.place(_texts(heard), left=0.15, most=_width(heard) - 0.3)
-    draw_texts(said, heard.analysis.text, axes)
+def _write_texts(page: _Page, analysed: AnalysedRecording) -> None:
+    said = analysed.analysis.text if analysed.reference is None else analysed.reference
+    axes = page.place(_texts(analysed), left=0.15, most=_width(analysed) - 0.3)
+    draw_texts(said, analysed.analysis.text, axes)
 
 
 def _count(number: int, unit: str) -> str:

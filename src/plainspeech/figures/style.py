@@ -68,7 +68,7 @@ def check_path(path: Path) -> None:
         )
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write ``figure`` as PNG or SVG, by the suffix of ``path``, whole or not at all.
 
     Raises:

@@ -16,11 +16,9 @@ from plainspeech.evaluation.comparison import Comparison, compare
 from plainspeech.evaluation.confusions import character_confusions, word_confusions
 from plainspeech.evaluation.error_rates import rate_interval
 from plainspeech.evaluation.explanation import CAUSES
-from plainspeech.figures.sheets import Heard, alignment_figure
+from plainspeech.figures.sheets import AnalysedRecording, alignment_figure
 from plainspeech.figures.training_curves import training_figure
-from plainspeech.report.media import audio_address, inline_svg
-from plainspeech.report.results import System
-from plainspeech.report.tables import (
+from plainspeech.report.breakdowns import (
     aligned,
     breakdowns,
     calibration,
@@ -28,6 +26,8 @@ from plainspeech.report.tables import (
     chosen,
     vocabulary_recall,
 )
+from plainspeech.report.media import audio_address, inline_svg
+from plainspeech.report.systems import System
 from plainspeech.runtime.analysis import LONGEST_SECONDS, analyse_waveform
 from plainspeech.runtime.recognizer import Recognizer
 
@@ -81,9 +81,9 @@ def _media(system: System, place: int, recognizer: Recognizer | None, sound: boo
     figure = ""
     if recognizer:
         analysis = analyse_waveform(recognizer, waveform)
-        heard = Heard(result.pair.id, analysis, result.pair.reference)
+        analysed = AnalysedRecording(result.pair.id, analysis, result.pair.reference)
         figure = inline_svg(
-            alignment_figure(heard),
+            alignment_figure(analysed),
             f"{result.pair.id}: spectrogram, words at their times and log-probabilities of "
             f"characters",
         )
@@ -103,7 +103,7 @@ class Run:
     epochs: Sequence[Mapping[str, float]]
 
 
-def render(
+def render_page(
     systems: Sequence[System],
     found: Sequence[Mapping[int, Media]],
     runs: Sequence[Run],

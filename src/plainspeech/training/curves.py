@@ -8,7 +8,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from plainspeech.figures.style import save
+from plainspeech.figures.style import save_figure
 from plainspeech.figures.training_curves import training_figure
 from plainspeech.training.loop import StepReport
 
@@ -59,4 +59,4 @@ class Curves:
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw training loss and dev error rates over the epochs into a PNG."""
-    save(training_figure(history), path)
+    save_figure(training_figure(history), path)

@@ -18,7 +18,7 @@ _STAY, _FROM_CHARACTER, _FROM_BLANK_BEFORE, _FROM_CHARACTER_BEFORE = 0, 1, 2, 3
 
 
 class Lattice(NamedTuple):
-    """Scratch memory of `align_characters`.
+    """Scratch memory of `align_text`.
 
     Attributes:
         kept: ``(frames,)``, the frames that are aligned.
@@ -37,7 +37,7 @@ class Lattice(NamedTuple):
 
 
 class Times(NamedTuple):
-    """Times of the characters, the result of `align_characters`.
+    """Times of the characters, the result of `align_text`.
 
     Attributes:
         starts: the first frame of each character.
@@ -63,7 +63,7 @@ def new_lattice(frames: int, characters: int) -> Lattice:
 
 
 @kernel
-def align_characters(
+def align_text(
     rows: Floats, symbols: Ints, parameters: SearchParameters, lattice: Lattice, times: Times
 ) -> None:
     """Find the most probable alignment of ``symbols``.

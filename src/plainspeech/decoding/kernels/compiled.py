@@ -12,7 +12,7 @@ import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.kernels import records
-from plainspeech.decoding.kernels.alignment import Times, align_characters, new_lattice
+from plainspeech.decoding.kernels.alignment import Times, align_text, new_lattice
 from plainspeech.decoding.kernels.jit import machine_code
 from plainspeech.decoding.kernels.prefixes import trace
 from plainspeech.decoding.kernels.records import PREFIX, SearchParameters, Trie
@@ -60,13 +60,13 @@ class CompiledKernels(NamedTuple):
 
     Attributes:
         advance: see `plainspeech.decoding.kernels.search`.
-        align_characters: see `plainspeech.decoding.kernels.alignment`.
+        align_text: see `plainspeech.decoding.kernels.alignment`.
         gather_evidence: see `plainspeech.decoding.kernels.word_posteriors`.
         trace: see `plainspeech.decoding.kernels.prefixes`.
     """
 
     advance: Callable[..., None]
-    align_characters: Callable[..., None]
+    align_text: Callable[..., None]
     gather_evidence: Callable[..., None]
     trace: Callable[..., int]
 
@@ -83,7 +83,7 @@ def compile_kernels(
             machine_code(
                 advance, rows, False, parameters, lexicon, tables, hot_words, state, prefixes
             ),
-            machine_code(align_characters, rows, ints, parameters, new_lattice(1, 1), times),
+            machine_code(align_text, rows, ints, parameters, new_lattice(1, 1), times),
             machine_code(
                 gather_evidence, ints, prefixes, times, parameters, words, np.zeros((1, 5))
             ),

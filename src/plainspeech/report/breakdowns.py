@@ -22,7 +22,7 @@ from plainspeech.evaluation.reliability import (
     normalised_cross_entropy,
     reliability,
 )
-from plainspeech.report.results import Result, System
+from plainspeech.report.systems import Result, System
 
 _GROUPS = 5
 _RESAMPLES = 500
@@ -143,7 +143,7 @@ def vocabulary_recall(system: System) -> list[Recall]:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationTable:
     """How far confidences are probabilities.
 
     Attributes:
@@ -157,7 +157,7 @@ class Calibration:
     discrimination: float
 
 
-def calibration(system: System) -> Calibration | None:
+def calibration(system: System) -> CalibrationTable | None:
     """Return the calibration of the confidences; None where they say nothing or are not known."""
     confidences, correct = [], []
     for result in system.results:
@@ -169,7 +169,7 @@ def calibration(system: System) -> Calibration | None:
     if not any(correct) or all(correct):
         return None
     sure, right = np.array(confidences), np.array(correct)
-    return Calibration(
+    return CalibrationTable(
         reliability(sure, right),
         normalised_cross_entropy(sure, right),
         discrimination(sure, right),
