@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import plainspeech
-from plainspeech.jit_cache import _VerifiedFiles
+from plainspeech.jit_cache import _COMPILED, _VerifiedFiles
 
 PROGRAM = """
 import sys
@@ -95,6 +95,14 @@ def test_what_is_kept_and_what_is_compiled_call_each_other(scripts: Scripts) -> 
     assert scripts.run().endswith("4.0")
 
 
+def test_an_edit_of_any_compiled_function_is_noticed() -> None:
+    package = Path(plainspeech.__file__).parent
+    uses = "plainspeech.decoding.kernels.jit import", "plainspeech.jit_cache import"
+    for file in package.rglob("*.py"):
+        if any(use in file.read_text(encoding="utf-8") for use in uses):
+            assert file.parent.relative_to(package).as_posix() in _COMPILED
+
+
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     files, draw = _VerifiedFiles(tmp_path, "function"), random.Random(0)
     files.save("key", list(range(100)))
@@ -114,7 +122,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from plainspeech.jit_cache import _VerifiedFiles
+from plainspeech.jit_cache import _COMPILED, _VerifiedFiles
 
 def die(event, arguments):
     if event == "os.rename":

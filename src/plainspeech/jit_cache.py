@@ -34,6 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _PACKAGE = Path(__file__).parent
 _CHECKS = bool(getattr(numba.config, "BOUNDSCHECK", None))  # compiled into the code
 _DIGEST = 32  # bytes of SHA-256
+_COMPILED = ("alignment", "decoding/kernels", "lm")  # folders with compiled functions
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
@@ -139,7 +140,7 @@ class _VerifiedFiles:
 def _sources() -> str:
     """Return a hash of the source of all functions that are compiled."""
     digest = hashlib.sha256()
-    for folder in ("decoding/kernels", "lm"):
+    for folder in _COMPILED:
         for file in sorted((_PACKAGE / folder).glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plainspeech.alignment import viterbi
@@ -63,6 +63,7 @@ def by_enumeration(rows: Array, words: Sequence[str], alphabet: Alphabet, costs:
 
 
 @given(SEEDS, st.integers(0, 4), WORDS, st.booleans(), st.booleans())
+@example(0, 3, ["b", "a"], True, False)  # a word is passed over right after a symbol
 @settings(max_examples=40)
 def test_it_finds_the_best_of_all_paths(
     seed: int, frames: int, words: list[str], spaced: bool, plain: bool

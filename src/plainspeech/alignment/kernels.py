@@ -30,7 +30,7 @@ WITHIN, FIRST = -2, -1
 # A move is a byte: where BLANK came from (bit 0), SYMBOL (bits 1 and 2), UNMATCHED (bits 3 and 4),
 # and whether BLANK was entered from another state of the same frame (bits 5 and 6).
 _STAYED, _FROM_BLANK, _FROM_SYMBOL = 0, 1, 2
-_CONSUMED, _AFTER_UNMATCHED, _PASSED_OVER = 0, 1, 2
+_CONSUMED, _AFTER_UNMATCHED, _PASSED_OVER, _PASSED_OVER_AFTER_SYMBOL = 0, 1, 2, 3
 
 
 class Graph(NamedTuple):
@@ -170,9 +170,12 @@ def _enter_blank(place: int, graph: Graph, scores: PathScores) -> int:
         scores.blank[place] = scores.unmatched[place]
         entered = _AFTER_UNMATCHED
     before = graph.edge_before[place]
-    if before >= 0 and scores.blank[before] - graph.skip_costs[place] > scores.blank[place]:
-        scores.blank[place] = scores.blank[before] - graph.skip_costs[place]
-        entered = _PASSED_OVER
+    if before >= 0:
+        left = max(scores.blank[before], scores.symbol[before]) - graph.skip_costs[place]
+        if left > scores.blank[place]:
+            scores.blank[place] = left
+            after_symbol = scores.symbol[before] > scores.blank[before]
+            entered = _PASSED_OVER_AFTER_SYMBOL if after_symbol else _PASSED_OVER
     return entered
 
 
@@ -196,8 +199,9 @@ def backward(
         move = moves[frame, place]
         if kind == BLANK:
             entered = move // 32
-            if entered == _PASSED_OVER:
+            if entered >= _PASSED_OVER:
                 place = graph.edge_before[place]
+                kind = BLANK if entered == _PASSED_OVER else SYMBOL
                 continue
             if entered == _AFTER_UNMATCHED:
                 kind = UNMATCHED
