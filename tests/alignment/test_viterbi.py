@@ -121,10 +121,10 @@ def test_memory_is_what_is_promised(frames: int, count: int) -> None:
     rows = np.zeros((frames, PLAIN.size), np.float32)
     words = [[1, 2, 1, 2]] * count
     promised = lattice_bytes(frames, viterbi.places_of(words))
-    align_words(rows[:10], words[:2], PLAIN)  # compiles
+    viterbi_alignment(rows[:10], words[:2], PLAIN)  # compiles
     tracemalloc.start()
     try:
-        found = align_words(rows, words, PLAIN)
+        found = viterbi_alignment(rows, words, PLAIN)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
