@@ -285,7 +285,7 @@ def test_the_best_on_dev_is_kept(
     def scripted(*_: object) -> list[Pair]:
         return [Pair("u", "", "a " * 10, "a " * 10 + "b " * next(wers))]
 
-    monkeypatch.setattr(loop, "validate", scripted)
+    monkeypatch.setattr(Trainer, "recognise_dev", scripted)
     trainer = trainer_of(recipe, tmp_path)
     averages = []
     trainer.fit(
