@@ -97,6 +97,8 @@ VERBS: dict[str, list[str | Path]] = {
     "lm build": ["lm", "build", "words.txt", "-o", "scorer", "--order", "2"],
     "lm build --mix": ["lm", "build", "words.txt", "-o", "scorer", "--mix", "m.arpa"],
     "lm package": ["lm", "package", "m.arpa", "-o", "scorer"],
+    "explain": ["explain", SAMPLE, "--reference", "they had one night"],
+    "plot alignment": ["plot", "alignment", SAMPLE, "-o", "figure.svg"],
     "model card": ["model", "card"],
     "model summary": ["model", "summary", "small"],
 }
