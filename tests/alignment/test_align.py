@@ -123,7 +123,7 @@ def test_what_is_too_long_is_aligned_at_its_ends(
     found = align(recording(spoken, *texts), "\n".join(texts), tones)
     check_times(found)
     assert len(found.words) == 30
-    assert all(word.spoken for word in (*found.words[:3], *found.words[-4:]))
+    assert all(word.spoken for word in (*found.words[:3], *found.words[-3:]))
     assert not all(word.spoken for word in found.words)
     assert found.words[-1].end == pytest.approx(found.duration - 0.7, abs=0.2)
     stretch = max(found.disagreements, key=lambda each: each.end - each.start)
@@ -236,4 +236,5 @@ def test_planted_disagreements_in_the_samples(
     assert starts[1] <= stretch.start < stretch.end <= starts[2]
     extra = "a sentence that nobody has said in it"
     [stretch] = align(waveform, "\n".join([*texts[:3], extra, texts[3]])).disagreements
-    assert (stretch.kind, stretch.text) == ("not spoken", extra)
+    assert stretch.kind == "not spoken"
+    assert extra.removeprefix("a ") in stretch.text  # "a" may be heard at the edge
