@@ -132,3 +132,9 @@ def test_memory_is_what_is_promised(frames: int, count: int) -> None:
     per_word = 600  # bytes: the graph and the result
     assert peak <= 1.1 * promised + per_word * count + rows.nbytes + (1 << 16)
     assert promised < frames * viterbi.places_of(words)
+
+
+def test_a_repeat_needs_a_blank_also_after_a_word_that_is_passed_over() -> None:
+    rows = np.log(np.array([[0.98, 0.01, 0.01]] * 2, np.float32))  # of "a" twice, which is one
+    found = viterbi_alignment(rows, [[0], [1], [0]], UNSPACED, COSTS)
+    assert sum(word is not None for word in found.words) == 1

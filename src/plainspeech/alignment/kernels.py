@@ -171,10 +171,11 @@ def _enter_blank(place: int, graph: Graph, scores: PathScores) -> int:
         entered = _AFTER_UNMATCHED
     before = graph.edge_before[place]
     if before >= 0:
-        left = max(scores.blank[before], scores.symbol[before]) - graph.skip_costs[place]
-        if left > scores.blank[place]:
-            scores.blank[place] = left
-            after_symbol = scores.symbol[before] > scores.blank[before]
+        # Without a space that symbol ends a word, and a repeat of it needs a blank.
+        after_symbol = graph.space >= 0 and scores.symbol[before] > scores.blank[before]
+        source = scores.symbol[before] if after_symbol else scores.blank[before]
+        if source - graph.skip_costs[place] > scores.blank[place]:
+            scores.blank[place] = source - graph.skip_costs[place]
             entered = _PASSED_OVER_AFTER_SYMBOL if after_symbol else _PASSED_OVER
     return entered
 
