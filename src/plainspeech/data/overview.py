@@ -27,7 +27,7 @@ _USUAL = (
     (
         3000,
         "enough to train from random weights: with 16 hours in English half of the words were "
-        "wrong letter by letter, and 30 % with a language model",
+        "wrong letter by letter, and a quarter with a language model",
     ),
 )
 """Minutes below which it is so; docs/fine-tuning.md and docs/log.md have the measurements."""
