@@ -32,7 +32,7 @@ def test_amounts_letters_and_words() -> None:
         (0.5, "too little"),
         (10, "plainspeech adapt"),
         (120, 'initial = "bundled"'),
-        (600, "30 % with a language model"),
+        (600, "a quarter with a language model"),
         (6000, "23.6 %"),
     ],
 )

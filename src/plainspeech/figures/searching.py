@@ -154,7 +154,8 @@ def draw_overruled(search: Search, axes: Axes | None = None) -> Axes:
     axes.axvline(0, color=NEUTRAL, linewidth=0.8)
     axes.set(xlabel="nats", ylim=(len(places) - 0.4, -0.6))
     if len(places):
-        axes.legend(loc="lower right", fontsize=7.5)
+        # Below the words, where nothing is drawn.
+        axes.legend(loc="upper right", bbox_to_anchor=(0, 0), fontsize=7, frameon=False)
     else:
         axes.text(0.5, 0.5, "The network alone finds the same words.", ha="center", va="center")
         axes.axis("off")
