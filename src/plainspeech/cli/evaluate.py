@@ -62,7 +62,7 @@ def evaluate(
     explain: Annotated[
         bool,
         typer.Option(
-            "--explain", help="Find what each error is owed to; it goes into the JSON, too."
+            "--explain", help="Find what each error is due to; it goes into the JSON, too."
         ),
     ] = False,
     case: Annotated[

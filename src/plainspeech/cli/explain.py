@@ -32,7 +32,7 @@ def explain(
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
 ) -> None:
-    """Tell which part owes each error: acoustics, language model, search or vocabulary."""
+    """Tell which part causes each error: acoustics, language model, search or vocabulary."""
     with needs("evaluate"):
         from plainspeech.evaluation.error_rates import Pair
         from plainspeech.evaluation.explanation import CAUSES, Explainer
@@ -66,7 +66,7 @@ def _table(found: list[Explanation]) -> Table:
         table.add_column(heading, no_wrap=heading == "seconds")
     for heading in ("network", "language model"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("owed to", no_wrap=True)
+    table.add_column("due to", no_wrap=True)
     for one in found:
         table.add_row(
             f"{one.start:.2f} to {one.end:.2f}",

@@ -1,4 +1,4 @@
-"""Which part of a recogniser owes an error: acoustics, language model, search or vocabulary.
+"""Which part of a recogniser causes an error: acoustics, language model, search or vocabulary.
 
 The method: a run of wrong words of the hypothesis is replaced by what was said there, and both
 texts are scored exactly (`plainspeech.decoding.text_scores`), by the network and by the language

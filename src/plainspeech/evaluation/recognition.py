@@ -98,7 +98,7 @@ def recognise(
         utterances: what to recognise; their texts are normalised to the model's alphabet.
         on_progress: called after each batch with the number of its utterances.
         on_unreadable: called for each utterance that cannot be read.
-        explain: whether to find what each error is owed to, which takes about as long again.
+        explain: whether to find what each error is due to, which takes about as long again.
         convention: by which texts are compared.
 
     Raises:

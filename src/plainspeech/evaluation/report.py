@@ -226,11 +226,11 @@ def speaker_table(scores: Scores) -> Table:
 
 
 def cause_table(recognition: Recognition) -> Table | None:
-    """Return what part of the recogniser owes how many errors; None where that is not known."""
+    """Return how many errors each part of the recogniser causes; None where that is not known."""
     found = [one for details in recognition.details for one in details.explanations or ()]
     if all(details.explanations is None for details in recognition.details):
         return None
-    table = _table("errors owed to", "errors", "share", "meaning")
+    table = _table("errors due to", "errors", "share", "meaning")
     table.columns[-1].justify = "left"
     errors = sum(one.difference.errors for one in found)
     for cause, meaning in CAUSES.items():

@@ -102,7 +102,7 @@ def _group(name: str, counts: Sequence[ErrorCounts]) -> Group:
 
 
 def causes(system: System) -> list[tuple[str, int]]:
-    """Return how many errors each part of the recogniser owes; empty where that is not known."""
+    """Return how many errors each part of the recogniser causes; empty where that is not known."""
     found: Counter[str] = Counter()
     for result in system.results:
         for one in result.explanations or ():
