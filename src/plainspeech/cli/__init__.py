@@ -24,7 +24,7 @@ _VERBS = {
     "listen": "Transcribe live speech until Ctrl+C, and print the latency at the end.",
     "serve": "Serve transcription over HTTP (OpenAI's API) and live over WebSocket.",
     "evaluate": "Measure the word and character error rates of a model.",
-    "explain": "Tell which part causes each error: acoustics, language model, search or vocabulary.",
+    "explain": "Tell what causes each error: acoustics, language model, search or vocabulary.",
     "report": "Make a page of evaluations: errors, comparisons, figures and recordings in one "
     "file.",
     "plot": "Draw what a model hears, as PNG or SVG.",

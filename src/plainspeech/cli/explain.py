@@ -32,7 +32,7 @@ def explain(
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
 ) -> None:
-    """Tell which part causes each error: acoustics, language model, search or vocabulary."""
+    """Tell what causes each error: acoustics, language model, search or vocabulary."""
     with needs("evaluate"):
         from plainspeech.evaluation.error_rates import Pair
         from plainspeech.evaluation.explanation import CAUSES, Explainer
