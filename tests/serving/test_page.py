@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 from axe_playwright_python.sync_playwright import Axe
-from browsers import chromium, needs_chromium, said, visit, wait_for
 from playwright.sync_api import Browser, Page
 from servers import Blocked, Running, Speak, process, running, wav
 
 import plainspeech
+from browsers import chromium, needs_chromium, said, visit, wait_for
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.transcript import Segment, Transcript, Word
 from plainspeech.writers import render
@@ -165,6 +165,65 @@ def test_downloads_are_what_the_writers_write(page: Page, long: bytes, tmp_path:
         assert files[form] == render(transcript, form)
 
 
+def test_the_text_is_copied(browser: Browser, server: Running, long: bytes) -> None:
+    with visit(browser, f"http://{server.netloc}/") as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        upload(page, long)
+        page.locator("#copy").click()
+        wait_for(page, "#status", "The text is on the clipboard.")
+        read = "navigator.clipboard.readText()"
+        assert page.evaluate(read).split() == ["good", "deed", "indeed", "be"]
+        page.evaluate("navigator.clipboard.writeText('other')")
+        # As on pages that are neither from https nor from localhost.
+        old = (
+            "Object.defineProperty(navigator, 'clipboard', {configurable: true, value: undefined})"
+        )
+        page.evaluate(old)
+        page.locator("#status").evaluate("status => (status.textContent = '')")
+        page.locator("#copy").click()
+        wait_for(page, "#status", "The text is on the clipboard.")
+        assert page.evaluate("document.activeElement.id") == "copy"
+        page.evaluate("delete navigator.clipboard")
+        assert page.evaluate(read).split() == ["good", "deed", "indeed", "be"]
+
+
+def test_the_transcript_is_in_view_and_empty_rows_take_no_room(
+    browser: Browser, server: Running, spoken: Speak
+) -> None:
+    size: Any = {"width": 1280, "height": 800}
+    with visit(browser, f"http://{server.netloc}/", viewport=size) as page:
+
+        def height(selector: str) -> float:
+            box = page.locator(selector).bounding_box()
+            assert box is not None
+            return box["height"]
+
+        upload(page, wav(np.concatenate([spoken("be"), SILENCE])))
+        one = height("#words")
+        upload(page, wav(spoken("a good deed is a good deed indeed")), "crowded.wav")
+        page.locator("#zoom-fit").click()
+        text = page.locator("#text p").last.bounding_box()
+        assert text is not None
+        assert text["y"] + 2 * text["height"] < 800
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.locator("#zoom-fit").click()
+        page.locator("#words:is([style*='--lanes: 2'], [style*='--lanes: 3'])").wait_for()
+        assert one < 45
+        lanes = page.locator("#words button").evaluate_all(
+            "words => new Set(words.map((word) => word.style.getPropertyValue('--lane'))).size"
+        )
+        assert height("#words") == pytest.approx(6.4 + 32 * lanes, abs=1)
+
+
+def test_nothing_was_heard(page: Page) -> None:
+    upload(page, wav(np.tile(SILENCE, 2)), "quiet.wav")
+    wait_for(page, "#status", "Nothing was heard in 2.0 seconds of quiet.wav.")
+    assert page.locator("#nothing").is_visible()
+    assert page.locator("#legend").is_hidden()
+    assert page.locator("#words").evaluate("words => words.clientHeight") == 0
+    assert Axe().run(page).response["violations"] == []
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_no_rule_of_accessibility_is_broken(
     browser: Browser, server: Running, long: bytes, theme: Any
@@ -220,6 +279,7 @@ def test_it_fits_a_telephone(browser: Browser, server: Running, long: bytes) -> 
 def test_the_message_of_the_server_is_shown(page: Page, spoken: Speak) -> None:
     page.set_input_files("#file", {"name": "a.mp3", "mimeType": "", "buffer": b"no audio"})
     page.locator("#error").wait_for()
+    assert page.locator("#error").inner_text().startswith("a.mp3: ")
     assert "audio" in page.locator("#error").inner_text()
     assert "\n" not in page.locator("#error").inner_text()
     upload(page, wav(spoken("be")))
@@ -255,6 +315,8 @@ def test_text_streams_and_an_old_result_is_gone(
         page.locator("#text p").first.wait_for()
         assert "fed" not in said(page).split()
         assert said(page).startswith("a good deed is a good deed indeed")
+        assert page.locator("#strip").is_hidden()
+        assert page.locator("#copy").is_enabled()
         assert page.locator("#result-title").inner_text() == "a"
         percent = page.locator("#status", has_text=re.compile(r"Transcribing a.wav: \d+ %"))
         percent.wait_for()

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from browsers import chromium, needs_chromium, said, visit, wait_for
 from playwright.sync_api import Browser, Page
 from servers import Blocked, Running, Speak, process, running
 from test_page import BUNDLED, SAMPLE, SILENCE, now, wait_for_time
 
+from browsers import chromium, needs_chromium, said, visit, wait_for
 from plainspeech.arrays import Array
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.live_core import FinalResult

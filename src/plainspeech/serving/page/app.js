@@ -18,6 +18,8 @@ const talk = new TalkButton(
 
 /** The live session that takes speech in, from the press of the button to the last word. */
 let session = null;
+/** How many segments had been heard before it. */
+let before = 0;
 /** The AbortController of the current upload. */
 let upload = null;
 
@@ -89,7 +91,7 @@ async function show(file, duration, segments) {
 }
 
 function counted({ length }) {
-  if (!length) return "No speech";
+  if (!length) return "Nothing was heard";
   return length === 1 ? "1 word" : `${length} words`;
 }
 
@@ -102,6 +104,7 @@ async function speak() {
   $("announced").replaceChildren();
   result.listen();
   const offset = result.recording.duration;
+  before = result.recording.segments.length;
   const mine = new LiveSession(server, hotWords.lines, {
     samples: (samples) => result.hear(samples),
     partial: showPartial,
@@ -126,7 +129,8 @@ async function fallSilent() {
   tell("Finishing");
   try {
     await mine.stop();
-    await endSpeech("Done. Speak again to continue.");
+    const heard = result.recording.segments.length > before;
+    await endSpeech(`Done. ${heard ? "" : "Nothing was heard. "}Speak again to continue.`);
   } catch (error) {
     if (mine === session) await fallOut(error);
   }
@@ -236,6 +240,10 @@ for (const type of ["dragover", "dragleave", "drop"]) {
 }
 
 $("cancel").addEventListener("click", () => upload?.abort());
+$("copy").addEventListener("click", async () => {
+  const done = await result.copy();
+  tell(done ? "The text is on the clipboard." : "The browser did not allow the text to be copied.");
+});
 $("clear").addEventListener("click", () => {
   result.clear();
   tell("");

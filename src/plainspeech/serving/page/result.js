@@ -1,5 +1,6 @@
 /** The recording that is shown: its player, waveform, words, text and downloads. */
 
+import { copied } from "./clipboard.js";
 import { RATE } from "./microphone.js";
 import { Player } from "./player.js";
 import { Peaks, wav } from "./sound.js";
@@ -50,6 +51,8 @@ export class Result {
 
   /** Show the next segments of a recording that is being transcribed. */
   append(segments) {
+    this.#recording.segments.push(...segments);
+    this.#recording.duration = segments.at(-1).words.at(-1).end; // so far
     this.#text.append(segments);
   }
 
@@ -57,6 +60,7 @@ export class Result {
   show(name, duration, segments) {
     this.#show({ name, duration, segments });
     $("result-title").textContent = name;
+    $("nothing").hidden = segments.length > 0;
   }
 
   /** Get ready for live speech, which continues after the speech so far. */
@@ -66,6 +70,7 @@ export class Result {
       this.#show({ name: "speech", duration: 0, segments: [], portions: [], peaks });
       $("result-title").textContent = "What you said";
     }
+    $("nothing").hidden = true;
     this.#player.unload();
   }
 
@@ -89,8 +94,9 @@ export class Result {
 
   /** Let live speech be played, if there was any. */
   async finish() {
-    if (!this.#recording?.duration) this.clear();
-    else await this.#player.load(wav(this.#recording.portions, RATE));
+    if (!this.#recording?.duration) return this.clear();
+    $("nothing").hidden = this.#recording.segments.length > 0;
+    await this.#player.load(wav(this.#recording.portions, RATE));
   }
 
   /** Let the recording be played from `file`; return whether this browser can. */
@@ -101,6 +107,11 @@ export class Result {
   /** The waveform; null for none. */
   set peaks(peaks) {
     this.#timeline.peaks = peaks;
+  }
+
+  /** Put the text on the clipboard; return whether the browser did. */
+  copy() {
+    return copied(render(this.#recording, "txt"));
   }
 
   /** Show nothing. */
@@ -116,6 +127,7 @@ export class Result {
     this.#player.unload();
     $("result").hidden = false;
     $("result").classList.remove("growing");
+    $("nothing").hidden = true;
     document.querySelector("[data-format=wav]").hidden = !recording.portions;
     this.#text.show(recording.segments);
     this.#timeline.show(recording.duration, recording.peaks ?? null, words);

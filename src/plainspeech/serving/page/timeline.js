@@ -127,13 +127,16 @@ export class Timeline {
     this.#scale = Math.max(this.#scale, Math.min(WIDEST_FIT, room / this.#duration));
     this.#list.classList.toggle("crowded", this.#scale < CROWDED);
     let right = this.#duration * this.#scale;
+    let lanes = 0; // that have words; others take no room
     for (const [i, place] of placed(this.#words, this.#scale, this.#widths).entries()) {
+      lanes = Math.max(lanes, place.lane + 1);
       const { style } = this.#buttons[i];
       style.left = `${place.x}px`;
       style.maxWidth = `${place.room}px`;
       style.setProperty("--lane", place.lane);
       right = Math.max(right, place.x + Math.min(place.width, place.room));
     }
+    this.#list.style.setProperty("--lanes", lanes);
     this.#inner.style.width = `${Math.max(room, Math.ceil(right))}px`;
     this.#playhead.style.transform = `translateX(${this.#time * this.#scale}px)`;
     this.#draw();
