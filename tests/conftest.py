@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from onnx import TensorProto, helper, numpy_helper
 
 from plainspeech import cli
-from plainspeech.alphabet import ENGLISH
+from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.arrays import Array
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime.bundle import Bundle
@@ -50,13 +50,13 @@ CHUNK, WINDOW = 24, 30  # features, of the tone model that streams: 240 and 300 
 FEATURES = FeatureSettings(normalise="none")
 
 
-def speak(text: str, rate: int = 16_000) -> Array:
+def speak(text: str, rate: int = 16_000, alphabet: Alphabet = ENGLISH) -> Array:
     """Return a tone for each character of ``text``, each followed by a pause."""
     low, high = (float(np.log1p(hz / 700)) for hz in (FEATURES.low_hz, FEATURES.high_hz))
     centres = 700 * np.expm1(np.linspace(low, high, FEATURES.bins + 2)[1:-1])
     time = np.arange(round(TONE_SECONDS * rate)) / rate
     pause = np.zeros(round(PAUSE_SECONDS * rate))
-    tones = [np.sin(2 * np.pi * centres[_bin(ENGLISH.encode(c)[0])] * time) for c in text]
+    tones = [np.sin(2 * np.pi * centres[_bin(alphabet.encode(c)[0])] * time) for c in text]
     parts = [part for tone in tones for part in (0.5 * tone, pause)]
     return np.concatenate(parts or [np.zeros(0)]).astype(np.float32)
 
@@ -66,14 +66,15 @@ def _bin(symbol: int) -> int:
     return 12 + 2 * symbol
 
 
-def tone_model(windows: bool = False) -> bytes:
+def tone_model(windows: bool = False, alphabet: Alphabet = ENGLISH) -> bytes:
     """Return ONNX that takes every third frame and picks the loudest of the symbols' filters.
 
     Args:
         windows: whether it is for streaming; it has a state then, which it has no use for.
+        alphabet: of its outputs, 33 symbols at most: each has two of the mel filters.
     """
-    weights = np.zeros((FEATURES.bins, ENGLISH.size), np.float32)
-    for symbol in range(len(ENGLISH.symbols)):
+    weights = np.zeros((FEATURES.bins, alphabet.size), np.float32)
+    for symbol in range(len(alphabet.symbols)):
         weights[_bin(symbol), symbol] = 1.0  # the blank stays at zero: pauses lie below
     frames, outputs = (WINDOW, CHUNK // STRIDE) if windows else ("t", "u")
     most = CHUNK if windows else np.iinfo(np.int64).max
@@ -98,7 +99,9 @@ def tone_model(windows: bool = False) -> bytes:
         helper.make_tensor_value_info("lengths", TensorProto.INT64, ["b"]),
     ]
     results = [
-        helper.make_tensor_value_info("log_probabilities", TensorProto.FLOAT, ["b", outputs, 29]),
+        helper.make_tensor_value_info(
+            "log_probabilities", TensorProto.FLOAT, ["b", outputs, alphabet.size]
+        ),
         helper.make_tensor_value_info("output_lengths", TensorProto.INT64, ["b"]),
     ]
     if windows:
@@ -133,11 +136,18 @@ def plainspeech(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 def make_tone_bundle() -> Callable[..., Path]:
     """Write a bundle that reads what `spoken` says, to the given folder."""
 
-    def make(folder: Path, windows: bool = False) -> Path:
+    def make(
+        folder: Path,
+        windows: bool = False,
+        alphabet: Alphabet = ENGLISH,
+        language: str | None = None,
+    ) -> Path:
         card = {"name": "tones", "licence": "CC0", "hours": 0}
+        if language is not None:
+            card["language"] = language
         seconds = STRIDE * FEATURES.hop_ms / 1000
-        networks = {"float32": tone_model(windows)}
-        Bundle(folder, ENGLISH, FEATURES, seconds, card, networks).write(folder)
+        networks = {"float32": tone_model(windows, alphabet)}
+        Bundle(folder, alphabet, FEATURES, seconds, card, networks).write(folder)
         return folder
 
     return make
@@ -172,7 +182,7 @@ def streaming_tone_bundle(
 
 @pytest.fixture(scope="session")
 def spoken() -> Callable[..., Array]:
-    """``spoken(text, rate)``: a waveform that the tone model reads as ``text``."""
+    """``spoken(text, rate, alphabet)``: a waveform that the tone model reads as ``text``."""
     return speak
 
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import plainspeech
+from plainspeech.alphabet import find_alphabet
 from plainspeech.arrays import Array
 from plainspeech.cli.audio_sources import Playback
 from plainspeech.cli.listen import Latency, end_of, listen, on_terminal
@@ -109,6 +110,29 @@ def test_json_has_words_and_times(app: typer.Typer, file: str, bundle: str) -> N
     first, second = map(json.loads, result.stdout.splitlines())
     assert (first["type"], first["text"], second["text"]) == ("final", "good deed", "indeed")
     assert second["words"][0]["start"] == pytest.approx(2 + 9 * 0.18, abs=0.05)
+
+
+@pytest.mark.parametrize("windows", [False, True], ids=["whole", "streaming"])
+def test_a_model_of_cyrillic_letters(
+    app: typer.Typer,
+    make_tone_bundle: Callable[..., Path],
+    spoken: Speak,
+    tmp_path: Path,
+    windows: bool,
+) -> None:
+    russian = find_alphabet("ru")
+    bundle = make_tone_bundle(tmp_path / "russian", windows=windows, alphabet=russian)
+    file = tmp_path / "дом.wav"
+    soundfile.write(
+        file, np.concatenate([SILENCE, spoken("мой дом", alphabet=russian), SILENCE]), 16_000
+    )
+    run = [str(file), "--model", str(bundle), "--decoder", "beam", "--language-model", "none"]
+    result = CliRunner().invoke(app, run)
+    assert (result.exit_code, result.stdout_bytes) == (0, "мой дом\n".encode())
+    result = CliRunner().invoke(app, [*run, "-f", "json", "--hot-word", "Мой Том:90"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["text"] == "мой том"
+    assert "мой том" in result.stdout  # letters, no escapes
 
 
 def test_ctrl_c_ends_it_with_what_was_said(
