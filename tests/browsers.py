@@ -76,8 +76,8 @@ def _is_own(address: str, url: str) -> bool:
 
 
 def said(page: Page) -> str:
-    """Return the transcript that the page shows, without times."""
-    words: list[str] = page.locator("#text p span:not(.time)").all_text_contents()
+    """Return the transcript that the page shows, without times and channels."""
+    words: list[str] = page.locator("#text p span:not(.time, .channel)").all_text_contents()
     return " ".join(words)
 
 

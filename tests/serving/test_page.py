@@ -165,6 +165,30 @@ def test_downloads_are_what_the_writers_write(page: Page, long: bytes, tmp_path:
         assert files[form] == render(transcript, form)
 
 
+def test_each_channel_is_transcribed_by_itself(page: Page, spoken: Speak, tmp_path: Path) -> None:
+    left = np.concatenate([spoken("good deed"), np.tile(SILENCE, 3)])
+    right = np.concatenate([SILENCE[:8_000], spoken("indeed")])
+    stereo = np.stack([left, np.pad(right, (0, len(left) - len(right)))], axis=1)
+    page.locator("#separate").check()
+    upload(page, wav(stereo))
+    assert page.locator("#text .channel").all_text_contents() == ["Channel 1", "Channel 2"]
+    assert said(page) == "good deed indeed"
+    words = page.locator("#words button")
+    starts = [
+        float(str(title).split()[0]) for title in words.evaluate_all("w => w.map(x => x.title)")
+    ]
+    assert starts == sorted(starts)
+    labels = words.evaluate_all("words => words.map((word) => word.ariaLabel)")
+    assert sorted(label[-9:] for label in labels) == ["channel 1", "channel 1", "channel 2"]
+    with page.expect_download() as download:
+        page.locator("[data-format=txt]").click()
+    download.value.save_as(tmp_path / "txt")
+    assert (tmp_path / "txt").read_text() == "[1] good deed\n[2] indeed\n"
+    words.filter(has_text="indeed").click()
+    page.locator("#text .current", has_text="indeed").wait_for()
+    assert Axe().run(page).response["violations"] == []
+
+
 def test_the_text_is_copied(browser: Browser, server: Running, long: bytes) -> None:
     with visit(browser, f"http://{server.netloc}/") as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])

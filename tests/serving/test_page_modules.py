@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsers import chromium, needs_chromium, visit
 from playwright.sync_api import Page
 from servers import running
 
+from browsers import chromium, needs_chromium, visit
 from plainspeech.transcript import Segment, Transcript, Word
 from plainspeech.writers import render
 
@@ -31,8 +31,12 @@ def page(tone_bundle: Path) -> Iterator[Page]:
 
 
 def invented(draw: random.Random) -> Transcript:
-    """Return a transcript of up to 60 words of all lengths, with pauses of all lengths."""
+    """Return a transcript of up to 60 words of all lengths, with pauses of all lengths.
+
+    Every other one has two channels.
+    """
     time, segments = draw.random(), []
+    channels = draw.choice([[None], [1, 2]])
     for _ in range(draw.randint(0, 6)):
         words = []
         for _ in range(draw.randint(1, 10)):
@@ -40,7 +44,7 @@ def invented(draw: random.Random) -> Transcript:
             start, end = round(time, 3), round(time + draw.uniform(0.02, 0.9), 3)
             words.append(Word(text, start, end, round(draw.random(), 4)))
             time = end + draw.choice([0, 0.06, 0.3, 1, 4]) * draw.random()
-        segments.append(Segment(tuple(words)))
+        segments.append(Segment(tuple(words), channel=draw.choice(channels)))
     return Transcript(tuple(segments), round(time + draw.random(), 3))
 
 

@@ -35,7 +35,8 @@ async function open(file) {
   const segments = [];
   const handlers = { sent: sent(file), segments: found(file, segments) };
   try {
-    const duration = await server.transcribe(file, hotWords.lines, handlers, upload.signal);
+    const options = { hotWords: hotWords.lines, separate: $("separate").checked };
+    const duration = await server.transcribe(file, options, handlers, upload.signal);
     await show(file, duration, segments);
   } catch (error) {
     fail(error);
@@ -60,7 +61,7 @@ function sent(file) {
 /** Return what shows the segments of `file` as they are found, and adds them to `segments`. */
 function found(file, segments) {
   return (events) => {
-    const fresh = events.map((event) => ({ words: event.words.map(renamed) }));
+    const fresh = events.map(segmentOf);
     if (!segments.length) result.begin(nameOf(file));
     segments.push(...fresh);
     result.append(fresh);
@@ -72,9 +73,9 @@ function found(file, segments) {
   };
 }
 
-/** Return a word of the server as the page has it. */
-function renamed({ word, ...others }) {
-  return { text: word, ...others };
+/** Return a segment of the server as the page has it; `channel` only if each is by itself. */
+function segmentOf({ channel, words }) {
+  return { channel, words: words.map(({ word, ...others }) => ({ text: word, channel, ...others })) };
 }
 
 function nameOf(file) {

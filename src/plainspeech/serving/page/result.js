@@ -13,8 +13,8 @@ const ZOOM = 1.5;
 const $ = (id) => document.getElementById(id);
 
 /**
- * A recording has a `name`, a `duration` in seconds, `segments` and all their `words`; that of live
- * speech has `portions` of samples and their `peaks` besides.
+ * A recording has a `name`, a `duration` in seconds, `segments` and all their `words` in the order of
+ * their starts, in which those of several channels overlap; that of live speech has `portions` of samples and their `peaks` besides.
  */
 export class Result {
   #recording = null;
@@ -123,6 +123,7 @@ export class Result {
 
   #show(recording) {
     const words = recording.segments.flatMap((segment) => segment.words);
+    words.sort((one, other) => one.start - other.start);
     this.#recording = { ...recording, words };
     this.#player.unload();
     $("result").hidden = false;
@@ -139,7 +140,9 @@ export class Result {
     const after = words.findIndex((word) => word.start > seconds + 0.01);
     const place = (after < 0 ? words.length : after) - 1;
     this.#timeline.time = seconds;
-    this.#timeline.current = this.#text.current = words[place]?.end > seconds ? place : -1;
+    const isSaid = words[place]?.end > seconds;
+    this.#timeline.current = isSaid ? place : -1;
+    this.#text.current = isSaid ? words[place] : null;
   }
 
   #download(format) {

@@ -38,17 +38,18 @@ export class Server {
   /**
    * Transcribe a recording; return its duration in seconds.
    * @param {File} file
-   * @param {string} hotWords
+   * @param {{hotWords: string, separate: boolean}} options whether each channel is transcribed by itself
    * @param {{sent: (share: number) => void, segments: (events: object[]) => void}} handlers of how
    *   much has been sent, 0 to 1, and of segments as they are found
    * @param {AbortSignal} signal cancels it
    */
-  transcribe(file, hotWords, handlers, signal) {
+  transcribe(file, { hotWords, separate }, handlers, signal) {
     const form = new FormData();
     form.append("file", file);
     form.append("model", this.#model);
     form.append("stream", "true");
     if (hotWords) form.append("hot_words", hotWords);
+    if (separate) form.append("channels", "separate");
     // fetch does not tell how much of a request has been sent.
     const request = new XMLHttpRequest();
     const events = new Events();

@@ -49,11 +49,22 @@ export async function peaksOf(file, duration) {
     const context = new OfflineAudioContext(1, 1, DECODED);
     const sound = await context.decodeAudioData(await file.arrayBuffer());
     const peaks = new Peaks(DECODED);
-    peaks.add(sound.getChannelData(0));
+    peaks.add(loudestOf(sound));
     return peaks;
   } catch {
     return null;
   }
+}
+
+/** Return the samples of one channel, each that of the loudest channel at its time. */
+function loudestOf(sound) {
+  const loudest = sound.getChannelData(0);
+  for (let channel = 1; channel < sound.numberOfChannels; channel++) {
+    sound.getChannelData(channel).forEach((sample, i) => {
+      if (Math.abs(sample) > Math.abs(loudest[i])) loudest[i] = sample;
+    });
+  }
+  return loudest;
 }
 
 /** Return a WAV file of 16-bit mono samples, given in portions. */

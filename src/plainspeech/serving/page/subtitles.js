@@ -1,7 +1,8 @@
 /**
  * Transcripts as files: the formats of plainspeech/writers.py, which says why subtitles are as they are.
  *
- * A transcript has `segments` of `words` ({text, start, end, confidence}) and a `duration`.
+ * A transcript has `segments` of `words` ({text, start, end, confidence}), each with a `channel` where
+ * channels were transcribed separately, and a `duration`.
  */
 
 const LINE = 42; // characters
@@ -12,7 +13,7 @@ const PAUSE = 1.0; // seconds; one that always ends a cue
 const MOST_WORDS = 2 * LINE;
 
 const writers = {
-  txt: ({ segments }) => segments.map((segment) => `${textOf(segment)}\n`).join(""),
+  txt: ({ segments }) => segments.map((segment) => `${labelOf(segment)}${textOf(segment)}\n`).join(""),
   srt: (transcript) =>
     cuesOf(transcript)
       .map((cue, i) => `${i + 1}\n${written(cue, ",", (line) => line.replaceAll("-->", "->"))}`)
@@ -32,6 +33,10 @@ export function render(transcript, format) {
   return writers[format](transcript);
 }
 
+function labelOf({ channel }) {
+  return channel ? `[${channel}] ` : "";
+}
+
 function textOf(segment) {
   return segment.words.map((word) => word.text).join(" ");
 }
@@ -39,7 +44,9 @@ function textOf(segment) {
 function valuesOf(segment) {
   const { words } = segment;
   const [start, end, confidence] = [words[0].start, words.at(-1).end, confidenceOf(words)];
-  return { start, end, text: textOf(segment), confidence, words };
+  const own = words.map(({ text, start, end, confidence }) => ({ text, start, end, confidence }));
+  const { channel } = segment;
+  return { start, end, channel, text: textOf(segment), confidence, words: own };
 }
 
 /** Return the share of `words` that are probably right. */
@@ -48,10 +55,20 @@ function confidenceOf(words) {
   return words.length ? Number((sum / words.length).toFixed(4)) : 0;
 }
 
+/** Return cues in the order of their starts; each channel has its own. */
 function cuesOf({ segments, duration }) {
-  const groups = runsOf(segments.flatMap((segment) => segment.words)).flatMap(parted);
+  const labels = [...new Set(segments.map(labelOf))];
+  const cues = labels.flatMap((label) => {
+    const own = segments.filter((segment) => labelOf(segment) === label);
+    return cuesOfChannel(own.flatMap((segment) => segment.words), label, duration);
+  });
+  return cues.sort((one, other) => one.start - other.start);
+}
+
+function cuesOfChannel(words, label, duration) {
+  const groups = runsOf(words).flatMap((run) => parted(run, label));
   return groups.map((group, i) => {
-    const lines = linesOf(group.map((word) => word.text));
+    const lines = linesOf(textsOf(group, label));
     const following = i + 1 < groups.length ? groups[i + 1][0].start : duration;
     const readable = Math.max(SHORTEST, lengthOf(lines) / READING_SPEED);
     const start = group[0].start;
@@ -70,12 +87,12 @@ function runsOf(words) {
 }
 
 /** Return `words` in the groups that cost least together, by dynamic programming. */
-function parted(words) {
+function parted(words, label) {
   const best = [0, ...words.map(() => Infinity)];
   const begins = [0, ...words.map(() => 0)];
   for (let end = 1; end <= words.length; end++) {
     for (let start = end - 1; start >= Math.max(0, end - MOST_WORDS); start--) {
-      const cost = costOf(words.slice(start, end), words[end]?.start);
+      const cost = costOf(words.slice(start, end), words[end]?.start, label);
       if (cost === null) break; // nor would more words fit
       if (best[start] + cost < best[end]) {
         best[end] = best[start] + cost;
@@ -90,10 +107,15 @@ function parted(words) {
   return groups.reverse();
 }
 
-function costOf(words, following) {
+/** Return the texts of `words`, the label before the first. */
+function textsOf(words, label) {
+  return words.map((word, i) => (i ? word.text : `${label}${word.text}`));
+}
+
+function costOf(words, following, label) {
   const start = words[0].start;
   const end = words.at(-1).end;
-  const lines = linesOf(words.map((word) => word.text));
+  const lines = linesOf(textsOf(words, label));
   if (lines === null || (words.length > 1 && end - start > LONGEST)) return null;
   let cost = 1;
   let last = Infinity;

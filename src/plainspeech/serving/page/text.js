@@ -6,7 +6,7 @@ import { isDoubtful } from "./timeline.js";
 export class Text {
   #element;
   #words = [];
-  #current = -1;
+  #current = null;
 
   /**
    * @param {HTMLElement} element
@@ -23,7 +23,7 @@ export class Text {
   /** Show `segments`. */
   show(segments) {
     this.#words = [];
-    this.#current = -1;
+    this.#current = null;
     this.#element.replaceChildren();
     this.append(segments);
   }
@@ -33,20 +33,30 @@ export class Text {
     this.#element.append(...segments.map((segment) => this.#paragraph(segment)));
   }
 
-  /** The place of the word that is being said; -1 for none. */
-  set current(index) {
-    if (index === this.#current) return;
-    this.#words[this.#current]?.span.classList.remove("current");
-    this.#words[index]?.span.classList.add("current");
-    this.#current = index;
+  /** The word that is being said; null for none. */
+  set current(word) {
+    if (word === this.#current) return;
+    this.#spanOf(this.#current)?.classList.remove("current");
+    this.#spanOf(word)?.classList.add("current");
+    this.#current = word;
   }
 
-  #paragraph({ words }) {
+  #spanOf(word) {
+    return this.#words.find((shown) => shown.word === word)?.span;
+  }
+
+  #paragraph({ channel, words }) {
     const paragraph = document.createElement("p");
     const time = document.createElement("span");
     time.className = "time";
     time.textContent = clock(words[0].start);
     paragraph.append(time);
+    if (channel) {
+      const label = document.createElement("span");
+      label.className = "channel";
+      label.textContent = `Channel ${channel}`;
+      paragraph.append(label);
+    }
     for (const word of words) {
       const span = document.createElement("span");
       span.textContent = word.text;

@@ -185,9 +185,10 @@ function buttonOf(word) {
   button.classList.toggle("doubtful", isDoubtful(word));
   button.style.setProperty("--confidence", word.confidence);
   const percent = Math.round(100 * word.confidence);
-  const label = `${word.text}, at ${word.start.toFixed(1)} seconds, ${percent} percent sure`;
+  const channel = word.channel ? `, channel ${word.channel}` : "";
+  const label = `${word.text}, at ${word.start.toFixed(1)} seconds, ${percent} percent sure${channel}`;
   button.setAttribute("aria-label", label);
-  button.title = `${word.start.toFixed(2)} s, ${percent} %`;
+  button.title = `${word.start.toFixed(2)} s, ${percent} %${channel}`;
   return button;
 }
 
