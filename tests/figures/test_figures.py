@@ -29,7 +29,7 @@ from plainspeech.figures.sheets import (
 )
 from plainspeech.figures.style import RIGHT, WRONG
 from plainspeech.figures.texts import COLOURS, draw_texts
-from plainspeech.figures.training_curves import read_epochs
+from plainspeech.figures.training_curves import draw_error_rates, read_epochs
 from plainspeech.runtime.analysis import LONGEST_SECONDS, Analysis, analyse, analyse_waveform
 from plainspeech.runtime.recognizer import Recognizer, load_model
 
@@ -200,6 +200,17 @@ def test_a_set_and_a_run(
     history.write_text('{"epoch": 1, "train_loss": 2.0, "dev_wer": 0.5, "dev_cer": 0.2}\n')
     assert plainspeech("plot", "training", tmp_path, "-o", tmp_path / "run.png")[0] == 0
     assert (tmp_path / "run.png").exists()
+
+
+def test_the_error_rate_of_the_training_data_is_drawn_where_it_was_measured() -> None:
+    old = {"epoch": 1, "train_loss": 2.0, "dev_wer": 0.5, "dev_cer": 0.2}
+    assert [line.get_label() for line in draw_error_rates([old]).lines] == ["dev WER", "dev CER"]
+    new = {"epoch": 2, "train_loss": 1.0, "train_wer": 0.125, "dev_wer": 0.4, "dev_cer": 0.1}
+    axes = draw_error_rates([old, new])
+    known = next(line for line in axes.lines if line.get_label() == "train WER")
+    assert np.array_equal(known.get_xydata(), [[2, 12.5]])
+    assert known.get_linestyle() == "--"
+    assert {text.get_text() for text in axes.texts} == {"40.0", "10.0", "12.5"}
 
 
 def test_mistakes_are_one_line(

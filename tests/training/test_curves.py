@@ -54,6 +54,9 @@ def test_tensorboard_has_the_scalars(tmp_path: Path) -> None:
     assert scalars(tmp_path, "learning rate") == [(1, 1 / 1024), (2, 2 / 1024)]
     assert scalars(tmp_path, "dev WER") == [(2, 1.25)]
     assert scalars(tmp_path, "dev CER") == [(2, 0.75)]
+    with Curves(tmp_path / "known", step=0) as curves:
+        curves.epoch([{**HISTORY[0], "train_wer": 0.5}])
+    assert scalars(tmp_path / "known", "train WER") == [(2, 0.5)]
 
 
 def test_steps_after_the_checkpoint_are_replaced_and_those_before_it_stay(tmp_path: Path) -> None:

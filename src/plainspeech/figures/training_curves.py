@@ -1,22 +1,32 @@
-"""Curves of a run: training loss and dev error rates over the epochs."""
+"""Curves of a run: training loss and error rates over the epochs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from plainspeech.errors import DataError
-from plainspeech.figures.style import RIGHT, WRONG, axes_or_new, styled
+from plainspeech.figures.style import NEUTRAL, RIGHT, WRONG, axes_or_new, styled
 
 Epochs = Sequence[Mapping[str, float]]
-"""One mapping an epoch, with ``epoch``, ``train_loss``, ``dev_wer`` and ``dev_cer``."""
+"""One mapping an epoch, with ``epoch``, ``train_loss``, ``dev_wer`` and ``dev_cer``.
+
+``train_wer``, of a fixed sample of the training data, is there too but in older runs.
+"""
 
 _KEYS = ("epoch", "train_loss", "dev_wer", "dev_cer")
+_RATES = (
+    ("dev_wer", "dev WER", RIGHT, "o", "-"),
+    ("dev_cer", "dev CER", WRONG, "s", "-"),
+    ("train_wer", "train WER", NEUTRAL, "^", "--"),
+)
+"""The key of a rate with its name, colour, marker and line."""
 
 
 def read_epochs(path: Path) -> list[dict[str, float]]:
@@ -50,15 +60,20 @@ def draw_loss(epochs: Epochs, axes: Axes | None = None) -> Axes:
 
 
 def draw_error_rates(epochs: Epochs, axes: Axes | None = None) -> Axes:
-    """Draw the word and character error rates on dev after each epoch."""
+    """Draw the word and character error rates on dev after each epoch.
+
+    The word error rate of the training data is drawn where it was measured: how far it lies below
+    that of dev shows overfitting.
+    """
     axes = axes_or_new(axes)
-    numbers = [row["epoch"] for row in epochs]
-    for key, name, colour, marker in (
-        ("dev_wer", "WER", RIGHT, "o"),
-        ("dev_cer", "CER", WRONG, "s"),
-    ):
-        rates = [100 * row[key] for row in epochs]
-        axes.plot(numbers, rates, marker=marker, markersize=4, color=colour, label=name)
+    for key, name, colour, marker, line in _RATES:
+        known = [row for row in epochs if _is_number(row.get(key))]
+        if not known and key not in _KEYS:
+            continue
+        numbers, rates = [row["epoch"] for row in known], [100 * row[key] for row in known]
+        # Not clipped: at 0 % a marker would be half a marker, and a line none.
+        style: Any = {"marker": marker, "markersize": 4, "color": colour, "clip_on": False}
+        axes.plot(numbers, rates, line, label=name, **style)
         for number, last in list(zip(numbers, rates, strict=True))[-1:]:
             axes.annotate(
                 f"{last:.1f}",
@@ -68,8 +83,8 @@ def draw_error_rates(epochs: Epochs, axes: Axes | None = None) -> Axes:
                 ha="right",
                 fontsize=8,
             )
-    axes.set(xlabel="epoch", ylabel="%", title="Dev, greedy, averaged weights", ylim=(0, None))
-    axes.legend(loc="lower left")
+    axes.set(xlabel="epoch", ylabel="%", title="Greedy, averaged weights", ylim=(0, None))
+    axes.legend(loc="best", fontsize=8)
     return _over_epochs(axes)
 
 

@@ -49,7 +49,10 @@ class Curves:
     def epoch(self, history: Sequence[Mapping[str, float]]) -> None:
         """Note the last epoch of ``history`` and draw the PNG again."""
         last = history[-1]
-        self._scalars({"dev WER": last["dev_wer"], "dev CER": last["dev_cer"]}, int(last["step"]))
+        rates = {"train WER": "train_wer", "dev WER": "dev_wer", "dev CER": "dev_cer"}
+        self._scalars(
+            {name: last[key] for name, key in rates.items() if key in last}, int(last["step"])
+        )
         draw_curves(history, self._folder / "curves.png")
 
     def _scalars(self, values: dict[str, float], step: int) -> None:
@@ -58,5 +61,5 @@ class Curves:
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw training loss and dev error rates over the epochs into a PNG."""
+    """Draw training loss and error rates over the epochs into a PNG."""
     save_figure(training_figure(history), path)
