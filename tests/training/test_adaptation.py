@@ -302,7 +302,7 @@ def test_the_commands_of_the_guide_run(
     soundfile.write("new.wav", speak("a bed"), 16_000)
     blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
     commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
-    assert commands.pop(0) == ["pip", "install", "plainspeech[train]"]
+    assert commands.pop(0) == ["pip", "install", "-c", "constraints.txt", ".[train]"]
     assert len(commands) >= 6
     for name, *arguments in commands:
         assert name == "plainspeech"

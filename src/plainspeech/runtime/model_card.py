@@ -75,8 +75,8 @@ def _search(bundle: Bundle) -> list[str]:
     settings = bundle.decoding
     weights = [
         f"alpha {settings.alpha:g}, beta {settings.beta:g}, unknown words "
-        f"{settings.unknown_word_penalty:g} nats, beam {settings.beam_width}, threshold "
-        f"{settings.beam_threshold:g} nats."
+        f"{settings.unknown_word_penalty:g} nats, priors to the power {settings.prior_weight:g}, "
+        f"beam {settings.beam_width}, threshold {settings.beam_threshold:g} nats."
     ]
     tuning = bundle.card.get("tuning")
     if isinstance(tuning, Mapping) and isinstance(tuning.get("manifest"), str):
