@@ -36,7 +36,7 @@ def invented(draw: random.Random) -> Transcript:
     Every other one has two channels.
     """
     time, segments = draw.random(), []
-    channels = draw.choice([[None], [1, 2]])
+    channels: list[int | None] = draw.choice([[None], [1, 2]])
     for _ in range(draw.randint(0, 6)):
         words = []
         for _ in range(draw.randint(1, 10)):
