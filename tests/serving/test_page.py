@@ -165,6 +165,36 @@ def test_downloads_are_what_the_writers_write(page: Page, long: bytes, tmp_path:
         assert files[form] == render(transcript, form)
 
 
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_spectrogram_shows_a_tone_at_its_frequency(
+    browser: Browser, server: Running, theme: Any
+) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 3_000 * np.arange(32_000) / 16_000)
+    script = """async () => {
+      const { heightOf } = await import("/spectrogram.js");
+      const canvas = document.querySelector("#wave");
+      const column = canvas.getContext("2d").getImageData(canvas.width / 4, 0, 1, canvas.height);
+      const rows = [...Array(canvas.height - 4).keys()].map((y) => column.data[4 * y]);
+      const distance = rows.map((value) => Math.abs(value - rows[0]));
+      return [distance.indexOf(Math.max(...distance)), heightOf(3000) * canvas.height];
+    }"""
+    with visit(browser, f"http://{server.netloc}/", color_scheme=theme) as page:
+        upload(page, wav(np.asarray(tone, np.float32)))
+        button = page.locator("#spectral")
+        assert page.locator("#wave").get_attribute("aria-label") == "Waveform"
+        button.focus()
+        page.keyboard.press("Enter")
+        assert button.get_attribute("aria-pressed") == "true"
+        assert "Spectrogram" in str(page.locator("#wave").get_attribute("aria-label"))
+        found, expected = page.evaluate(script)
+        assert found == pytest.approx(expected, abs=2)
+        assert Axe().run(page).response["violations"] == []
+        upload(page, wav(np.asarray(tone[:16_000], np.float32)), "next.wav")
+        assert "Spectrogram" in str(page.locator("#wave").get_attribute("aria-label"))
+        button.click()
+        assert page.locator("#wave").get_attribute("aria-label") == "Waveform"
+
+
 def test_each_channel_is_transcribed_by_itself(page: Page, spoken: Speak, tmp_path: Path) -> None:
     left = np.concatenate([spoken("good deed"), np.tile(SILENCE, 3)])
     right = np.concatenate([SILENCE[:8_000], spoken("indeed")])

@@ -33,7 +33,7 @@ def page(tone_bundle: Path) -> Iterator[Page]:
 def invented(draw: random.Random) -> Transcript:
     """Return a transcript of up to 60 words of all lengths, with pauses of all lengths.
 
-    Every other one has two channels.
+    Half of them have two channels.
     """
     time, segments = draw.random(), []
     channels: list[int | None] = draw.choice([[None], [1, 2]])
@@ -104,3 +104,18 @@ def test_words_share_no_room(page: Page) -> None:
             own = [place for place in places if place["lane"] == lane]
             for one, other in pairwise(own):
                 assert one["x"] + one["room"] <= other["x"] or one["room"] == 6
+
+
+def test_spectra_are_those_of_numpy(page: Page) -> None:
+    samples = np.random.default_rng(7).integers(-30_000, 30_000, 2_000)
+    script = """async ([samples, centres]) => {
+      const { powersAt } = await import("/spectrogram.js");
+      return centres.map((centre) => [...powersAt(Int16Array.from(samples), centre)]);
+    }"""
+    padded = np.pad(samples, 256)
+    window = np.hanning(513)[:-1]
+    for centre, found in zip(
+        (0, 700, 1_990), page.evaluate(script, [samples.tolist(), [0, 700, 1_990]]), strict=True
+    ):
+        expected = np.abs(np.fft.rfft(window * padded[centre : centre + 512])) ** 2
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6 * expected.max())

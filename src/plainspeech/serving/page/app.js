@@ -4,7 +4,7 @@ import { HotWords } from "./hot-words.js";
 import { LiveSession } from "./live.js";
 import { Result } from "./result.js";
 import { Server } from "./server.js";
-import { peaksOf } from "./sound.js";
+import { soundOf } from "./sound.js";
 import { TalkButton } from "./talk-button.js";
 
 const $ = (id) => document.getElementById(id);
@@ -75,7 +75,8 @@ function found(file, segments) {
 
 /** Return a segment of the server as the page has it; `channel` only if each is by itself. */
 function segmentOf({ channel, words }) {
-  return { channel, words: words.map(({ word, ...others }) => ({ text: word, channel, ...others })) };
+  const renamed = ({ word, ...others }) => ({ text: word, channel, ...others });
+  return { channel, words: words.map(renamed) };
 }
 
 function nameOf(file) {
@@ -86,7 +87,7 @@ async function show(file, duration, segments) {
   result.show(nameOf(file), duration, segments);
   const words = segments.flatMap((segment) => segment.words);
   const playable = await result.load(file);
-  result.peaks = await peaksOf(file, duration);
+  result.sound = await soundOf(file, duration);
   const more = playable ? "" : " This browser cannot play the file.";
   tell(`${counted(words)} in ${duration.toFixed(1)} seconds of ${file.name}.${more}`);
 }

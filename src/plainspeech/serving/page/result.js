@@ -3,7 +3,7 @@
 import { copied } from "./clipboard.js";
 import { RATE } from "./microphone.js";
 import { Player } from "./player.js";
-import { Peaks, wav } from "./sound.js";
+import { joined, Peaks, wav } from "./sound.js";
 import { render } from "./subtitles.js";
 import { Text } from "./text.js";
 import { Timeline } from "./timeline.js";
@@ -13,8 +13,9 @@ const ZOOM = 1.5;
 const $ = (id) => document.getElementById(id);
 
 /**
- * A recording has a `name`, a `duration` in seconds, `segments` and all their `words` in the order of
- * their starts, in which those of several channels overlap; that of live speech has `portions` of samples and their `peaks` besides.
+ * A recording has a `name`, a `duration` in seconds, `segments` and all their `words` in the order
+ * of their starts, in which those of several channels overlap; that of live speech has `portions`
+ * of samples and their `peaks` besides.
  */
 export class Result {
   #recording = null;
@@ -32,6 +33,11 @@ export class Result {
     $("zoom-in").addEventListener("click", () => this.#timeline.zoom(ZOOM));
     $("zoom-out").addEventListener("click", () => this.#timeline.zoom(1 / ZOOM));
     $("zoom-fit").addEventListener("click", () => this.#timeline.fit());
+    $("spectral").addEventListener("click", ({ target }) => {
+      const isOn = target.getAttribute("aria-pressed") !== "true";
+      target.setAttribute("aria-pressed", String(isOn));
+      this.#timeline.spectral = isOn;
+    });
     for (const button of document.querySelectorAll("[data-format]")) {
       button.addEventListener("click", () => this.#download(button.dataset.format));
     }
@@ -70,7 +76,8 @@ export class Result {
       this.#show({ name: "speech", duration: 0, segments: [], portions: [], peaks });
       $("result-title").textContent = "What you said";
     }
-    $("nothing").hidden = true;
+    $("nothing").hidden = $("spectral").hidden = true;
+    this.#timeline.samples = null; // what grows has a waveform
     this.#player.unload();
   }
 
@@ -96,7 +103,9 @@ export class Result {
   async finish() {
     if (!this.#recording?.duration) return this.clear();
     $("nothing").hidden = this.#recording.segments.length > 0;
-    await this.#player.load(wav(this.#recording.portions, RATE));
+    const { peaks, portions } = this.#recording;
+    this.sound = { peaks, samples: joined(portions) };
+    await this.#player.load(wav(portions, RATE));
   }
 
   /** Let the recording be played from `file`; return whether this browser can. */
@@ -104,9 +113,11 @@ export class Result {
     return !Number.isNaN(await this.#player.load(file));
   }
 
-  /** The waveform; null for none. */
-  set peaks(peaks) {
-    this.#timeline.peaks = peaks;
+  /** The `peaks` of the waveform and the `samples` of the spectrogram; null for neither. */
+  set sound(sound) {
+    this.#timeline.peaks = sound?.peaks ?? null;
+    this.#timeline.samples = sound?.samples ?? null;
+    $("spectral").hidden = !sound;
   }
 
   /** Put the text on the clipboard; return whether the browser did. */
@@ -128,7 +139,7 @@ export class Result {
     this.#player.unload();
     $("result").hidden = false;
     $("result").classList.remove("growing");
-    $("nothing").hidden = true;
+    $("nothing").hidden = $("spectral").hidden = true;
     document.querySelector("[data-format=wav]").hidden = !recording.portions;
     this.#text.show(recording.segments);
     this.#timeline.show(recording.duration, recording.peaks ?? null, words);

@@ -38,7 +38,8 @@ export class Server {
   /**
    * Transcribe a recording; return its duration in seconds.
    * @param {File} file
-   * @param {{hotWords: string, separate: boolean}} options whether each channel is transcribed by itself
+   * @param {{hotWords: string, separate: boolean}} options `separate`: each channel
+   *   is transcribed by itself
    * @param {{sent: (share: number) => void, segments: (events: object[]) => void}} handlers of how
    *   much has been sent, 0 to 1, and of segments as they are found
    * @param {AbortSignal} signal cancels it

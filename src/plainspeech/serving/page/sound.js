@@ -1,9 +1,10 @@
-/** Sound as the waveform shows it, and as a file. */
+/** Sound as the waveform and the spectrogram show it, and as a file. */
+
+import { RATE } from "./microphone.js";
 
 /** Peaks a second. */
 export const PEAK_RATE = 200;
 
-const DECODED = 8000; // Hz; loudness needs no more
 const LONGEST = 3600; // seconds; browsers decode a whole file at once, into memory
 
 /** The loudest sample, 0 to 1, in each 1 / `PEAK_RATE` s of a recording. */
@@ -42,18 +43,45 @@ export class Peaks {
   }
 }
 
-/** Return the peaks of a file of `duration` seconds; null if this browser cannot tell. */
-export async function peaksOf(file, duration) {
+/**
+ * Return the `peaks` of a file of `duration` seconds, of its loudest channel at each moment, and
+ * the `samples` of the mean of its channels, 16 bits at `RATE`; null if this browser cannot tell.
+ */
+export async function soundOf(file, duration) {
   if (duration > LONGEST) return null;
   try {
-    const context = new OfflineAudioContext(1, 1, DECODED);
+    const context = new OfflineAudioContext(1, 1, RATE);
     const sound = await context.decodeAudioData(await file.arrayBuffer());
-    const peaks = new Peaks(DECODED);
+    const samples = meanOf(sound);
+    const peaks = new Peaks(RATE);
     peaks.add(loudestOf(sound));
-    return peaks;
+    return { peaks, samples };
   } catch {
     return null;
   }
+}
+
+/** Return the mean of the channels in 16 bits. */
+function meanOf(sound) {
+  const mean = new Int16Array(sound.length);
+  for (let channel = 0; channel < sound.numberOfChannels; channel++) {
+    const factor = 32767 / sound.numberOfChannels;
+    sound.getChannelData(channel).forEach((sample, i) => {
+      mean[i] += Math.max(-1, Math.min(1, sample)) * factor;
+    });
+  }
+  return mean;
+}
+
+/** Return 16-bit samples that are given in portions. */
+export function joined(portions) {
+  const samples = new Int16Array(portions.reduce((sum, { length }) => sum + length, 0));
+  let length = 0;
+  for (const portion of portions) {
+    samples.set(portion, length);
+    length += portion.length;
+  }
+  return samples;
 }
 
 /** Return the samples of one channel, each that of the loudest channel at its time. */

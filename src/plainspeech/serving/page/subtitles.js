@@ -1,8 +1,9 @@
 /**
- * Transcripts as files: the formats of plainspeech/writers.py, which says why subtitles are as they are.
+ * Transcripts as files: the formats of plainspeech/writers.py, which says why subtitles are as they
+ * are.
  *
- * A transcript has `segments` of `words` ({text, start, end, confidence}), each with a `channel` where
- * channels were transcribed separately, and a `duration`.
+ * A transcript has `segments` of `words` ({text, start, end, confidence}), each with a `channel`
+ * where channels were transcribed separately, and a `duration`.
  */
 
 const LINE = 42; // characters
@@ -13,7 +14,8 @@ const PAUSE = 1.0; // seconds; one that always ends a cue
 const MOST_WORDS = 2 * LINE;
 
 const writers = {
-  txt: ({ segments }) => segments.map((segment) => `${labelOf(segment)}${textOf(segment)}\n`).join(""),
+  txt: ({ segments }) =>
+    segments.map((segment) => `${labelOf(segment)}${textOf(segment)}\n`).join(""),
   srt: (transcript) =>
     cuesOf(transcript)
       .map((cue, i) => `${i + 1}\n${written(cue, ",", (line) => line.replaceAll("-->", "->"))}`)

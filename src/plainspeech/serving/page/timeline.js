@@ -15,6 +15,8 @@ export class Timeline {
   #list;
   #playhead;
   #peaks = null;
+  #samples = null;
+  #spectral = false;
   #words = [];
   #buttons = [];
   #widths = []; // CSS pixels that each button takes if it may
@@ -51,6 +53,7 @@ export class Timeline {
   show(duration, peaks, words) {
     this.#duration = duration;
     this.#peaks = peaks;
+    this.#samples = null;
     this.#scale = USUAL;
     this.#strip.scrollLeft = 0;
     this.words = words;
@@ -60,6 +63,18 @@ export class Timeline {
   /** The waveform; null for none. */
   set peaks(peaks) {
     this.#peaks = peaks;
+    this.#draw();
+  }
+
+  /** What the spectrogram is made of; null for none. */
+  set samples(samples) {
+    this.#samples = samples;
+    this.#draw();
+  }
+
+  /** Whether the spectrogram lies over the words, if there is one, and not the waveform. */
+  set spectral(value) {
+    this.#spectral = value;
     this.#draw();
   }
 
@@ -172,6 +187,7 @@ export class Timeline {
       scale: this.#scale,
       time: this.#time,
       peaks: this.#peaks,
+      samples: this.#spectral ? this.#samples : null,
       words: this.#words,
     });
   }
@@ -186,7 +202,8 @@ function buttonOf(word) {
   button.style.setProperty("--confidence", word.confidence);
   const percent = Math.round(100 * word.confidence);
   const channel = word.channel ? `, channel ${word.channel}` : "";
-  const label = `${word.text}, at ${word.start.toFixed(1)} seconds, ${percent} percent sure${channel}`;
+  const at = `at ${word.start.toFixed(1)} seconds`;
+  const label = `${word.text}, ${at}, ${percent} percent sure${channel}`;
   button.setAttribute("aria-label", label);
   button.title = `${word.start.toFixed(2)} s, ${percent} %${channel}`;
   return button;

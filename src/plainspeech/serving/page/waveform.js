@@ -1,9 +1,10 @@
 /**
- * A waveform on a canvas that stays where it is while the recording moves under it: no canvas is as
- * wide as an hour.
+ * A waveform, or a spectrogram, on a canvas that stays where it is while the recording moves
+ * under it: no canvas is as wide as an hour.
  */
 
 import { PEAK_RATE } from "./sound.js";
+import { Spectrogram } from "./spectrogram.js";
 
 const BAR = 3; // CSS pixels from one bar to the next
 const QUIETEST = 0.05; // a peak that fills the height at least; noise is not blown up
@@ -13,6 +14,7 @@ const THINNEST = 1.5;
 export class Waveform {
   #canvas;
   #context;
+  #spectrogram = new Spectrogram();
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
@@ -28,8 +30,9 @@ export class Waveform {
   /**
    * Draw a part of a recording.
    * @param {{left: number, scale: number, time: number,
-   *   peaks: import("./sound.js").Peaks | null, words: object[]}} view `left` in CSS pixels from
-   *   the beginning, `scale` in CSS pixels a second, the player's `time` in seconds
+   *   peaks: import("./sound.js").Peaks | null, samples: Int16Array | null, words: object[]}} view
+   *   `samples` for a spectrogram; `left` in CSS pixels from the beginning, `scale` in CSS pixels a
+   *   second, the player's `time` in seconds
    */
   draw(view) {
     const { width, height } = this.#canvas.getBoundingClientRect();
@@ -40,6 +43,13 @@ export class Waveform {
     }
     this.#context.setTransform(dense, 0, 0, dense, 0, 0);
     this.#context.clearRect(0, 0, width, height);
+    const name = view.samples ? "Spectrogram, 0 to 8000 hertz" : "Waveform";
+    this.#canvas.setAttribute("aria-label", name);
+    if (view.samples) {
+      const size = { width, height };
+      this.#spectrogram.draw(this.#context, view, size, (name) => this.#colour(name));
+      return;
+    }
     this.#words(view, width, height);
     if (view.peaks) this.#peaks(view, width, height);
   }
