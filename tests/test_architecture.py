@@ -55,7 +55,7 @@ ALLOWED = {
     "features": {"arrays", "errors", "normalisation"},
     "normalisation": {"arrays"},
     "files": set(),
-    "numbers": {"transcript"},
+    "numbers": {"errors", "transcript"},
     "jit_cache": {"files", "verified_files"},
     "verified_files": set(),
     "transcript": set(),

@@ -10,10 +10,16 @@ is below ten ("one of them", "a second"), but for percentages ("five percent" 5%
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
+from plainspeech.errors import ConfigurationError
 from plainspeech.transcript import Segment, Word
+
+Numbers = Literal["words", "digits"]
+"""How numbers are written."""
 
 _SMALL = [
     "zero",
@@ -84,6 +90,23 @@ class Rewritten:
     first: int
     last: int
     text: str
+
+
+def check_language(language: object) -> None:
+    """Check that the numbers of a model can be written in digits.
+
+    Args:
+        language: of the model's card, with or without a region; None, which any card may have, is
+            not refused.
+
+    Raises:
+        ConfigurationError: it is another than English.
+    """
+    if language is not None and re.split("[-_]", str(language).strip().lower())[0] != "en":
+        raise ConfigurationError(
+            f"numbers: digits are for English, and the language of the model is {language!r}; "
+            "leave them in words"
+        )
 
 
 def in_digits(segment: Segment) -> Segment:

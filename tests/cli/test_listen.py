@@ -25,6 +25,7 @@ from plainspeech.alphabet import find_alphabet
 from plainspeech.arrays import Array
 from plainspeech.cli.audio_sources import Playback
 from plainspeech.cli.listen import Latency, end_of, listen, on_terminal
+from plainspeech.errors import ConfigurationError
 from plainspeech.runtime.live import LiveTranscriber
 from plainspeech.runtime.live_core import FinalResult, PartialResult
 from plainspeech.runtime.vad import SpeechDetector
@@ -110,6 +111,28 @@ def test_json_has_words_and_times(app: typer.Typer, file: str, bundle: str) -> N
     first, second = map(json.loads, result.stdout.splitlines())
     assert (first["type"], first["text"], second["text"]) == ("final", "good deed", "indeed")
     assert second["words"][0]["start"] == pytest.approx(2 + 9 * 0.18, abs=0.05)
+
+
+def test_numbers_are_digits_in_final_results_where_that_is_asked_for(
+    app: typer.Typer,
+    make_tone_bundle: Callable[..., Path],
+    spoken: Speak,
+    tmp_path: Path,
+    bundle: str,
+) -> None:
+    file = tmp_path / "years.wav"
+    soundfile.write(file, np.concatenate([spoken("in nineteen eighty four"), SILENCE]), 16_000)
+    run = [str(file), "--numbers", "digits", "--model"]
+    result = CliRunner().invoke(app, [*run, bundle])
+    assert (result.exit_code, result.stdout) == (0, "in 1984\n")
+    assert "latency: words appeared" in result.stderr  # of the words that were spoken
+    (final,) = CliRunner().invoke(app, [*run, bundle, "-f", "json"]).stdout.splitlines()
+    assert [word["text"] for word in json.loads(final)["words"]] == ["in", "1984"]
+    with pytest.raises(ConfigurationError, match="did you mean 'digits'"):
+        CliRunner().invoke(app, [*run, bundle, "--numbers", "digit"], catch_exceptions=False)
+    german = make_tone_bundle(tmp_path / "de", language="de")
+    with pytest.raises(ConfigurationError, match=r"digits are for English, .* 'de'"):
+        CliRunner().invoke(app, [*run, str(german)], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("windows", [False, True], ids=["whole", "streaming"])

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import plainspeech
 from plainspeech.cli.transcribe import transcribe
 from plainspeech.cli.transcript_files import InputFile, Line
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ConfigurationError, PlainspeechError
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.transcript import Segment, Word
@@ -423,3 +423,15 @@ def test_numbers_are_digits_where_that_is_asked_for(
     assert [word["text"] for word in json.loads(written)["segments"][0]["words"]] == ["in", "1984"]
     with pytest.raises(PlainspeechError, match="did you mean 'digits'"):
         CliRunner().invoke(app, [*options, "--numbers", "digit"], catch_exceptions=False)
+
+
+def test_digits_are_for_english(
+    app: typer.Typer, tmp_path: Path, spoken: Speak, make_tone_bundle: Callable[..., Path]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", spoken("in nineteen"), 16_000)
+    options = [str(tmp_path / "a.wav"), "--numbers", "digits", "--model"]
+    german = str(make_tone_bundle(tmp_path / "de", language="de"))
+    with pytest.raises(ConfigurationError, match=r"numbers: digits are for English, .* 'de'"):
+        CliRunner().invoke(app, [*options, german], catch_exceptions=False)
+    english = str(make_tone_bundle(tmp_path / "en", language="en-US"))
+    assert CliRunner().invoke(app, [*options, english]).stdout == "in 19\n"

@@ -83,6 +83,14 @@ def test_hot_words_in_another_script_are_refused(server: Running, talk: Array) -
     assert "'house'" in response.json()["error"]["message"]
 
 
+def test_digits_are_for_english(server: Running, talk: Array) -> None:
+    response = server.transcribe(wav(talk), numbers="digits")
+    error = response.json()["error"]
+    assert (response.status_code, error["param"]) == (400, "numbers")
+    assert "digits are for English, and the language of the model is 'ru'" in error["message"]
+    assert server.transcribe(wav(talk), numbers="words").json() == {"text": TEXT}
+
+
 @needs_chromium
 def test_the_page(server: Running, talk: Array, tmp_path: Path) -> None:
     heard = tmp_path / "heard.wav"

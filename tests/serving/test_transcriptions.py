@@ -99,6 +99,20 @@ def stereo(spoken: Speak) -> bytes:
     return wav(channels)
 
 
+def test_numbers_are_digits_where_that_is_asked_for(server: Running, spoken: Speak) -> None:
+    content = wav(spoken("in nineteen eighty four"))
+    assert server.transcribe(content).json() == {"text": "in nineteen eighty four"}
+    assert server.transcribe(content, numbers="digits").json() == {"text": "in 1984"}
+    fields = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
+    verbose = server.transcribe(content, numbers="digits", **fields).json()
+    assert [word["word"] for word in verbose["words"]] == ["in", "1984"]
+    events = server.transcribe(content, numbers="digits", stream="true").text
+    assert '"text": "in 1984"' in events
+    refused = server.transcribe(content, numbers="digit")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "numbers")
+    assert "'words' or 'digits'" in refused.json()["error"]["message"]
+
+
 def test_channels_that_are_transcribed_separately(server: Running, stereo: bytes) -> None:
     def post(form: str, **fields: str) -> httpx.Response:
         data = {"model": "tones", "response_format": form, "channels": "separate"} | fields

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -26,8 +27,10 @@ from plainspeech.cli.options import (
     HotWordsOption,
     LanguageModelOption,
     ModelOption,
+    NumbersOption,
     load_recognizer,
     read_hot_words,
+    wants_digits,
 )
 from plainspeech.cli.terminal import stderr
 from plainspeech.errors import ConfigurationError, nearest
@@ -113,20 +116,24 @@ def listen(
     ] = "txt",
     hot_word: HotWordOption = None,
     hot_words: HotWordsOption = None,
+    numbers: NumbersOption = "words",
 ) -> None:
     """Transcribe live speech until Ctrl+C, and print the latency at the end.
 
-    On a terminal, text appears while it is spoken, dim where it may still change.
+    On a terminal, text appears while it is spoken, dim where it may still change; numbers become
+    digits when an utterance has ended.
     """
+    digits = wants_digits(numbers)
     if form not in _FORMATS:
         raise ConfigurationError(f"unknown format {form!r}; {nearest(form, _FORMATS)}")
     if file is not None and device is not None:
         raise ConfigurationError("--device: cannot be used with a recording; leave one of them out")
     words = read_hot_words(hot_word or [], hot_words)
     source = Microphone(device) if file is None else Playback(file)
-    live, rate = _begin(model, decoder, language_model, words)
+    live, rate = _begin(model, decoder, language_model, words, digits)
     latency = Latency()
-    with _until_interrupted() as interrupted, _shown(form) as show:
+    with _until_interrupted() as interrupted, _shown(form) as display:
+        show = with_digits(display) if digits else display
         stderr().print(f"listening to {source.name}; press Ctrl+C to stop", markup=False)
         _transcribe(source, live, rate, show, latency, interrupted)
     if (summary := latency.summary()) is not None:
@@ -138,10 +145,15 @@ def _begin(
     decoder: DecoderOption,
     language_model: str | None,
     words: dict[str, float],
+    digits: bool,
 ) -> tuple[LiveTranscriber, int]:
+    from plainspeech.numbers import check_language
     from plainspeech.runtime.live import LiveModel
 
-    live = LiveModel(load_recognizer(model, decoder=decoder, language_model=language_model))
+    recognizer = load_recognizer(model, decoder=decoder, language_model=language_model)
+    if digits:
+        check_language(recognizer.bundle.card.get("language"))
+    live = LiveModel(recognizer)
     live.warm_up()
     return live.begin(words or None), live.sample_rate
 
@@ -195,6 +207,21 @@ def _until_interrupted() -> Iterator[Callable[[], bool]]:
         yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def with_digits(show: Show) -> Show:
+    """Return ``show`` for final results whose numbers are in digits; partial ones stay in words."""
+    from plainspeech.numbers import in_digits
+    from plainspeech.runtime.live_core import FinalResult
+    from plainspeech.transcript import Segment
+
+    def show_digits(event: LiveEvent) -> None:
+        if isinstance(event, FinalResult) and event.words:
+            segment = in_digits(Segment(event.words))
+            event = replace(event, text=segment.text, words=segment.words)
+        show(event)
+
+    return show_digits
 
 
 def show_line(event: LiveEvent) -> None:

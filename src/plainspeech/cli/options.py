@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from plainspeech.errors import DataError, DecodingError
+from plainspeech.errors import ConfigurationError, DataError, DecodingError, nearest
 
 if TYPE_CHECKING:
     from plainspeech.runtime.recognizer import Recognizer
@@ -63,6 +63,25 @@ HotWordsOption = Annotated[
     Path | None,
     typer.Option(help="A file of hot words, one per line.", show_default=False),
 ]
+NumbersOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="words: as they are spoken; digits: in digits, dates and times too (English).",
+    ),
+]
+_NUMBERS = ("words", "digits")
+
+
+def wants_digits(numbers: str) -> bool:
+    """Return whether the value of ``--numbers`` asks for digits.
+
+    Raises:
+        ConfigurationError: it is neither of the two.
+    """
+    if numbers not in _NUMBERS:
+        raise ConfigurationError(f"--numbers: unknown {numbers!r}; {nearest(numbers, _NUMBERS)}")
+    return numbers == "digits"
 
 
 def load_recognizer(model: Path | None, **options: Any) -> Recognizer:

@@ -18,9 +18,11 @@ from plainspeech.cli.options import (
     HotWordsOption,
     LanguageModelOption,
     ModelOption,
+    NumbersOption,
     PrecisionOption,
     load_recognizer,
     read_hot_words,
+    wants_digits,
 )
 from plainspeech.cli.terminal import ProgressBars, silent_libraries, stderr
 from plainspeech.cli.transcript_files import (
@@ -33,15 +35,12 @@ from plainspeech.cli.transcript_files import (
     NamedLines,
     find_inputs,
 )
-from plainspeech.errors import ConfigurationError, PlainspeechError, nearest
+from plainspeech.errors import ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:
     from plainspeech.audio.channels import Channels
     from plainspeech.runtime.long_audio import TranscriptPart
     from plainspeech.runtime.recognizer import Recognizer
-
-
-_NUMBERS = ("words", "digits")
 
 
 def transcribe(
@@ -95,13 +94,7 @@ def transcribe(
             "one with the speech; separate: each channel by itself, labelled with its number.",
         ),
     ] = "mixed",
-    numbers: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="words: as they are spoken; digits: in digits, dates and times too (English).",
-        ),
-    ] = "words",
+    numbers: NumbersOption = "words",
     min_confidence: Annotated[
         float,
         typer.Option(help="Leave out segments that are less sure, 0 to 1.", min=0.0, max=1.0),
@@ -112,12 +105,12 @@ def transcribe(
     With --format or --output, write text, subtitles, tables or JSON instead.
     """
     from plainspeech.audio.channels import validated_channels
+    from plainspeech.numbers import check_language
 
     words = read_hot_words(hot_word or [], hot_words)
     target = _destination(files, formats, output)
     chosen = validated_channels(channels)
-    if numbers not in _NUMBERS:
-        raise ConfigurationError(f"--numbers: unknown {numbers!r}; {nearest(numbers, _NUMBERS)}")
+    digits = wants_digits(numbers)
     if n_best is not None and "json" not in (formats or "").split(","):
         raise ConfigurationError("--n-best: lists are written to JSON only; add --format json")
     found = list(find_inputs(files, one_target_each=output is not None))
@@ -135,10 +128,12 @@ def transcribe(
             precision=precision,
             n_best=n_best,
         )
+        if digits:
+            check_language(recognizer.bundle.card.get("language"))
         # Text on the terminal shows the progress itself.
         with_bar = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
         with silent_libraries() as terminal, ProgressBars(terminal, with_bar) as bars:
-            run = _Run(recognizer, words, chosen, min_confidence, numbers == "digits", target, bars)
+            run = _Run(recognizer, words, chosen, min_confidence, digits, target, bars)
             failed = run.transcribe(waiting)
         if failed:
             raise typer.Exit(1)

@@ -25,6 +25,7 @@ from plainspeech.arrays import Array
 from plainspeech.audio.channels import Channels
 from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
+from plainspeech.numbers import Numbers, in_digits
 from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_sections
 from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.batching import Lane
@@ -128,6 +129,7 @@ class UploadedRecording:
         name: of the user's file, for messages.
         hot_words: for this recording.
         channels: whether each is transcribed by itself.
+        numbers: in words or in digits.
     """
 
     def __init__(
@@ -137,11 +139,13 @@ class UploadedRecording:
         name: str,
         hot_words: HotWords | None,
         channels: Channels,
+        numbers: Numbers,
     ) -> None:
         self._engine = engine
         self._file = NamedFile(file, name)
         self._hot_words = hot_words
         self._separate = channels == "separate"
+        self._digits = numbers == "digits"
         self._samples = 0  # read so far, of all channels that are transcribed
 
     async def transcript(self) -> Transcript:
@@ -187,7 +191,10 @@ class UploadedRecording:
             detector = self._engine.detector
             with closing(transcribe_sections(sections, rate, begin, detector, _AHEAD)) as parts:
                 for part in parts:
-                    yield replace(part, declared_duration=recording.duration)
+                    segments = part.segments
+                    if self._digits:
+                        segments = tuple(map(in_digits, segments))
+                    yield replace(part, segments=segments, declared_duration=recording.duration)
 
     def _bounded(self, blocks: Iterator[Array]) -> Iterator[Array]:
         """Yield ``blocks`` up to the longest duration, and only while the request lasts."""

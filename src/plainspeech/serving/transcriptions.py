@@ -15,6 +15,8 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from plainspeech.audio.channels import Channels
+from plainspeech.errors import ConfigurationError
+from plainspeech.numbers import Numbers, check_language
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.serving.api_errors import ApiError
 from plainspeech.serving.engine import Engine
@@ -53,6 +55,7 @@ async def create_transcription(
     temperature: Annotated[float, Form(ge=0, le=1)] = 0.0,
     stream: Annotated[bool, Form()] = False,
     channels: Annotated[Channels, Form()] = "mixed",
+    numbers: Annotated[Numbers, Form()] = "words",
 ) -> Response:
     """Transcribe a recording."""
     engine: Engine = request.app.state.engine
@@ -66,8 +69,11 @@ async def create_transcription(
         )
     if stream and response_format not in ("json", "text"):
         raise _invalid("stream needs the response_format json or text.", "stream")
+    if numbers == "digits":
+        _check_digits(engine)
     words = engine.hot_words(prompt, hot_words)
-    recording = UploadedRecording(engine, file.file, file.filename or "", words, channels)
+    name = file.filename or ""
+    recording = UploadedRecording(engine, file.file, name, words, channels, numbers)
     if stream:
         return await _stream(recording)
     transcript = await recording.transcript()
@@ -123,6 +129,13 @@ def _language(asked: str | None, engine: Engine) -> str:
         message = f"The language of the model is {known!r}; send that or no language."
         raise _invalid(message, "language")
     return str(known or asked)
+
+
+def _check_digits(engine: Engine) -> None:
+    try:
+        check_language(engine.recognizer.bundle.card.get("language"))
+    except ConfigurationError as error:
+        raise _invalid(f"{error}.", "numbers") from error
 
 
 def _base(language: str) -> str:
