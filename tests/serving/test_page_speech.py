@@ -170,6 +170,20 @@ def test_a_tap_is_told_to_hold(page: Page) -> None:
     page.locator("#file:not([disabled])").wait_for(state="attached")
 
 
+def test_that_nothing_was_heard_is_said(page: Page) -> None:
+    page.evaluate("""() => {
+      navigator.mediaDevices.getUserMedia = async () =>
+        new AudioContext().createMediaStreamDestination().stream;
+    }""")
+    hold(page)
+    wait_for(page, "#status", "Listening")
+    page.wait_for_timeout(500)
+    page.mouse.up()
+    wait_for(page, "#status", "Done. Nothing was heard. Speak again to continue.")
+    assert page.locator("#nothing").is_visible()
+    assert page.locator("#spectral").is_visible()
+
+
 def test_a_second_hold_goes_on_where_the_first_ended(page: Page) -> None:
     for _ in range(2):
         hold(page)
