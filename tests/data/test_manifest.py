@@ -68,6 +68,18 @@ def test_a_manifest_behind_a_link_finds_its_recordings(tmp_path: Path) -> None:
     assert read_manifest(manifest)[0].audio.is_file()
 
 
+def test_relative_recordings_are_those_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        recording = Path("recordings/a.wav")
+        write_manifest(Path("corpus/a.jsonl"), [Utterance("a", recording, "a", 1.0)])
+        (read,) = read_manifest(Path("corpus/a.jsonl"))
+        assert read.audio.resolve() == tmp_path / name / recording
+
+
 def test_the_line_of_an_utterance_is_known(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text(f"\ufeff{LINE}\n\n{LINE}\r\n", encoding="utf-8")

@@ -200,8 +200,12 @@ def _path_from(folder: Path, audio: Path) -> str:
     return (absolute if relative.parts[:2] == ("..", "..") else relative).as_posix()
 
 
-@cache
 def _real(folder: Path) -> Path:
+    return _resolved(folder.absolute())  # what a relative path is, the working directory decides
+
+
+@cache
+def _resolved(folder: Path) -> Path:
     return folder.resolve()
 
 
