@@ -75,8 +75,9 @@ def test_relative_recordings_are_those_of_the_working_directory(
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         recording = Path("recordings/a.wav")
-        write_manifest(Path("corpus/a.jsonl"), [Utterance("a", recording, "a", 1.0)])
-        (read,) = read_manifest(Path("corpus/a.jsonl"))
+        manifest = Path(f"corpus of the {name}/a.jsonl")
+        write_manifest(manifest, [Utterance("a", recording, "a", 1.0)])
+        (read,) = read_manifest(manifest)
         assert read.audio.resolve() == tmp_path / name / recording
 
 
