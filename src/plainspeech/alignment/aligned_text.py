@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plainspeech.transcript import Segment, Transcript, Word
-from plainspeech.writers import check_format, render
+from plainspeech.writers import check_format, render, word_values
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class AlignedWord:
     end: float
     confidence: float
     spoken: bool
+
+    @property
+    def timed(self) -> Word:
+        """The word as one of a transcript."""
+        return Word(self.text, self.start, self.end, self.confidence)
 
 
 @dataclass(frozen=True)
@@ -123,11 +128,7 @@ class Alignment:
     def transcript(self) -> Transcript:
         """What is spoken of the text, a segment for each sentence."""
         spoken = (
-            tuple(
-                Word(word.text, word.start, word.end, word.confidence)
-                for word in sentence.words
-                if word.spoken
-            )
+            tuple(word.timed for word in sentence.words if word.spoken)
             for sentence in self.sentences
         )
         return Transcript(tuple(Segment(words) for words in spoken if words), self.duration)
@@ -163,16 +164,7 @@ def _sentence_values(sentence: AlignedSentence) -> dict[str, Any]:
         "start": round(sentence.start, 3),
         "end": round(sentence.end, 3),
         "confidence": round(sentence.confidence, 4),
-        "words": [
-            {
-                "text": word.text,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "confidence": round(word.confidence, 4),
-                "spoken": word.spoken,
-            }
-            for word in sentence.words
-        ],
+        "words": [{**word_values(word.timed), "spoken": word.spoken} for word in sentence.words],
     }
 
 

@@ -24,7 +24,7 @@ from plainspeech.evaluation.explanation import CAUSES, Explanation
 from plainspeech.evaluation.recognition import Recognition
 from plainspeech.files import write_atomically
 from plainspeech.runtime.bundle import Bundle
-from plainspeech.transcript import Word
+from plainspeech.writers import word_values
 
 _ERRORS = ("sub", "del", "ins")
 
@@ -130,7 +130,7 @@ def _details(recognition: Recognition) -> list[dict[str, Any]]:
             "audio": str(details.audio),
             "duration": round(details.duration, 3),
             "signal_to_noise": round(details.signal_to_noise, 1),
-            "recognised": [_word(word) for word in details.words],
+            "recognised": [word_values(word) for word in details.words],
             "unknown": details.unknown,
             "explanations": None
             if details.explanations is None
@@ -138,15 +138,6 @@ def _details(recognition: Recognition) -> list[dict[str, Any]]:
         }
         for details in recognition.details
     ]
-
-
-def _word(word: Word) -> dict[str, Any]:
-    return {
-        "text": word.text,
-        "start": round(word.start, 3),
-        "end": round(word.end, 3),
-        "confidence": round(word.confidence, 3),
-    }
 
 
 def _explanation(one: Explanation) -> dict[str, Any]:
