@@ -9,7 +9,6 @@ import math
 import os
 import reprlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from plainspeech import audio
-from plainspeech.cores import available_cores
+from plainspeech.cores import available_cores, in_threads
 from plainspeech.data.download import SUBSETS
 from plainspeech.errors import DataError, PlainspeechError
 from plainspeech.files import write_atomically
@@ -68,8 +67,7 @@ def read_manifest(path: Path, *, durations: bool = True) -> list[Utterance]:
     if not utterances:
         raise DataError(f"{path}: the manifest has no utterance")
     if durations and any(math.isnan(utterance.duration) for utterance in utterances):
-        with ThreadPoolExecutor(available_cores()) as pool:
-            return list(pool.map(_measured, utterances))
+        return in_threads(_measured, utterances, available_cores())
     return [replace(u, duration=0.0) if math.isnan(u.duration) else u for u in utterances]
 
 

@@ -25,9 +25,12 @@ def estimate_log_priors(outputs: Iterable[Array]) -> tuple[float, ...]:
     Args:
         outputs: ``(frames, symbols)``, natural log-probabilities, one or more frames in all.
     """
-    posteriors = np.concatenate(list(outputs)).astype(np.float64)
-    means = np.exp(posteriors).mean(axis=0)
-    return tuple(round(float(value), 4) for value in np.log(np.maximum(means, _LEAST)))
+    sums, frames = 0.0, 0
+    for rows in outputs:  # an utterance at a time: a dev set may have many hours
+        sums = sums + np.exp(rows.astype(np.float64)).sum(axis=0)
+        frames += len(rows)
+    priors = np.maximum(sums / frames, _LEAST)
+    return tuple(round(float(value), 4) for value in np.log(priors))
 
 
 def divide_by_priors(rows: Array, weighted_log_priors: Array) -> Array:
