@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +18,14 @@ from plainspeech.cli.options import (
     load_recognizer,
 )
 from plainspeech.cli.terminal import needs, stderr
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from socket import socket as Socket  # noqa: N812
+
+    from plainspeech.runtime.recognizer import Recognizer
+    from plainspeech.serving.served_model import ServedModel
+    from plainspeech.serving.server_settings import ServerSettings
 
 
 def serve(
@@ -62,15 +74,38 @@ def serve(
     batching: Annotated[
         bool, typer.Option(help="Run the network on the audio of several requests at once.")
     ] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that serve side by side; SIGHUP loads the model again without losing a "
+            "request. By default one process that does not reload.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    json_logs: Annotated[
+        bool, typer.Option("--json-logs", help="Write a line of JSON about each request.")
+    ] = False,
 ) -> None:
     """Serve transcription over HTTP (OpenAI's API) and live over WebSocket."""
-    with needs("serve"):
-        from plainspeech.serving.app import create_app
-        from plainspeech.serving.server import Server, open_socket
-    from plainspeech.serving.server_settings import ServerSettings
+    from plainspeech.serving.server_settings import WORKERS_FOLDER, ServerSettings
 
-    console = stderr()
-    with open_socket(host, port) as socket:
+    def load(threads: int | None = None) -> Recognizer:
+        return load_recognizer(
+            model,
+            decoder=decoder,
+            language_model=language_model,
+            precision=precision,
+            threads=threads,
+        )
+
+    with ExitStack() as stack:
+        if workers is not None:
+            folder = stack.enter_context(TemporaryDirectory(prefix="plainspeech-metrics-"))
+            os.environ[WORKERS_FOLDER] = folder
+        with needs("serve"):
+            from plainspeech.serving.server import open_socket
+        socket = stack.enter_context(open_socket(host, port))
         settings = ServerSettings(
             token=token,
             hosts=(*([] if ":" in host else [host]), *(allowed_host or [])),
@@ -81,14 +116,53 @@ def serve(
             audio_seconds=60 * max_minutes,
             request_seconds=timeout,
             batching=batching,
+            json_logs=json_logs,
         )
-        recognizer = load_recognizer(
-            model, decoder=decoder, language_model=language_model, precision=precision
-        )
-        app = create_app(recognizer, settings)
-        address, number = socket.getsockname()[:2]
-        url = f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
-        console.print(f"{app.state.engine.name} at {url}; press Ctrl+C to stop")
-        if token is None and not address.startswith("127.") and address != "::1":
-            console.print("warning: without --token, anyone who can reach this address can use it")
-        Server(app).run([socket])
+        if workers is None:
+            _serve(load, settings, socket)
+        else:
+            _serve_with_workers(load, settings, socket, workers)
+
+
+def _serve(load: Callable[[], Recognizer], settings: ServerSettings, socket: Socket) -> None:
+    """Serve in this process."""
+    from plainspeech.serving.app import create_app
+    from plainspeech.serving.server import Server
+
+    app = create_app(load(), settings)
+    _announce(app.state.engine.name, socket, settings)
+    Server(app).run([socket])
+
+
+def _serve_with_workers(
+    load: Callable[[int], Recognizer], settings: ServerSettings, socket: Socket, workers: int
+) -> None:
+    """Serve in processes of which this one takes care."""
+    from plainspeech.cores import available_cores
+    from plainspeech.serving.request_log import LOGGER, log_json
+    from plainspeech.serving.supervisor import Supervisor
+    from plainspeech.serving.workers import keep_workers
+
+    share, threads = settings.share(workers), max(1, available_cores() // workers)
+    if settings.json_logs:
+        log_json()
+    say = LOGGER.warning if settings.json_logs else stderr().print
+
+    def work() -> ServedModel:
+        from plainspeech.serving.served_model import ServedModel
+
+        return ServedModel(load(threads), share, socket)
+
+    def keep(parent: Connection) -> None:
+        keep_workers(work, workers, parent, say)
+
+    Supervisor(keep, say).run(lambda name: _announce(name, socket, settings))
+
+
+def _announce(name: str, socket: Socket, settings: ServerSettings) -> None:
+    address, number = socket.getsockname()[:2]
+    url = f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
+    console = stderr()
+    console.print(f"{name} at {url}; press Ctrl+C to stop")
+    if settings.token is None and not address.startswith("127.") and address != "::1":
+        console.print("warning: without --token, anyone who can reach this address can use it")

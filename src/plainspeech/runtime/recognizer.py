@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -47,6 +48,9 @@ class Recognizer:
     Attributes:
         bundle: the model.
         decoder: turns log-probabilities into text.
+        threads: that compute.
+        observe: is told, from any thread, how many seconds a stage took: ``features`` and
+            ``network`` of a batch, ``search`` of all utterances of a call.
 
     Raises:
         ConfigurationError: ``threads`` is below 1.
@@ -63,9 +67,10 @@ class Recognizer:
     ) -> None:
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
-        self._threads = _validated_threads(threads) or available_cores()
+        self.threads = _validated_threads(threads) or available_cores()
         self._log_mel = LogMel(bundle.features)
         self._network = network or open_network(bundle)
+        self.observe: Callable[[str, float], None] = _ignore
 
     @property
     def streams(self) -> bool:
@@ -124,7 +129,7 @@ class Recognizer:
             DecodingError: the hot words are not valid.
         """
         separate = validated_channels(channels) == "separate"
-        count = _validated_threads(threads) or self._threads
+        count = _validated_threads(threads) or self.threads
         yield from self._parts(source, sample_rate, hot_words, count, separate)
 
     def _parts(
@@ -172,7 +177,7 @@ class Recognizer:
         def transcribe(waveform: Array) -> Transcript:
             return join_parts(self._parts(waveform, rate, None, threads=1))
 
-        return in_threads(transcribe, waveforms, self._threads)
+        return in_threads(transcribe, waveforms, self.threads)
 
     def transcribe_waveforms(
         self, waveforms: Sequence[Array], hot_words: HotWords | None = None
@@ -188,7 +193,9 @@ class Recognizer:
         """
         rows = self.log_probabilities(waveforms)
         used = [index for index, frames in enumerate(rows) if len(frames)]
-        found = self.decoder.decode_batch([rows[i] for i in used], self._threads, hot_words)
+        started = time.perf_counter()
+        found = self.decoder.decode_batch([rows[i] for i in used], self.threads, hot_words)
+        self.observe("search", time.perf_counter() - started)
         transcripts = [Transcript((), 0.0) for _ in waveforms]
         for index, transcript in zip(used, found, strict=True):
             transcripts[index] = transcript
@@ -213,9 +220,15 @@ class Recognizer:
         batches = list(_batches(frames, _BATCH_FRAMES[self.bundle.precision]))
 
         def compute(batch: list[int]) -> list[Array]:
-            return self._network.run([self._log_mel(waveforms[index]) for index in batch])
+            started = time.perf_counter()
+            features = [self._log_mel(waveforms[index]) for index in batch]
+            extracted = time.perf_counter()
+            found = self._network.run(features)
+            self.observe("features", extracted - started)
+            self.observe("network", time.perf_counter() - extracted)
+            return found
 
-        computed = in_threads(compute, batches, self._threads)
+        computed = in_threads(compute, batches, self.threads)
         for batch, rows in zip(batches, computed, strict=True):
             for index, row in zip(batch, rows, strict=True):
                 results[index] = row
@@ -261,6 +274,10 @@ def load_model(
         opening = pool.submit(open_network, bundle)
         chosen = choose_decoder(bundle, decoder, language_model, n_best)
         return Recognizer(bundle, threads, chosen, opening.result())
+
+
+def _ignore(stage: str, seconds: float) -> None:
+    """Be told of a stage, where nobody asked."""
 
 
 def _validated_threads(threads: int | None) -> int | None:

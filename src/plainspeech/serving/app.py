@@ -21,7 +21,7 @@ from plainspeech.serving.access import AccessMiddleware
 from plainspeech.serving.api_errors import install_handlers
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.limits import LimitsMiddleware
-from plainspeech.serving.metrics import MetricsMiddleware
+from plainspeech.serving.request_log import HEADER, RequestMiddleware, log_request
 from plainspeech.serving.server_settings import ServerSettings
 
 PAGE = Path(__file__).with_name("page")
@@ -35,7 +35,8 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
-_PATHS = ("/health", "/metrics", "/v1/models", transcriptions.PATH)
+_HANDLED = ("/v1/models", "/health", "/health/live", "/health/ready", "/metrics")
+_PATHS = (*_HANDLED, transcriptions.PATH)
 
 
 def create_app(
@@ -50,7 +51,7 @@ def create_app(
         settings: of the server.
         detector: makes a detector of speech for one stream; None takes Silero's.
     """
-    engine = Engine.build(recognizer, settings, detector or vad.silero_detector)
+    engine = Engine.build(recognizer, settings, detector or vad.silero_detector, _PATHS)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -62,7 +63,7 @@ def create_app(
     app.state.engine = engine
     app.include_router(transcriptions.router)
     app.include_router(live_endpoint.router)
-    for path, handler in (("/v1/models", _models), ("/health", _health), ("/metrics", _metrics)):
+    for path, handler in zip(_HANDLED, (_models, _ready, _live, _ready, _metrics), strict=True):
         app.add_api_route(path, handler, methods=["GET"])
         app.add_api_route(path, handler, methods=["HEAD"], include_in_schema=False)
     _add_page(app)
@@ -79,10 +80,11 @@ def create_app(
             allow_origins=[origin.lower() for origin in settings.origins],
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["*"],
-            expose_headers=["Retry-After"],
+            expose_headers=["Retry-After", HEADER],
         )
     app.add_middleware(AccessMiddleware, settings=settings)
-    app.add_middleware(MetricsMiddleware, metrics=engine.metrics, paths=_PATHS)
+    observers = [engine.metrics.note_request, *([log_request] if settings.json_logs else [])]
+    app.add_middleware(RequestMiddleware, observers=observers)
     return app
 
 
@@ -93,7 +95,15 @@ async def _models(request: Request) -> dict[str, Any]:
     return {"object": "list", "data": [model | {"hot_words": engine.takes_hot_words}]}
 
 
-async def _health(request: Request) -> JSONResponse:
+async def _live(request: Request) -> JSONResponse:
+    """Return whether the process works; one that does not is to be started anew."""
+    engine: Engine = request.app.state.engine
+    if engine.is_stuck:
+        return JSONResponse({"status": "stuck", "model": engine.name}, 503)
+    return JSONResponse({"status": "alive", "model": engine.name})
+
+
+async def _ready(request: Request) -> JSONResponse:
     """Return whether the server accepts requests."""
     engine: Engine = request.app.state.engine
     if engine.capacity.draining.is_set():

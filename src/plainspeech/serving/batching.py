@@ -46,10 +46,12 @@ class _Chunk:
     Attributes:
         start: virtual seconds; the order in which chunks are recognised.
         number: of arrival, where starts are equal.
+        arrived: seconds, on the clock of the event loop.
     """
 
     start: float
     number: int
+    arrived: float = field(compare=False)
     waveform: Array = field(compare=False)
     lane: Lane = field(compare=False)
     result: asyncio.Future[Transcript] = field(compare=False)
@@ -102,12 +104,18 @@ class Batcher:
         self._numbers = itertools.count()
         self._now = 0.0
         self._arrived = asyncio.Event()
+        self._begun: float | None = None  # of the batch that is being recognised
         self._worker = ThreadPoolExecutor(1, "recognizer")
 
     @property
     def length(self) -> int:
         """Chunks that are waiting."""
         return len(self._chunks)
+
+    @property
+    def busy_seconds(self) -> float:
+        """Since the batch that is being recognised began; 0 if there is none."""
+        return 0.0 if self._begun is None else asyncio.get_running_loop().time() - self._begun
 
     @contextmanager
     def lane(self, hot_words: HotWords | None = None, imminent: bool = True) -> Iterator[Lane]:
@@ -129,8 +137,10 @@ class Batcher:
         """Return the transcript of ``waveform``, a chunk of ``lane``."""
         start = max(self._now, lane.end)
         lane.end = start + len(waveform) / self._sample_rate
-        result: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._chunks, _Chunk(start, next(self._numbers), waveform, lane, result))
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Transcript] = loop.create_future()
+        chunk = _Chunk(start, next(self._numbers), loop.time(), waveform, lane, result)
+        heapq.heappush(self._chunks, chunk)
         lane.waiting += 1
         self._metrics.queue.set(len(self._chunks))
         self._arrived.set()
@@ -195,7 +205,11 @@ class Batcher:
         waveforms = [chunk.waveform for chunk in batch]
         self._metrics.batch.observe(len(batch))
         self._metrics.audio.inc(sum(map(len, waveforms)) / self._sample_rate)
-        task = asyncio.get_running_loop().run_in_executor(
+        loop = asyncio.get_running_loop()
+        self._begun = loop.time()
+        for chunk in batch:
+            self._metrics.note_stage("queue", self._begun - chunk.arrived)
+        task = loop.run_in_executor(
             self._worker,
             self._recognizer.transcribe_waveforms,
             waveforms,
@@ -205,6 +219,7 @@ class Batcher:
             outcome: list[Transcript] | Exception = await task
         except Exception as error:  # for those who wait; the queue continues
             outcome = error
+        self._begun = None
         for index, chunk in enumerate(batch):
             if chunk.result.done():  # its caller was cancelled
                 continue

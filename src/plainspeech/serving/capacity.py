@@ -38,8 +38,7 @@ class Capacity:
         self.draining = asyncio.Event()
         self.uploads = self.waiting = self.sessions = self.reserved = 0
         self._slots = anyio.Semaphore(settings.queue, fast_acquire=True)
-        metrics.in_flight.set_function(lambda: self.uploads)
-        metrics.live.set_function(lambda: self.sessions)
+        self._metrics = metrics
 
     @asynccontextmanager
     async def upload_slot(self) -> AsyncIterator[None]:
@@ -52,8 +51,9 @@ class Capacity:
         await self._wait()
         self.uploads += 1
         try:
-            self.check_draining()
-            yield
+            with self._metrics.in_flight.track_inprogress():
+                self.check_draining()
+                yield
         finally:
             self.uploads -= 1
             self._slots.release()
@@ -70,7 +70,8 @@ class Capacity:
             raise _busy()
         self.sessions += 1
         try:
-            yield
+            with self._metrics.live.track_inprogress():
+                yield
         finally:
             self.sessions -= 1
 

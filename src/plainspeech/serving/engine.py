@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import anyio
 import numpy as np
 from anyio import CapacityLimiter
 
-from plainspeech.cores import available_cores
+from plainspeech.arrays import Array
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.decoding.hot_words import (
     DEFAULT_WEIGHT,
@@ -46,7 +47,7 @@ class Engine:
         batcher: the queue of the recogniser.
         detector: makes a detector of speech for one stream.
         live: the model, for live sessions.
-        streaming_threads: that run the streaming model for live sessions, one per core.
+        streaming_threads: that run the streaming model for live sessions, as many as the model's.
         reader_threads: that read recordings and wait in the queue with them; with a separate limit,
             since everything else must continue meanwhile.
     """
@@ -67,6 +68,7 @@ class Engine:
         recognizer: Recognizer,
         settings: ServerSettings,
         detector: Callable[[], SpeechDetector],
+        paths: Iterable[str] = (),
     ) -> Engine:
         """Return the engine of a server.
 
@@ -74,8 +76,11 @@ class Engine:
             recognizer: the model.
             settings: of the server.
             detector: makes a detector of speech for one stream.
+            paths: of the server, for its metrics.
         """
-        metrics = Metrics()
+        metrics = Metrics(paths)
+        recognizer.observe = metrics.note_stage
+        detector = _timed(detector, metrics)
         together = LARGEST_BATCH if settings.batching else 1
         rate = recognizer.bundle.features.sample_rate
         batcher = Batcher(recognizer, rate, metrics, together)
@@ -87,7 +92,7 @@ class Engine:
             batcher,
             detector,
             LiveModel(recognizer, detector),
-            CapacityLimiter(available_cores()),
+            CapacityLimiter(recognizer.threads),
             CapacityLimiter(settings.queue),
         )
 
@@ -127,16 +132,41 @@ class Engine:
         found = dict.fromkeys(hints[:_MOST_HINTS], DEFAULT_WEIGHT) | weighted
         return found if found and self.takes_hot_words else None
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a batch has been computing for longer than a request may take."""
+        return self.batcher.busy_seconds > self.settings.request_seconds
+
+    def warm_up(self) -> None:
+        """Do now what takes long the first time."""
+        self.recognizer.transcribe_waveforms([np.zeros(self.sample_rate, np.float32)])
+        self.live.warm_up()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Recognise the audio of requests until the block ends; begins when the model is warm."""
         task = asyncio.create_task(self.batcher.run())
         try:
-            with self.batcher.lane() as lane:
-                await lane.transcribe(np.zeros(self.sample_rate, np.float32))
-            await anyio.to_thread.run_sync(self.live.warm_up)
+            await anyio.to_thread.run_sync(self.warm_up)
             yield
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+def _timed(make: Callable[[], SpeechDetector], metrics: Metrics) -> Callable[[], SpeechDetector]:
+    """Return ``make`` of detectors whose time is measured."""
+
+    def made() -> SpeechDetector:
+        detect = make()
+
+        def measured(windows: Array) -> Array:
+            started = time.perf_counter()
+            probabilities = detect(windows)
+            metrics.note_stage("detection", time.perf_counter() - started)
+            return probabilities
+
+        return measured
+
+    return made

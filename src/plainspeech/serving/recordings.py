@@ -198,7 +198,7 @@ class UploadedRecording:
 
     def _bounded(self, blocks: Iterator[Array]) -> Iterator[Array]:
         """Yield ``blocks`` up to the longest duration, and only while the request lasts."""
-        for block in blocks:
+        for block in self._engine.metrics.timed("read", blocks):
             anyio.from_thread.check_cancelled()
             self._samples += block.size
             self._check_length(self._samples / self._engine.sample_rate)

@@ -6,17 +6,22 @@ import asyncio
 import math
 import os
 import socket
+from multiprocessing.connection import Connection
 from types import FrameType
 
 import h11
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from plainspeech.errors import ConfigurationError
+from plainspeech.serving.children import READY, RETIRE
 from plainspeech.serving.engine import Engine
+from plainspeech.serving.request_log import log_json
 
+_BACKLOG = 1024  # connections that wait to be accepted
 _PROBE_SECONDS = 1.0
 _TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -25,8 +30,20 @@ _TOO_LONG = (
 _LARGEST_MESSAGE = 2**20  # bytes, in a live session: half a minute of audio
 
 
+class _SharedSocket(socket.socket):
+    """A listening socket from which several processes accept."""
+
+    def listen(self, backlog: int = _BACKLOG) -> None:
+        """Listen, with room for as many connections as ever.
+
+        asyncio accepts as many at once as it asks room for: with 1, those that arrive together are
+        spread over the processes.
+        """
+        super().listen(_BACKLOG)
+
+
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+    """Return a listening socket, from which processes may accept side by side.
 
     Args:
         host: name or address of an interface of this machine.
@@ -37,7 +54,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        server = socket.create_server(address, family=family, backlog=1024)
+        server = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
         known = error.errno is not None and not isinstance(error, socket.gaierror)
         reason = os.strerror(error.errno or 0) if known else error.strerror
@@ -47,7 +64,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     # Accepted sockets inherit it; asyncio sets it only for sockets that it opens itself. Without it
     # the body of a response waits until the client acknowledges its head, which takes 40 ms.
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return server
+    return _SharedSocket(server.family, server.type, server.proto, server.detach())
 
 
 class _HttpProtocol(H11Protocol):
@@ -152,40 +169,92 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 class Server(uvicorn.Server):
     """Serves an application until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 
+    A worker is told by its parent instead.
+
     Args:
         app: of `plainspeech.serving.app.create_app`.
+        parent: of a worker, see `plainspeech.serving.children`.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, parent: Connection | None = None) -> None:
         self._engine: Engine = app.state.engine
+        self._app = app
+        self._parent = parent
+        self._retiring = False
         super().__init__(
             uvicorn.Config(
-                app,
+                self._application,
+                interface="asgi3",
                 http=_HttpProtocol,
                 timeout_keep_alive=math.ceil(self._engine.settings.silence_seconds),
                 ws=_WebSocketProtocol,
                 ws_max_size=_LARGEST_MESSAGE,
                 log_level="warning",  # access logs would contain the tokens of live sessions
                 server_header=False,
+                backlog=1,
             )
         )
-        self._drain: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        if self._engine.settings.json_logs:
+            log_json()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does; remember the loop for signals."""
+        """Start as uvicorn does; remember the loop for signals, and tell the parent."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self._parent is not None:
+            self._loop.add_reader(self._parent.fileno(), self._hear, self._parent)
+            self._parent.send(READY + self._engine.name)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; at the second signal, end."""
-        if self._engine.capacity.draining.is_set():
-            self.should_exit = self.force_exit = True
-        else:
+        if not self._engine.capacity.draining.is_set():
             self._engine.capacity.draining.set()
             self._loop.call_soon_threadsafe(self._begin)
+        elif self._parent is None:
+            self.should_exit = self.force_exit = True
+
+    async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; where it must not be used again, the client is told."""
+
+        async def closing(message: Message) -> None:
+            if self._retiring and message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, receive, closing)
+
+    def _hear(self, parent: Connection) -> None:
+        """Do what the parent says; drain if it is no more."""
+        try:
+            word = parent.recv()
+        except (EOFError, OSError):
+            word = None
+            self._loop.remove_reader(parent.fileno())
+        if word == RETIRE and not self._retiring:
+            self._retiring = True
+            self._ending = self._loop.create_task(self._retire())
+        elif word != RETIRE:
+            self._begin()
 
     def _begin(self) -> None:
-        self._drain = self._loop.create_task(self._stop())
+        self._ending = self._loop.create_task(self._stop())
+
+    async def _retire(self) -> None:
+        """Take no more connections, and drain when those that are open have been closed.
+
+        Each is closed after its next response. One that is idle is left to the timer: a client
+        might be sending its next request.
+        """
+        for server in self.servers:
+            for listening in server.sockets:
+                self._loop.remove_reader(listening.fileno())
+            await asyncio.sleep(0.1)  # those that have been accepted need the server for a moment
+            server.close()
+        end = self._loop.time() + self._engine.settings.request_seconds
+        while self.server_state.connections and self._loop.time() < end:
+            await asyncio.sleep(0.1)
+        await self._stop()
 
     async def _stop(self) -> None:
         timeout = self._engine.settings.drain_seconds

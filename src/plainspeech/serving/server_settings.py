@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from plainspeech.errors import ConfigurationError
+
+WORKERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that names the folder of the metrics that workers share.
+
+`prometheus_client` reads it when it is imported.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class ServerSettings:
         silence_seconds: longest time without a byte in a request or a live session.
         drain_seconds: for accepted requests to finish when the server is told to stop.
         batching: whether chunks of several requests are recognised together.
+        json_logs: whether the log is lines of JSON, with one for each request.
     """
 
     token: str | None = None
@@ -43,6 +50,7 @@ class ServerSettings:
     silence_seconds: float = 30.0
     drain_seconds: float = 60.0
     batching: bool = True
+    json_logs: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values with which the server would accept nobody."""
@@ -67,6 +75,25 @@ class ServerSettings:
             raise ConfigurationError("token: must be printable ASCII, as it is sent in a header")
         if self.token == "":
             raise ConfigurationError("token: is empty; leave the option out to accept everyone")
+
+    def share(self, workers: int) -> ServerSettings:
+        """Return the settings of one of ``workers``, which together keep to these.
+
+        Each has its part of the slots, rounded up, and of the room for uploads, which is at least
+        enough for one.
+
+        Raises:
+            ConfigurationError: there are fewer slots than workers.
+        """
+        if self.queue < workers:
+            raise ConfigurationError(
+                f"--queue is {self.queue}; with {workers} workers it must be at least {workers}"
+            )
+        return replace(
+            self,
+            queue=-(-self.queue // workers),
+            spool_bytes=max(self.upload_bytes, self.spool_bytes // workers),
+        )
 
     def _check_number(self, name: str, value: float) -> None:
         if not (value > 0 or (value == 0 and name == "wait_seconds")):
