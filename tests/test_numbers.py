@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainspeech.numbers import _SMALL, _TENS, in_digits, rewritten, text_in_digits
+from plainspeech.numbers import (
+    _SMALL,
+    _TENS,
+    comparable,
+    in_digits,
+    rewritten,
+    text_in_digits,
+)
 from plainspeech.transcript import Alternative, Segment, Word
 
 
@@ -50,6 +57,29 @@ def test_years_are_read_in_halves(year: int) -> None:
 def test_digits_read_out_are_digits(digits: list[int]) -> None:
     read = text_in_digits("call " + " ".join(_SMALL[digit] for digit in digits))
     assert read == "call " + "".join(map(str, digits))
+
+
+@given(st.integers(0, 10**15 - 1), st.booleans(), st.sampled_from(["", " percent", " dollars"]))
+def test_words_and_digits_compare_alike(number: int, joined: bool, unit: str) -> None:
+    spelled = comparable(f"about {spell(number, joined)}{unit}, it was said")
+    assert spelled == comparable(f"about {number}{unit}, it was said")
+    assert spelled == comparable(f"about {number:,}{unit}, it was said")
+    assert spelled == comparable(spelled)
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("Twenty-five, her 3 and 4th", "25, her three and fourth"),
+        ("3 million", "3000000"),
+        ("half past 7 is 7:30", "7:30 is 7:30"),
+        ("5 % of -5", "5% of -5"),
+        ("May 3", "May three"),
+        ("an mp3 of 3.14 and 1,5", "an mp3 of 3.14 and 1,5"),
+    ],
+)
+def test_numbers_to_compare(text: str, form: str) -> None:
+    assert comparable(text) == form
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz' ", max_size=60))

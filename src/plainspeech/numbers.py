@@ -75,6 +75,21 @@ _MONTHS = frozenset(
     ]
 )
 _STAYS = 10  # smaller numbers stay words
+_UNITS = _SMALL[1:_STAYS]
+_UNIT_ORDINALS = [
+    next(ordinal for ordinal, word in _ORDINALS.items() if word == unit) for unit in _UNITS
+]
+
+_HYPHEN = re.compile(
+    rf"\b({'|'.join(_TENS)})-(?=(?:{'|'.join((*_UNITS, *_UNIT_ORDINALS))})\b)", re.IGNORECASE
+)
+_AT_ENDS = '.,;:!?"“”„«»()[]{}…¡¿'
+_PARTS = re.compile(rf"([{re.escape(_AT_ENDS)}]*)(.*?)([{re.escape(_AT_ENDS)}]*)", re.DOTALL)
+_ONE_DIGIT = re.compile(r"(?<![^\s(\[\"“])(\d)(st|nd|rd|th)?(?![\w$%-]|[.,:]\d)")
+_SEPARATOR = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_SCALED = re.compile(rf"(?<!\S)(\d+) ({'|'.join(_SCALES)})\b")
+_PERCENT = re.compile(r"(?<=\d) (?:percent|per cent|%)(?!\w)")
+_DOLLARS = re.compile(r"(?<!\S)(\d[\d.]*) dollars?\b")
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,39 @@ def text_in_digits(text: str) -> str:
     for one in reversed(list(rewritten(words))):
         words[one.first : one.last] = [one.text]
     return " ".join(words)
+
+
+def comparable(text: str) -> str:
+    """Return ``text`` with each number in one form, whether it was in words or in digits.
+
+    That is the form of `text_in_digits` without commas: "ten thousand" and "10,000" are 10000,
+    "five percent" and "5 percent" 5%, "21 dollars" $21, "3 million" 3000000. What is below ten and
+    stays a word there is a word: "3" three, "2nd" second. Case and punctuation of other words stay.
+    """
+    words = _spelled(_HYPHEN.sub(r"\1 ", text)).split()
+    parts = [_parts(word) for word in words]
+    for one in reversed(list(rewritten([core.lower() for _, core, _ in parts]))):
+        before, after = parts[one.first][0], parts[one.last - 1][2]
+        words[one.first : one.last] = [f"{before}{one.text}{after}"]
+    found = _SEPARATOR.sub("", " ".join(words))
+    found = _SCALED.sub(lambda each: str(int(each[1]) * _SCALES[each[2]]), found)
+    found = _PERCENT.sub("%", found)
+    return _spelled(_DOLLARS.sub(r"$\1", found))
+
+
+def _spelled(text: str) -> str:
+    """Return ``text`` with numbers of one digit in words."""
+    return _ONE_DIGIT.sub(
+        lambda each: ["zero", *(_UNIT_ORDINALS if each[2] else _UNITS)][int(each[1])], text
+    )
+
+
+def _parts(word: str) -> tuple[str, str, str]:
+    """Return the punctuation before a word, the word, and that after it."""
+    found = _PARTS.fullmatch(word)
+    assert found is not None
+    before, core, after = found.groups()
+    return before, core, after
 
 
 def rewritten(words: Sequence[str]) -> Iterator[Rewritten]:

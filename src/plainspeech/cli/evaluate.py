@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from plainspeech.cli.options import DecoderOption, LanguageModelOption, PrecisionOption
+from plainspeech.cli.options import (
+    DecoderOption,
+    LanguageModelOption,
+    PrecisionOption,
+    wants_digits,
+)
 from plainspeech.cli.terminal import needs, progress, stderr
 from plainspeech.errors import DataError
 
@@ -74,11 +79,19 @@ def evaluate(
     ignore_apostrophes: Annotated[
         bool, typer.Option("--ignore-apostrophes", help="Apostrophes do not count in scoring.")
     ] = False,
+    numbers: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="In scoring, words: as they were transcribed; digits: a number in words and in "
+            "digits is the same (English).",
+        ),
+    ] = "words",
     variants: Annotated[
         Path | None,
         typer.Option(
-            help="A file of other spellings and of numbers: a word a line, and what is written "
-            "instead of it in scoring.",
+            help="A file of other spellings: a word a line, and what is written instead of it in "
+            "scoring.",
             show_default=False,
         ),
     ] = None,
@@ -91,6 +104,7 @@ def evaluate(
 ) -> None:
     """Measure the word and character error rates of a model."""
     from plainspeech.data.manifest import read_manifest
+    from plainspeech.numbers import check_language
     from plainspeech.runtime.bundle import named_model
     from plainspeech.runtime.live import LiveModel
     from plainspeech.runtime.recognizer import load_model
@@ -99,8 +113,13 @@ def evaluate(
         from plainspeech.evaluation.conventions import Convention, read_variants
         from plainspeech.evaluation.listing import write_trn
         from plainspeech.evaluation.report import write_json
+    digits = wants_digits(numbers)
     convention = Convention(
-        case, punctuation, not ignore_apostrophes, read_variants(variants) if variants else {}
+        case,
+        punctuation,
+        apostrophes=not ignore_apostrophes,
+        variants=read_variants(variants) if variants else {},
+        numbers="digits" if digits else "words",
     )
     utterances = read_manifest(manifest)
     loaded = load_model(
@@ -110,6 +129,8 @@ def evaluate(
         precision=precision,
         streaming=streaming,
     )
+    if digits:
+        check_language(loaded.bundle.card.get("language"))
     recognizer: Recognizer | LiveModel = LiveModel(loaded) if streaming else loaded
     recognition = _recognise(recognizer, utterances, explain, convention)
     if not recognition.pairs:

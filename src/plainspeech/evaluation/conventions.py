@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +10,11 @@ from pathlib import Path
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.errors import DataError
+from plainspeech.numbers import Numbers, comparable
 
 _PUNCTUATION = '.,;:!?"“”„«»()[]{}…¡¿-–—'
+_HYPHEN = re.compile(r"(?<=\w)[-–—](?=\w)")
+_FIGURE = re.compile(r"[-$]*\w*\d(?:[\w.:,]*\w)?%?")
 _NAME = "LibriSpeech's"
 
 
@@ -27,12 +31,15 @@ class Convention:
         apostrophes: whether they count; "its" and "it's" are one where they do not.
         variants: what is written instead of a word: another spelling, or the words of a number.
             The word is in lower case and without punctuation at its ends.
+        numbers: "digits" where a number in words and in digits is the same, see
+            `plainspeech.numbers.comparable`; of the texts' digits nothing else is dropped then.
     """
 
     case: bool = False
     punctuation: bool = False
     apostrophes: bool = True
     variants: Mapping[str, str] = field(default_factory=dict)
+    numbers: Numbers = "words"
 
     @property
     def description(self) -> str:
@@ -42,6 +49,7 @@ class Convention:
             "punctuation counts" if self.punctuation else "",
             "" if self.apostrophes else "apostrophes do not count",
             f"variants of words: {len(self.variants)}" if self.variants else "",
+            "numbers in digits" if self.numbers == "digits" else "",
         ]
         deviations = ", ".join(filter(None, parts))
         return f"{_NAME}, but {deviations}" if deviations else _NAME
@@ -62,8 +70,18 @@ class Convention:
     def _written(self, text: str, alphabet: Alphabet) -> str:
         words = unicodedata.normalize("NFC", text).split()
         varied = " ".join(self.variants.get(_bare(word), word) for word in words)
-        written = "".join(self._character(character, alphabet) for character in varied)
+        if self.numbers == "digits":
+            varied = comparable(varied if self.punctuation else _HYPHEN.sub(" ", varied))
+        written = " ".join(self._word(word, alphabet) for word in varied.split())
         return " ".join((written if self.apostrophes else written.replace("'", "")).split())
+
+    def _word(self, word: str, alphabet: Alphabet) -> str:
+        figure = _FIGURE.search(word) if self.numbers == "digits" else None
+        if figure is None:
+            return "".join(self._character(character, alphabet) for character in word)
+        around = (word[: figure.start()], word[figure.end() :])
+        before, after = ("".join(self._character(c, alphabet) for c in part) for part in around)
+        return f"{before}{figure[0] if self.case else figure[0].lower()}{after}"
 
     def _character(self, character: str, alphabet: Alphabet) -> str:
         if self.punctuation and character in _PUNCTUATION:

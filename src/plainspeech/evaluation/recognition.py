@@ -103,8 +103,13 @@ def recognise(
 
     Raises:
         ConfigurationError: errors are to be explained, and it is not a `Recognizer` with the beam
-            search.
+            search, or they are counted by another convention than LibriSpeech's.
     """
+    if explain and convention != LIBRISPEECH:
+        raise ConfigurationError(
+            f"explain: explains errors by LibriSpeech's convention of scoring, and this is "
+            f"{convention.description}; evaluate with one or the other"
+        )
     rate = recognizer.bundle.features.sample_rate
     describe = _Describer(recognizer, explain)
     texts: dict[int, str] = {}
