@@ -14,7 +14,6 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.lm import build
 from plainspeech.lm.build import BuildSettings, build_model, find_lmplz
 from plainspeech.lm.scorer import Scorer
-from plainspeech.lm.tables import build_tables
 
 PRUNINGS = [(0,), (0, 0), (0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 2, 2), (0, 0, 1, 2)]
 
@@ -32,7 +31,7 @@ def test_probabilities_sum_to_one_after_everything(
     words: int,
 ) -> None:
     model = estimated(text, tmp_path_factory.mktemp("text"), prune, words + 3)
-    for probabilities in after_everything(build_tables(model.levels)):
+    for probabilities in after_everything(model.tables):
         assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -41,7 +40,7 @@ def test_an_example_computed_by_hand(tmp_path: Path) -> None:
     # With these few, the discounts are 0.5, 1 and 1.5.
     # Unigrams: 4 in all, discounted by 0.5 + 1 + 0.5; the rest goes evenly to a, b, </s>, <unk>.
     model = estimated([["a", "b"], ["b"]], tmp_path, (0, 0))
-    scorer = Scorer(model.vocabulary, build_tables(model.levels), 2)
+    scorer = Scorer.from_model(model)
     unigram_a, unigram_b = (1 - 0.5) / 4 + 0.5 / 4, (2 - 1) / 4 + 0.5 / 4
     after_start = (0.5 + 0.5) / 2  # the weight of the unigrams after <s>
     assert scorer.score(["a"], bos=False, eos=False) == pytest.approx(math.log(unigram_a))

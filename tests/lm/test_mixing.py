@@ -20,7 +20,7 @@ from plainspeech.lm.arpa import ArpaModel
 from plainspeech.lm.levels import word_ids
 from plainspeech.lm.mixing import mix, split_held_out, tuned_weight
 from plainspeech.lm.scorer import Scorer
-from plainspeech.lm.tables import EOS_ID, build_tables
+from plainspeech.lm.tables import EOS_ID
 
 OTHER = [["a", "b", "f"], ["g", "a"], ["f", "f", "g", "a", "b"]]
 
@@ -28,10 +28,6 @@ OTHER = [["a", "b", "f"], ["g", "a"], ["f", "f", "g", "a", "b"]]
 def model_of(text: Sequence[Sequence[str]], order: int) -> ArpaModel:
     with tempfile.TemporaryDirectory() as folder:
         return estimated(text, Path(folder), prune=(0,) * order)
-
-
-def scorer_of(model: ArpaModel) -> Scorer:
-    return Scorer(model.vocabulary, build_tables(model.levels), len(model.levels))
 
 
 def probability(scorer: Scorer, words: Sequence[str]) -> float:
@@ -50,7 +46,7 @@ def test_an_ngram_of_either_has_the_weighted_mean(
     mixed = mix(first, second, weight)
     assert len(mixed.levels) == max(mine, theirs)
     assert set(mixed.vocabulary) == {*first.vocabulary, *second.vocabulary}
-    scorers = [scorer_of(model) for model in (first, second, mixed)]
+    scorers = [Scorer.from_model(model) for model in (first, second, mixed)]
     for level in word_ids(mixed.levels):
         for ngram in level:
             words = [mixed.vocabulary[word] for word in ngram]
@@ -64,7 +60,7 @@ def test_an_ngram_of_either_has_the_weighted_mean(
 @settings(max_examples=10)
 def test_a_mixture_is_a_distribution(text: list[list[str]], weight: float) -> None:
     mixed = mix(model_of(text, 3), model_of(OTHER, 2), weight)
-    for probabilities in after_everything(build_tables(mixed.levels)):
+    for probabilities in after_everything(mixed.tables):
         # Words that only one model has leave it a little in the unknown word of the other.
         assert probabilities.sum() == pytest.approx(1.0, abs=1e-3)
 
@@ -76,7 +72,7 @@ def test_no_other_weight_is_better() -> None:
     parts = []
     for words in held:
         known = [[word in m.vocabulary for word in [*words, "</s>"]] for m in (first, second)]
-        logs = [scorer_of(model).log_probabilities(words) for model in (first, second)]
+        logs = [Scorer.from_model(model).log_probabilities(words) for model in (first, second)]
         parts.append(np.where(known, np.exp(logs), 0.0))
     p, q = np.concatenate(parts, axis=1)
     p, q = p[p + q > 0], q[p + q > 0]

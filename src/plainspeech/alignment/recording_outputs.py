@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from plainspeech.decoding.validation import validated
 from plainspeech.errors import ConfigurationError
 from plainspeech.runtime import vad
 from plainspeech.runtime.chunking import Chunk, Chunker
+from plainspeech.runtime.helped_pool import HelpedPool
 from plainspeech.runtime.recognizer import Recognizer
 
 Source = str | Path | BinaryIO | npt.NDArray[Any]
@@ -170,14 +170,14 @@ def _fill(
     def compute(chunk: Chunk) -> Array:
         return model.log_probabilities([chunk.waveform])[0]
 
-    with ThreadPoolExecutor(threads) as pool:
+    with HelpedPool(compute, threads) as pool:
         for section in sections:
             start = samples / rate
-            futures = ((c, pool.submit(compute, c)) for c in _chunks(counted(section), rate))
-            for (chunk, rows), following in _with_next(_ahead(futures, 2 * threads)):
-                overlap = following[0].overlap if following else 0
+            tasks = map(pool.begin, _chunks(counted(section), rate))
+            for task, following in _with_next(_ahead(tasks, 2 * threads)):
+                overlap = following.item.overlap if following else 0
                 cut = round(overlap / rate / model.bundle.frame_seconds / 2)
-                outputs.add(chunk, start, rows.result(), cut)
+                outputs.add(task.item, start, task.result(), cut)
     outputs.duration = samples / rate
 
 

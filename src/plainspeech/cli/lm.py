@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -105,14 +104,14 @@ def build(
     if base:
         with console.status("Mixing"):
             model, source = _mixed(texts, settings, model, source, base, weight)
-        weights = {"alpha": base.alpha, "beta": base.beta}
+        weights = {"alpha": base.scorer.alpha, "beta": base.scorer.beta}
     if arpa:
         write_arpa(arpa, model.vocabulary, model.levels)
     write_scorer(output, model.vocabulary, model.levels, source, **weights)
     scorer = Scorer.load(output)
     console.print(_summary(output, scorer))
     if held_out:
-        before = [(f"{held_out} by {mix}", Scorer.load(base.path))] if base else []
+        before = [(f"{held_out} by {mix}", base.scorer)] if base else []
         for name, each in [*before, (str(held_out), scorer)]:
             prediction = predict(each, read_sentences([held_out], symbols))
             console.print(f"{name}: {_perplexity_line(prediction)}", markup=False)
@@ -121,11 +120,8 @@ def build(
 class _Base(NamedTuple):
     """A model to mix with."""
 
-    path: Path
     model: ArpaModel
-    alpha: float
-    beta: float
-    source: Mapping[str, Any]
+    scorer: Scorer
 
 
 def _base(name: str | None, weight: float | None) -> _Base | None:
@@ -143,9 +139,10 @@ def _base(name: str | None, weight: float | None) -> _Base | None:
     from plainspeech.runtime.bundle import BUNDLED, SCORER_FOLDER, bundled_model_path
 
     path = bundled_model_path() / SCORER_FOLDER if name == BUNDLED else Path(name)
-    scorer = Scorer.load(path)
-    model = read_arpa(path) if is_arpa(path) else ArpaModel(*read_levels(path))
-    return _Base(path, model, scorer.alpha, scorer.beta, scorer.source)
+    if is_arpa(path):
+        model = read_arpa(path)
+        return _Base(model, Scorer.from_model(model))
+    return _Base(ArpaModel(*read_levels(path)), Scorer.load(path))
 
 
 def _mixed(
@@ -163,7 +160,11 @@ def _mixed(
     if weight is None:
         tuned = mixing.weight_of_text(texts, settings, base.model)
         weight, tuned_on = tuned.weight, tuned.words
-    mixture = {"weight": round(weight, 4), "tuned_on_words": tuned_on, "with": dict(base.source)}
+    mixture = {
+        "weight": round(weight, 4),
+        "tuned_on_words": tuned_on,
+        "with": dict(base.scorer.source),
+    }
     return mixing.mix(model, base.model, weight), {**source, "mixture": mixture}
 
 

@@ -13,6 +13,8 @@ import re
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, NamedTuple, NoReturn
 
@@ -31,6 +33,8 @@ from plainspeech.lm.tables import (
     Floats,
     Ints,
     Level,
+    NGramTables,
+    build_tables,
 )
 
 LN10 = math.log(10)
@@ -43,7 +47,8 @@ _COUNT = re.compile(rb"ngram\s+(\d{1,4})\s*=\s*(\d{1,10})")
 _GZIP, _BYTE_ORDER_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
 
 
-class ArpaModel(NamedTuple):
+@dataclass(frozen=True)
+class ArpaModel:
     """The content of an ARPA file.
 
     Attributes:
@@ -53,6 +58,11 @@ class ArpaModel(NamedTuple):
 
     vocabulary: list[str]
     levels: list[Level]
+
+    @cached_property
+    def tables(self) -> NGramTables:
+        """The model flattened."""
+        return build_tables(self.levels)
 
 
 class _Lines:

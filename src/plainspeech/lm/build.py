@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +158,7 @@ def build_model(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaMod
         model = _estimate(corpus, settings, program, folder)
         if settings.entropy:
             levels = prune_by_entropy(model.levels, corpus, settings.entropy, folder)
-            model = model._replace(levels=levels)
+            model = replace(model, levels=levels)
         source = {
             "texts": [{"name": text.name, "sha256": _sha256(text)} for text in texts],
             "sentences": corpus.sentences,

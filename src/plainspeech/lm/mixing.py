@@ -111,10 +111,7 @@ def tuned_weight(
     Raises:
         LanguageModelError: neither has any of the words.
     """
-    scorers = [
-        Scorer(model.vocabulary, build_tables(model.levels), len(model.levels))
-        for model in (first, second)
-    ]
+    scorers = [Scorer.from_model(model) for model in (first, second)]
     parts = [
         np.array([_probabilities(scorer, sentence) for scorer in scorers])
         for sentence in map(list, sentences)
@@ -200,12 +197,11 @@ def _add(
     """Add to all n-grams of ``levels`` their probability by ``model``, times ``share``."""
     ids = np.full(vocabulary, -1, np.int32)
     ids[own] = np.arange(len(own), dtype=np.int32)
-    tables = build_tables(model.levels)
     for level, words in zip(levels, word_ids(levels), strict=True):
         mine = ids[words]
         known = mine[:, -1] >= 0  # other words are impossible
         contexts = np.where(mine < 0, UNKNOWN_ID, mine)
-        logs = last_word(tables, np.ascontiguousarray(contexts, np.int32)).astype(np.float64)
+        logs = last_word(model.tables, np.ascontiguousarray(contexts, np.int32)).astype(np.float64)
         level.probabilities[:] += np.where(known, share * np.exp(logs), 0.0).astype(np.float32)
 
 

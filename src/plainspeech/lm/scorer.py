@@ -14,7 +14,7 @@ import numpy as np
 from plainspeech.artifact import Read, from_memory, reading
 from plainspeech.errors import LanguageModelError
 from plainspeech.jit_cache import compiled
-from plainspeech.lm.arpa import is_arpa, read_arpa
+from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
 from plainspeech.lm.kenlm import KenLMModel, KenLMTables
 from plainspeech.lm.kenlm_binary import is_kenlm_binary
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
@@ -25,7 +25,6 @@ from plainspeech.lm.tables import (
     Floats,
     Ints,
     NGramTables,
-    build_tables,
     score_word,
 )
 
@@ -121,8 +120,12 @@ class Scorer:
         Raises:
             LanguageModelError: the file cannot be read, is truncated or not ARPA.
         """
-        model = read_arpa(Path(path))
-        return cls(model.vocabulary, build_tables(model.levels), len(model.levels))
+        return cls.from_model(read_arpa(Path(path)))
+
+    @classmethod
+    def from_model(cls, model: ArpaModel) -> Scorer:
+        """Make a scorer of a model in memory."""
+        return cls(model.vocabulary, model.tables, len(model.levels))
 
     @classmethod
     def from_kenlm(cls, path: str | Path, words: Sequence[str]) -> Scorer:
