@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import plainspeech
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADED = re.compile(r"<(?:script|img|link|iframe|source)\b[^>]*\b(?:src|href)=\"?([^\s\">]+)")
@@ -33,6 +36,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_page_is_there(site: Path) -> None:
     pages = {*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "decisions").glob("*.md")}
     assert not [page for page in pages if not (site / _html(page)).is_file()]
+
+
+def test_the_reference_has_every_public_method(site: Path) -> None:
+    """mkdocstrings leaves out, without a warning, what its filters do not let through."""
+    shown = set(
+        re.findall(r'id="plainspeech\.([\w.]+)"', (site / "reference.html").read_text("utf-8"))
+    )
+    for name in set(plainspeech.__all__) - {"__version__"}:
+        value = getattr(plainspeech, name)
+        own = vars(value) if inspect.isclass(value) else ()
+        methods = [m for m in own if m[0] != "_" and inspect.isroutine(getattr(value, m))]
+        assert {name, *(f"{name}.{method}" for method in methods)} <= shown
 
 
 def test_nothing_is_loaded_from_other_hosts(site: Path) -> None:
