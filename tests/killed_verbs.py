@@ -66,6 +66,13 @@ def write_manifest(folder: Path) -> None:
     (folder / "words.txt").write_text("the cat sat on the mat and the dog sat there\n" * 20)
 
 
+def loads_rows(folder: Path) -> None:
+    """Load what `transcribe-many` has written; no id is there twice."""
+    lines = [line for part in folder.glob("out/jsonl/*") for line in part.read_text().splitlines()]
+    ids = [json.loads(line)["id"] for line in lines]
+    assert len(set(ids)) == len(ids), ids
+
+
 def write_model(folder: Path) -> None:
     from plainspeech.runtime.bundle import bundled_model_path
 
@@ -161,6 +168,15 @@ VERBS = {
         ],
         lambda folder: [shutil.copy(sample, folder) for sample in SAMPLES[:2]],
         differs=r"out/.*\.json",
+    ),
+    "transcribe-many": Verb(
+        [
+            *["transcribe-many", "dev.jsonl", "-o", "out"],
+            *["--decoder", "greedy", "--workers", "1"],
+        ],
+        write_manifest,
+        loads_rows,
+        modules=("plainspeech.bulk.output", "plainspeech.bulk.transcription", "pyarrow.parquet"),
     ),
     "data prepare": Verb(
         ["data", "prepare", "dev.jsonl", "-o", "dev.jsonl"], write_manifest, modules=()

@@ -68,6 +68,8 @@ ALLOWED = {
     # Its cutting into utterances writes manifests.
     "alignment": BASE | {"data", "decoding", "runtime"},
     "data": BASE,
+    # Of data, it reads manifests.
+    "bulk": BASE | {"data", "decoding", "lm", "runtime"},
     "model": BASE,
     # Evaluation reads manifests and runs a recognizer.
     "evaluation": BASE | {"data", "decoding", "runtime"},

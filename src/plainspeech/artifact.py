@@ -329,6 +329,16 @@ def read_record(read: Read, origin: Path, kind: Kind) -> Record:
     return record
 
 
+def digest_of(path: Path, kind: Kind) -> str:
+    """Return the SHA-256 in the record of ``path``, a folder or zip: other files, another digest.
+
+    Raises:
+        PlainspeechError: ``path`` is none of ``kind``, or its record is damaged.
+    """
+    with reading(path, kind) as read:
+        return read_record(read, path, kind).take(_DIGEST, str)
+
+
 def check_version(found: object, known: int, where: str, error: type[PlainspeechError]) -> None:
     """Raise ``error``, naming ``where``, unless the format version ``found`` is the ``known``."""
     if found != known:

@@ -92,6 +92,19 @@ def check_folder(path: Path) -> None:
         pass
 
 
+@contextmanager
+def exclusive(path: Path) -> Iterator[bool]:
+    """Lock the file ``path`` until the block or the process ends; yield whether nobody else had.
+
+    On Windows, and on file systems without locks, nobody ever has.
+    """
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        yield _lock(handle)
+    finally:
+        os.close(handle)
+
+
 def _move_in(fresh: Path, path: Path, aside: Path) -> None:
     path.rename(aside)
     try:

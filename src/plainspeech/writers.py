@@ -200,15 +200,19 @@ def _row(segment: Segment) -> tuple[object, ...]:
 
 def _json(transcript: Transcript) -> str:
     """Everything: segments, words, times in seconds, confidences; channels, n-best lists if any."""
+    return json.dumps(transcript_values(transcript), ensure_ascii=False, indent=1) + "\n"
+
+
+def transcript_values(transcript: Transcript) -> dict[str, Any]:
+    """Return ``transcript`` as JSON values, those of the format ``json``."""
     segments = [_segment_values(segment) for segment in transcript.segments]
     words = [word for segment in segments for word in segment["words"]]
-    values = {
+    return {
         "text": transcript.text,
         "duration": round(transcript.duration, 3),
         "confidence": _confidence(words),
         "segments": segments,
     }
-    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
 
 
 def _textgrid(transcript: Transcript) -> str:

@@ -20,6 +20,7 @@ from plainspeech.errors import PlainspeechError
 _VERBS = {
     "transcribe": "Transcribe recordings and print a line of text for each, after its name if "
     "there are several.",
+    "transcribe-many": "Transcribe a manifest or folder with many processes, resumably.",
     "align": "Align a known text with a recording of it, and cut it into utterances for training.",
     "listen": "Transcribe live speech until Ctrl+C, and print the latency at the end.",
     "serve": "Serve transcription over HTTP (OpenAI's API) and live over WebSocket.",
@@ -46,11 +47,12 @@ _MODULES = {"export": "train"}
 def _verb(name: str) -> Any:
     """Return the verb or group ``name``, whose module is imported."""
     _keep_caches_together()
-    module = import_module(f"plainspeech.cli.{_MODULES.get(name, name)}")
+    function = name.replace("-", "_")
+    module = import_module(f"plainspeech.cli.{_MODULES.get(name, function)}")
     if hasattr(module, "app"):
         return typer.main.get_group(module.app)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(name)(getattr(module, name))
+    alone.command(name)(getattr(module, function))
     return typer.main.get_command(alone)
 
 

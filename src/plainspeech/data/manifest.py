@@ -62,8 +62,8 @@ def read_manifest(path: Path, *, durations: bool = True) -> list[Utterance]:
         DataError: the file cannot be read, a line (named by number) is not an utterance, or a
             recording without duration cannot be read.
     """
-    read = _read_csv if path.suffix.lower() == ".csv" else _read_lines
-    utterances = [_utterance(record, where, path.parent) for where, record in read(path)]
+    records = parse_records(manifest_text(path), str(path))
+    utterances = [_utterance(record, where, path.parent) for where, record in records]
     if not utterances:
         raise DataError(f"{path}: the manifest has no utterance")
     if durations and any(math.isnan(utterance.duration) for utterance in utterances):
@@ -71,7 +71,12 @@ def read_manifest(path: Path, *, durations: bool = True) -> list[Utterance]:
     return [replace(u, duration=0.0) if math.isnan(u.duration) else u for u in utterances]
 
 
-def _text(path: Path) -> str:
+def manifest_text(path: Path) -> str:
+    """Return the content of the manifest ``path``.
+
+    Raises:
+        DataError: it cannot be read; the message says how to make that of a known corpus.
+    """
     try:
         # Line ends stay: a transcript may hold what str.splitlines takes for one.
         return path.read_text(encoding="utf-8-sig")
@@ -92,10 +97,27 @@ def _how_to_make(path: Path) -> str:
     )
 
 
-def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def parse_records(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield place and record of each utterance of a manifest, whatever keys it has.
+
+    The keys of other tools have this package's names, and a recording without id has its path,
+    without suffix, for one.
+
+    Args:
+        text: of the manifest.
+        name: of the manifest, for messages; one that ends in ``.csv`` is a CSV.
+
+    Raises:
+        DataError: a line, named by number, is not a record, or is a part of a recording.
+    """
+    read = _read_csv if name.lower().endswith(".csv") else _read_lines
+    return ((where, _with_our_names(record, where)) for where, record in read(text, name))
+
+
+def _read_lines(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield place and record of each line of a JSONL manifest."""
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        where = f"{path}, line {number}"
+    for number, line in enumerate(text.split("\n"), start=1):
+        where = f"{name}, line {number}"
         if not line.strip():
             continue
         try:
@@ -108,9 +130,9 @@ def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, record
 
 
-def _read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_csv(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield place and record of each row of a CSV with a line of names."""
-    rows = csv.DictReader(io.StringIO(_text(path), newline=""))
+    rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
         for row in rows:
             # Sizes of files, and columns that have no name or no value, tell nothing.
@@ -119,23 +141,27 @@ def _read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             }
             with suppress(KeyError, ValueError):
                 record["duration"] = float(record["duration"])
-            yield f"{path}, line {rows.line_num}", record
+            yield f"{name}, line {rows.line_num}", record
     except csv.Error as error:
-        raise DataError(f"{path}, line {rows.line_num}: not CSV: {error}") from error
+        raise DataError(f"{name}, line {rows.line_num}: not CSV: {error}") from error
 
 
 _OTHER_NAMES = {"wav_filename": "audio", "transcript": "text", "audio_filepath": "audio"}
 """Of DeepSpeech's CSV and NeMo's JSONL."""
 
 
-def _utterance(record: dict[str, Any], where: str, folder: Path) -> Utterance:
-    unmeasured = "duration" not in record
+def _with_our_names(record: dict[str, Any], where: str) -> dict[str, Any]:
     record = {_OTHER_NAMES.get(key, key): value for key, value in record.items()}
     if record.get("offset"):
         raise DataError(f"{where}: a recording from its 'offset' on: cut it into a file of its own")
     if isinstance(record.get("audio"), str):
         # Any string, a path or not.
         record = {"id": os.path.splitext(record["audio"])[0], **record}  # noqa: PTH122
+    return record
+
+
+def _utterance(record: dict[str, Any], where: str, folder: Path) -> Utterance:
+    unmeasured = "duration" not in record
     record = {**_DEFAULTS, **record}
     for key, kind in _TYPES.items():
         if key not in record:

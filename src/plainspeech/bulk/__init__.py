@@ -1,0 +1,1 @@
+"""Transcription of many recordings by many processes: resumable, with one row for each."""

@@ -1,0 +1,210 @@
+"""``plainspeech transcribe-many``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+
+import typer
+from rich.console import Console
+
+from plainspeech.cli.options import (
+    DecoderOption,
+    HotWordOption,
+    HotWordsOption,
+    LanguageModelOption,
+    ModelOption,
+    NumbersOption,
+    PrecisionOption,
+    read_hot_words,
+    wants_digits,
+)
+from plainspeech.cli.terminal import silent_libraries, stderr
+from plainspeech.errors import ConfigurationError, nearest
+
+if TYPE_CHECKING:
+    from plainspeech.bulk.job import Engine, Progress
+    from plainspeech.bulk.transcription import Settings
+
+_ENGINES = ("local",)
+_LINE_SECONDS = 60.0  # from one line about the progress to the next, where there is no terminal
+
+
+def transcribe_many(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MANIFEST|FOLDER",
+            help="A manifest, of which 'audio' and 'id' are used; or a folder of recordings, whose "
+            "paths in it are their ids.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the rows, as Parquet and JSON lines. The same command again resumes.",
+        ),
+    ],
+    engine: Annotated[
+        Literal["local"],
+        typer.Option(parser=str, metavar="NAME", help="local: processes on this machine."),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes; by default one per core.", min=1, show_default=False),
+    ] = None,
+    model: ModelOption = None,
+    decoder: DecoderOption = None,
+    language_model: LanguageModelOption = None,
+    precision: PrecisionOption = None,
+    hot_word: HotWordOption = None,
+    hot_words: HotWordsOption = None,
+    channels: Annotated[
+        str, typer.Option(metavar="NAME", help="mixed or separate, as for transcribe.")
+    ] = "mixed",
+    numbers: NumbersOption = "words",
+) -> None:
+    """Transcribe a manifest or folder with many processes, resumably.
+
+    Each recording has one row in the output, or one in its failed.jsonl with the reason.
+    """
+    from plainspeech.audio.channels import validated_channels
+    from plainspeech.bulk.tables import check_installed
+    from plainspeech.bulk.transcription import Settings
+    from plainspeech.runtime.bundle import bundled_model_path
+
+    if engine not in _ENGINES:
+        raise ConfigurationError(f"--engine: unknown {engine!r}; {nearest(engine, _ENGINES)}")
+    check_installed()
+    settings = Settings(
+        bundled_model_path() if model is None else model,
+        decoder,
+        language_model,
+        precision,
+        read_hot_words(hot_word or [], hot_words),
+        validated_channels(channels),
+        "digits" if wants_digits(numbers) else "words",
+    )
+    with silent_libraries() as terminal:
+        progress = _run(source, output, settings, _engine(workers, settings), terminal)
+    if progress.failed:
+        raise typer.Exit(1)
+
+
+def _engine(workers: int | None, settings: Settings) -> Engine:
+    from plainspeech.bulk.local import LocalEngine
+    from plainspeech.bulk.transcription import Transcriber
+    from plainspeech.cores import available_cores
+
+    return LocalEngine(partial(Transcriber, settings), workers or available_cores())
+
+
+def _run(
+    source: str, folder: Path, settings: Settings, engine: Engine, terminal: TextIO
+) -> Progress:
+    """Transcribe what is left of ``source``, with progress, and say what there is in the end."""
+    from plainspeech import __version__
+    from plainspeech.bulk.items import find_items
+    from plainspeech.bulk.job import remaining, transcribe_items
+    from plainspeech.bulk.output import opened
+
+    found = find_items(source)
+    console = stderr()
+    if found.skipped:
+        console.print(
+            f"{source}: skipped {found.skipped} files without the extension of a recording",
+            markup=False,
+        )
+    identity = {"plainspeech": __version__, **settings.identity()}
+    with opened(folder, identity) as output:
+        left = remaining(found.items, output.done)
+        if len(left) < len(found.items):
+            kept = len(found.items) - len(left)
+            console.print(
+                f"{folder}: {kept} of {len(found.items)} rows exist already", markup=False
+            )
+        try:
+            with _reports(Console(file=terminal), len(left)) as report:
+                progress = transcribe_items(left, engine, output, report)
+        except KeyboardInterrupt:
+            console.print("interrupted; the same command resumes")
+            raise typer.Exit(130) from None
+    for line in _summary(progress, folder):
+        console.print(line, markup=False)
+    return progress
+
+
+@contextmanager
+def _reports(console: Console, items: int) -> Iterator[Callable[[Progress], object]]:
+    """Yield a function that shows progress: a bar on a terminal, else a line now and then."""
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    from rich import progress as rich_progress
+
+    columns = (
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.description}"),
+    )
+    with rich_progress.Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("", total=items)
+        yield lambda progress: bars.update(
+            task, completed=progress.done, description=_state(progress)
+        )
+
+
+class _Lines:
+    """Prints a line about the progress now and then."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        if time.monotonic() - self._last >= _LINE_SECONDS:
+            self._last = time.monotonic()
+            line = f"{progress.done} of {progress.items}, {_state(progress)}"
+            stderr().print(line, markup=False)
+
+
+def _state(progress: Progress) -> str:
+    left = progress.remaining_seconds
+    return ", ".join(
+        [
+            f"{_clock(progress.audio_seconds)} of audio",
+            f"{progress.speed:.0f} h an hour",
+            *([] if left is None else [f"{_clock(left)} left"]),
+            *([f"{progress.failed} failed"] if progress.failed else []),
+        ]
+    )
+
+
+def _summary(progress: Progress, folder: Path) -> Iterator[str]:
+    """Yield what was done and what it cost, if anything was."""
+    if progress.items:
+        done = progress.done - progress.failed
+        hours = progress.audio_seconds / 3600
+        yield (
+            f"{folder}: {done} of {progress.items} transcribed, {hours:.2f} h of audio in "
+            f"{_clock(progress.seconds)}: {progress.speed:.0f} h an hour"
+        )
+        used = progress.processor_seconds
+        yield (
+            f"processor time: {_clock(used)}, {used / max(hours, 1e-9):.0f} s for an hour of audio"
+        )
+    if progress.failed:
+        yield (
+            f"{progress.failed} failed: {folder / 'failed.jsonl'} says why; the same command tries "
+            f"them again"
+        )
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
