@@ -188,11 +188,12 @@ def spoken() -> Callable[..., Array]:
 
 @pytest.fixture(scope="module")
 def tiny_preset() -> Iterator[None]:
-    """The preset ``tiny`` of ``tests/training/tiny.py``, for recipes to name."""
+    """The presets of ``tests/training/tiny.py``, for recipes to name."""
     import tiny
 
     from plainspeech.model.presets import PRESETS
 
-    PRESETS["tiny"] = tiny.PRESET
+    PRESETS.update(tiny.LISTED)
     yield
-    del PRESETS["tiny"]
+    for name in tiny.LISTED:
+        del PRESETS[name]

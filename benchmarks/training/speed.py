@@ -141,7 +141,7 @@ def ours(name: str, corpus: Corpus) -> System:
 
     from plainspeech.data.loading import plan_epoch
     from plainspeech.model.presets import preset
-    from plainspeech.training.loop import Trainer
+    from plainspeech.training.loop import Share, Trainer
     from plainspeech.training.recipe import Data, Optimisation, Recipe
 
     data = Data(train=(), dev=Path())
@@ -153,7 +153,7 @@ def ours(name: str, corpus: Corpus) -> System:
     return System(
         sum(weight.numel() for weight in trainer.state.model.parameters()),
         f"buckets of {data.batch_seconds:g} s, {'bf16' if trainer.mixed else 'fp32'}",
-        measured_steps(corpus, plan, lambda batch: trainer.step(batch, 1e-4)),
+        measured_steps(corpus, plan, lambda batch: trainer.step(Share.whole(batch), 1e-4)),
     )
 
 

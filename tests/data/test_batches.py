@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainspeech.data.loading import plan_epoch
+from plainspeech.data.loading import dealt, plan_epoch
 
 corpora = st.lists(st.floats(0.1, 35), max_size=60)
 limits = st.floats(1, 200)
@@ -72,3 +72,16 @@ def test_little_of_a_batch_is_padding(seed: int, epoch: int) -> None:
     plan = plan_epoch(LIBRI, 160, seed, epoch)
     padded = sum(max(LIBRI[i] for i in batch) * len(batch) for batch in plan)
     assert sum(LIBRI) > 0.85 * padded
+
+
+@given(corpora, limits, seeds, epochs, st.integers(1, 9), st.integers(1, 9))
+def test_processes_share_every_batch_without_overlap_or_gap(
+    durations: list[float], limit: float, seed: int, epoch: int, parts: int, processes: int
+) -> None:
+    for batch in plan_epoch(durations, limit, seed, epoch):
+        split = dealt(batch, max(parts, processes))
+        assert max(map(len, split)) - min(map(len, split)) <= 1
+        assert len(split[0]) == max(map(len, split)) > 0
+        shares = [split[rank::processes] for rank in range(processes)]
+        own = [[index for part in share for index in part] for share in shares]
+        assert sorted(index for share in own for index in share) == sorted(batch)

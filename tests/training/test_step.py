@@ -186,11 +186,14 @@ def test_a_batch_becomes_tensors_of_the_types_that_ctc_wants() -> None:
 
 
 def test_what_is_not_finite_is_named() -> None:
-    batch = numpy_batch(["one", "two", "three"])
+    batch = numpy_batch(["one", "two", "three"]).utterances
     refuse_infinite_loss(torch.tensor([1.0, 2.0, 3e30]), batch)
     says = r"^the loss is not finite for one \(nan\), three \(inf\); the batch was one, two, three;"
     with pytest.raises(PlainspeechError, match=says):
         refuse_infinite_loss(torch.tensor([math.nan, 2.0, math.inf]), batch)
+    in_two_views = torch.tensor([math.nan, 2.0, 1.0, 1.0, 2.0, math.inf])
+    with pytest.raises(PlainspeechError, match=says):
+        refuse_infinite_loss(in_two_views, batch)
     refuse_infinite_gradient(torch.tensor(1e30), batch)
     with pytest.raises(
         PlainspeechError, match=r"^the gradient is not finite; the batch was one, two"

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def stderr() -> Console:
-    """Return a console for progress, messages and errors, which does not wrap long lines."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+def stderr(quiet: bool = False) -> Console:
+    """Return a console for progress, messages and errors, which does not wrap long lines.
+
+    Args:
+        quiet: whether it shows nothing.
+    """
+    return Console(stderr=True, soft_wrap=True, highlight=False, quiet=quiet)
 
 
 def track(items: Iterable[T], total: int) -> Iterable[T]:

@@ -17,9 +17,12 @@ from plainspeech.cli.terminal import needs, stderr
 from plainspeech.errors import ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
 
     from plainspeech.training.loop import StepReport, Trainer
+    from plainspeech.training.processes import Processes
+    from plainspeech.training.recipe import Recipe
 
 _SECONDS_BETWEEN_LINES = 60.0  # where there is no terminal for a progress bar
 
@@ -38,18 +41,29 @@ def train(
         str, typer.Option(help="Device to train on: auto, cpu, cuda, cuda:1, ...")
     ] = "auto",
 ) -> None:
-    """Train a model, or resume a run that was stopped."""
+    """Train a model, or resume a run that was stopped.
+
+    On several processors or GPUs: `torchrun --nproc-per-node 8 -m plainspeech train RECIPE`.
+    """
     with needs("train"):
-        from plainspeech.training.loop import BEST, TrainingStopped
-    from plainspeech.training.device import choose_device
-    from plainspeech.training.export import export_bundle
+        from plainspeech.training.device import choose_device
+    from plainspeech.training.processes import join
     from plainspeech.training.recipe import read_recipe
+
+    processes = join()
+    with processes.one_voice():
+        settings = read_recipe(recipe)
+        own_device = processes.own_device(choose_device(device))
+        _train(settings, output or Path("runs") / settings.name, own_device, processes)
+
+
+def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Processes) -> None:
+    from plainspeech.training.export import export_bundle
+    from plainspeech.training.loop import BEST, TrainingStopped
     from plainspeech.training.session import prepare_run
 
-    console = stderr()
-    settings = read_recipe(recipe)
-    folder = output or Path("runs") / settings.name
-    trainer, left_out = prepare_run(settings, folder, choose_device(device))
+    console = stderr(quiet=not processes.leads)
+    trainer, left_out = prepare_run(recipe, folder, device, processes)
     for line in left_out:
         console.print(line, style="yellow", markup=False)
     make_folder(folder)
@@ -64,11 +78,12 @@ def train(
         raise PlainspeechError(
             f"stopped and saved in epoch {progress.epoch + 1}; the same command resumes from there"
         ) from None
-    bundle = folder / "bundle"
-    export_bundle(folder / BEST, bundle)
-    console.print(
-        f"the model is in {bundle}; its curves are in {folder / 'curves.png'}", markup=False
-    )
+    if processes.leads:
+        bundle = folder / "bundle"
+        export_bundle(folder / BEST, bundle)
+        console.print(
+            f"the model is in {bundle}; its curves are in {folder / 'curves.png'}", markup=False
+        )
 
 
 def make_folder(folder: Path) -> None:
@@ -103,7 +118,17 @@ def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
 
 
 def fit(trainer: Trainer, console: Console) -> None:
-    """Train, with a progress bar on a terminal and a line a minute elsewhere."""
+    """Train, with a progress bar on a terminal and a line a minute elsewhere.
+
+    Of several processes, the one that leads shows it, and keeps history and curves.
+    """
+    if trainer.processes.leads:
+        _fit_in_view(trainer, console)
+    else:
+        trainer.fit(lambda report: None, lambda row: None)
+
+
+def _fit_in_view(trainer: Trainer, console: Console) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

@@ -182,3 +182,8 @@ def plan_epoch(
     if epoch > 0:
         random.shuffle(batches)
     return batches
+
+
+def dealt(batch: Sequence[int], parts: int) -> list[Sequence[int]]:
+    """Return ``batch`` in ``parts`` of nearly the same size, some empty if there are too many."""
+    return [batch[part::parts] for part in range(parts)]

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.data.loading import Batch, Loader, WaveformSource, plan_epoch
+from plainspeech.data.loading import Batch, Loader, WaveformSource, dealt, plan_epoch
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import ConfigurationError, ModelError
@@ -28,10 +30,11 @@ from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
 from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.device import FeatureExtractor, autocast, mixed_precision
+from plainspeech.training.processes import ALONE, Processes
 from plainspeech.training.recipe import Recipe
 from plainspeech.training.state import RunState, learning_rate
 from plainspeech.training.step import (
-    batch_loss,
+    Objective,
     refuse_infinite_gradient,
     refuse_infinite_loss,
 )
@@ -86,18 +89,45 @@ class _PendingStep:
     """A step whose outcome a GPU may still be computing.
 
     Attributes:
-        batch: that it took.
-        losses: ``(rows,)`` of the utterances, in nats, on the CPU when ``ready``.
+        utterances: of the batch that it took, of all processes.
+        symbols: of their targets.
+        losses: ``(views * utterances,)``, in nats, on the CPU when ``ready``.
         norm: of the gradient, likewise.
         ready: None where they are there already.
         report: what to tell of the step, but for its loss.
     """
 
-    batch: Batch
+    utterances: Sequence[Utterance]
+    symbols: int
     losses: Tensor
     norm: Tensor
     ready: torch.cuda.Event | None
     report: StepReport
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process computes of a batch.
+
+    Attributes:
+        places: of its parts among those of the batch, in order.
+        parts: these parts.
+        sizes: utterances in each part of the batch, also in those of other processes.
+        symbols: of all targets of the batch.
+        counts: whether it is of use. A process for which no part is left computes the first once
+            more, and its outcome is dropped: gradients are exchanged by all or by none.
+    """
+
+    places: Sequence[int]
+    parts: Iterable[Batch]
+    sizes: Sequence[int]
+    symbols: int
+    counts: bool = True
+
+    @classmethod
+    def whole(cls, batch: Batch) -> Share:
+        """Return all of ``batch``, in one part."""
+        return cls((0,), (batch,), (len(batch.lengths),), int(batch.target_lengths.sum()))
 
 
 class Trainer:
@@ -113,6 +143,7 @@ class Trainer:
             revision of the code, hours of audio.
         device: where to compute.
         initial: what the recipe names to start from; None starts from random weights.
+        processes: that train it together; all have the same of the above but for the device.
 
     Attributes:
         examples: actual against predicted, of a few utterances of dev, as of the last measurement.
@@ -128,29 +159,36 @@ class Trainer:
         run: Mapping[str, Any],
         device: torch.device,
         initial: Checkpoint | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
         self.run = run
         self.device = device
+        self.processes = processes
         self.alphabet = alphabet = recipe.symbols
         self.state = RunState.fresh(recipe, preset, self.alphabet, device, initial)
         self.mixed = mixed_precision(recipe.optimisation.precision, device)
+        self._objective = processes.parallel(Objective(self.state.model))
         self._durations = [utterance.duration for utterance in train]
         settings = preset.features
         source = WaveformSource(settings.sample_rate, recipe.data.cache_gb * 1e9)
         self._train = Loader(train, source, alphabet, recipe.data.threads)
-        self._dev = Loader(dev, source, alphabet, recipe.data.threads)
-        self._sample = Loader(_sample(train), source, alphabet, recipe.data.threads)
-        views = 2 if recipe.optimisation.consistency_weight else 1
+        self._dev = Loader(processes.share(dev), source, alphabet, recipe.data.threads)
+        sample = processes.share(_sample(train))
+        self._sample = Loader(sample, source, alphabet, recipe.data.threads)
+        self._views = 2 if recipe.optimisation.consistency_weight else 1
         teacher = Teacher(recipe.teacher, preset, alphabet, device) if recipe.teacher else None
-        self._augmented = FeatureExtractor(settings, device, recipe.augmentation, views, teacher)
+        self._augmented = FeatureExtractor(
+            settings, device, recipe.augmentation, self._views, teacher
+        )
         self._unaugmented = FeatureExtractor(settings, device)
         self.examples: Sequence[Pair] = ()
         self._pending: deque[_PendingStep] = deque()
         self._clock, self._processor = time.monotonic(), time.process_time()
         self._saved_at = self._clock
-        self._stopping = False
+        self._asked_to_stop = False  # of this process
+        self._stopping = False  # as all have agreed
 
     def resume(self) -> bool:
         """Continue from the run's checkpoint if it has one; return whether it had.
@@ -165,12 +203,10 @@ class Trainer:
             return False
         checkpoint = Checkpoint.load(path)
         # A recipe from before there were other alphabets does not name its own.
-        # Neither does it say which its initial weights were.
-        begun = {
-            "initial": self.run.get("initial"),
-            **checkpoint.run,
-            "recipe": {"alphabet": ENGLISH.text, **checkpoint.run["recipe"]},
-        }
+        # Neither does it say which its initial weights were, nor that batches are whole.
+        recipe = {"alphabet": ENGLISH.text, **checkpoint.run["recipe"]}
+        recipe["data"] = {"micro_batches": 1, **recipe["data"]}
+        begun = {"initial": self.run.get("initial"), **checkpoint.run, "recipe": recipe}
         for key, name in (("recipe", "recipe"), ("data", "data"), ("initial", "initial model")):
             if begun.get(key) != self.run.get(key):
                 raise ConfigurationError(
@@ -191,20 +227,27 @@ class Trainer:
         Raises:
             ModelError: it cannot be written; one that is there stays.
         """
-        self.state.checkpoint(self.run).save(self.folder / CHECKPOINT)
+        self._write(self.state.checkpoint(self.run), CHECKPOINT)
         self._saved_at = time.monotonic()
+
+    def _write(self, checkpoint: Checkpoint, name: str) -> None:
+        if self.processes.leads:
+            checkpoint.save(self.folder / name)
 
     def stop(self) -> None:
         """Make `fit` save and stop after the batch under way; for signal handlers."""
-        self._stopping = True
+        self._asked_to_stop = True
 
     def fit(self, on_step: OnStep, on_epoch: OnEpoch) -> None:
         """Train to the recipe's last epoch, saving as it asks; callable again after `resume`.
 
         Raises:
-            TrainingStopped: `stop` was called.
+            TrainingStopped: `stop` was called, in any process.
             PlainspeechError: a loss or gradient is not finite, or a file cannot be read or written.
         """
+        begun = [self.run.get(key) for key in ("recipe", "data", "initial")]
+        self.processes.refuse_differences("recipe, data or initial model", begun)
+        self.processes.refuse_differences("checkpoint to resume from", self.state.progress.step)
         self._clock, self._processor = time.monotonic(), time.process_time()
         try:
             while not self._finished():
@@ -212,7 +255,7 @@ class Trainer:
                 self._end_epoch(on_epoch)
         except TrainingStopped:
             # Raised between batches alone, where the state is one that the run goes through.
-            self._stopping = False
+            self._asked_to_stop = self._stopping = False
             self.save()
             raise
 
@@ -229,27 +272,58 @@ class Trainer:
 
     def _train_epoch(self, on_step: OnStep) -> None:
         """Take the steps of the epoch that are not yet done."""
-        progress, seed = self.state.progress, self.recipe.seed
-        plan = plan_epoch(self._durations, self.recipe.data.batch_seconds, seed, progress.epoch)
         self.state.model.train()
-        for batch in self._train.batches(plan[progress.batch :]):
-            self._pending.append(self._take_step(batch, len(plan)))
+        plan = self._plan()
+        for share, utterances in self._shares(plan[self.state.progress.batch :]):
+            self._pending.append(self._take_step(share, utterances, len(plan)))
             self._collect(_QUEUED_STEPS if self.device.type == "cuda" else 0, on_step)
+            self._meet()
             if self._stopping or self._save_is_due():
                 self._collect(0, on_step)
-                self._stop_if_asked()
+                self._stop_if_agreed()
                 self.save()
         self._collect(0, on_step)
+
+    def _plan(self) -> list[list[Sequence[int]]]:
+        """Return the batches of the epoch in parts, the same in every process."""
+        data, epoch = self.recipe.data, self.state.progress.epoch
+        plan = plan_epoch(self._durations, data.batch_seconds, self.recipe.seed, epoch)
+        parts = max(data.micro_batches, self.processes.count)
+        return [dealt(batch, parts) for batch in plan]
+
+    def _shares(
+        self, plan: Sequence[Sequence[Sequence[int]]]
+    ) -> Iterator[tuple[Share, Sequence[Utterance]]]:
+        """Yield this process's share of each batch of ``plan``, and the batch's utterances."""
+        own = [
+            [place for place in self.processes.share(range(len(parts))) if parts[place]]
+            for parts in plan
+        ]
+        read = self._train.batches(
+            [
+                parts[place]
+                for parts, places in zip(plan, own, strict=True)
+                for place in places or [0]
+            ]
+        )
+        for parts, places in zip(plan, own, strict=True):
+            utterances = [self._train.utterances[index] for part in parts for index in part]
+            symbols = sum(len(self.alphabet.encode(u.text)) for u in utterances)
+            batches = islice(read, max(len(places), 1))
+            sizes = [len(part) for part in parts]
+            yield Share(places or [0], batches, sizes, symbols, bool(places)), utterances
 
     def _save_is_due(self) -> bool:
         return time.monotonic() - self._saved_at > 60 * self.recipe.checkpoint_minutes
 
-    def _count_time(self) -> None:
-        """Add the time since this was called last."""
+    def _meet(self) -> None:
+        """Add up the time of all processes since the last call, and tell all if one is to stop."""
         progress = self.state.progress
         clock, processor = time.monotonic(), time.process_time()
         progress.seconds += clock - self._clock
-        progress.processor_seconds += processor - self._processor
+        spent, asked = self.processes.sums(processor - self._processor, self._asked_to_stop)
+        progress.processor_seconds += spent
+        self._stopping = asked > 0
         self._clock, self._processor = clock, processor
 
     def _collect(self, queued: int, on_step: OnStep) -> None:
@@ -263,66 +337,90 @@ class Trainer:
             pending = self._pending.popleft()
             if pending.ready is not None:
                 pending.ready.synchronize()
-            refuse_infinite_loss(pending.losses, pending.batch)
-            refuse_infinite_gradient(pending.norm, pending.batch)
-            views = len(pending.losses) // len(pending.batch.utterances)
-            total = float(pending.losses.sum()) / views
-            symbols = int(pending.batch.target_lengths.sum())
+            refuse_infinite_loss(pending.losses, pending.utterances)
+            refuse_infinite_gradient(pending.norm, pending.utterances)
+            total = float(pending.losses.sum()) / self._views
             progress.loss_sum += total
-            progress.symbols += symbols
-            progress.audio_seconds += views * pending.report.seconds_of_audio
-            self._count_time()
-            on_step(replace(pending.report, loss=total / symbols))
+            progress.symbols += pending.symbols
+            progress.audio_seconds += self._views * pending.report.seconds_of_audio
+            on_step(replace(pending.report, loss=total / pending.symbols))
 
-    def _stop_if_asked(self) -> None:
+    def _stop_if_agreed(self) -> None:
         if self._stopping:
             raise TrainingStopped
 
-    def _take_step(self, batch: Batch, batches: int) -> _PendingStep:
+    def _stop_if_asked(self) -> None:
+        if self._asked_to_stop:
+            raise TrainingStopped
+
+    def _take_step(
+        self, share: Share, utterances: Sequence[Utterance], batches: int
+    ) -> _PendingStep:
         """Take one optimiser step, the next of an epoch of ``batches``."""
         progress, settings = self.state.progress, self.recipe.optimisation
         epoch = progress.epoch + (progress.batch + 1) / batches
         rate = learning_rate(settings.learning_rate, epoch, settings.warmup_epochs, settings.epochs)
         strength = min(1.0, epoch / settings.warmup_epochs) if settings.warmup_epochs else 1.0
-        losses, norm = self.step(batch, rate, strength, epoch / settings.epochs)
+        losses, norm = self.step(share, rate, strength, epoch / settings.epochs)
         ready = None
         if self.device.type == "cuda":
             losses, norm = (tensor.to("cpu", non_blocking=True) for tensor in (losses, norm))
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
-        seconds = sum(u.duration for u in batch.utterances)
+        seconds = sum(u.duration for u in utterances)
         report = StepReport(replace(progress), batches, math.nan, rate, seconds)
-        return _PendingStep(batch, losses, norm, ready, report)
+        return _PendingStep(utterances, share.symbols, losses, norm, ready, report)
 
     def step(
-        self, batch: Batch, rate: float, strength: float = 1.0, done: float = 0.0
+        self, share: Share, rate: float, strength: float = 1.0, done: float = 0.0
     ) -> tuple[Tensor, Tensor]:
         """Take one optimiser step; on the CPU not where its gradient is not finite.
 
         Args:
-            batch: of waveforms.
+            share: what this process computes of a batch.
             rate: of learning.
             strength: of augmentation and consistency, from 0 to 1.
             done: share of the run that is over, and of the teacher's weight that is gone.
 
         Returns:
-            The CTC losses, ``(rows,)`` in nats, of every utterance in every view, and the norm of
-            the gradient; both on the device.
+            The CTC losses, ``(views * utterances,)`` in nats, of every utterance of the whole batch
+            in every view, and the norm of the gradient; both on the device.
         """
-        progress, settings = self.state.progress, self.recipe.optimisation
-        # One stream of random numbers a step: whoever resumes here draws the same.
-        seed = self.recipe.seed * 1_000_003 + progress.step
+        settings = self.recipe.optimisation
+        self.state.optimiser.zero_grad(set_to_none=True)
+        losses = torch.zeros(self._views, sum(share.sizes), device=self.device)
+        ends = list(accumulate(share.sizes))
+        for place, batch in zip(share.places, share.parts, strict=True):
+            with self.processes.exchanging(self._objective, place == share.places[-1]):
+                found = self._compute(place, batch, share, strength, done)
+            if share.counts:
+                losses[:, ends[place] - share.sizes[place] : ends[place]] = found
+        norm = self.state.descend(settings.clip_norm, rate, settings.start_decay)
+        return self.processes.sum(losses).flatten(), norm
+
+    def _compute(
+        self, place: int, batch: Batch, share: Share, strength: float, done: float
+    ) -> Tensor:
+        """Add the gradient of a part to what is there; return its losses, ``(views, rows)``."""
+        settings = self.recipe.optimisation
+        # One stream of random numbers for each part of a step: whoever resumes here, or takes the
+        # part in the place of another process, draws the same.
+        seed = self.recipe.seed * 1_000_003 + self.state.progress.step + (place << 40)
         torch.manual_seed(seed)
         tensors = self._augmented(batch, seed, strength)
+        # What the processes have is averaged, and is to be added up.
+        symbols = self._views * share.symbols / self.processes.count
         with autocast(self.mixed, self.device):
-            loss, losses = batch_loss(
-                self.state.model,
+            loss, losses = self._objective(
                 tensors,
                 settings.intermediate_weight,
                 settings.consistency_weight * strength,
                 settings.distillation_weight * (1 - done),
+                symbols if share.counts else math.inf,
             )
-        return losses, self.state.descend(loss, settings.clip_norm, rate, settings.start_decay)
+        torch.autograd.backward(loss)
+        by_view: Tensor = losses.reshape(self._views, -1)
+        return by_view
 
     def recognise_dev(self) -> list[Pair]:
         """Return what the model, with its present weights, recognises of dev, greedily.
@@ -333,14 +431,20 @@ class Trainer:
         return self._recognise(self._dev)
 
     def _recognise(self, loader: Loader) -> list[Pair]:
-        return validate(
-            self.state.model,
-            loader,
-            self._unaugmented,
-            self.alphabet,
-            self.mixed,
-            self._stop_if_asked,
-        )
+        """Return what all processes recognise of their shares, of which ``loader`` has one."""
+        own: Sequence[Pair] = ()
+        with suppress(TrainingStopped):
+            own = validate(
+                self.state.model,
+                loader,
+                self._unaugmented,
+                self.alphabet,
+                self.mixed,
+                self._stop_if_asked,
+            )
+        self._meet()
+        self._stop_if_agreed()
+        return self.processes.gathered(own)
 
     def _end_epoch(self, on_epoch: OnEpoch) -> None:
         """Measure the averaged weights on dev where that is due, keep the best, and save."""
@@ -354,7 +458,6 @@ class Trainer:
             pairs = self.recognise_dev()
             known = error_rates(self._recognise(self._sample))
         rates, self.examples = error_rates(pairs), evenly_spaced(pairs, EXAMPLES)
-        self._count_time()
         row = {
             "epoch": epoch,
             "step": progress.step,
@@ -370,7 +473,7 @@ class Trainer:
         progress.end_epoch()
         if row["dev_wer"] <= best:
             # First: a run that is killed before the checkpoint measures this epoch again.
-            state.averaged(self.run).save(self.folder / BEST)
+            self._write(state.averaged(self.run), BEST)
         self.save()
         on_epoch(row)
 

@@ -37,13 +37,18 @@ class Data:
             an epoch.
         dev: the manifest that selects the best weights; never a test set.
         batch_seconds: seconds of audio in a batch, padding included.
-        cache_gb: memory for waveforms, in GB; an hour takes 0.115.
-        threads: that read audio.
+        micro_batches: parts in which a batch is computed, one after the other, or side by side by
+            as many processes; their gradients are added up before the weights change (gradient
+            accumulation). They bound the memory that a batch takes, and change nothing in what is
+            learned.
+        cache_gb: memory for waveforms in each process, in GB; an hour takes 0.115.
+        threads: of each process that read audio.
     """
 
     train: tuple[Path, ...]
     dev: Path
     batch_seconds: float = 160.0
+    micro_batches: int = 1
     cache_gb: float = 4.0
     threads: int = 2
 
@@ -184,6 +189,7 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
         lambda value: value > 0,
         (
             "data.batch_seconds",
+            "data.micro_batches",
             "data.threads",
             "optimisation.epochs",
             "optimisation.validate_every",

@@ -19,12 +19,21 @@ from plainspeech.features import output_frames
 from plainspeech.model.presets import Preset, preset
 from plainspeech.training.checkpoint import load_weights
 from plainspeech.training.loop import Trainer
+from plainspeech.training.processes import ALONE, Processes
 from plainspeech.training.recipe import Recipe
 from plainspeech.training.transfer import kept_outputs
 
 
-def prepare_run(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Trainer, list[str]]:
+def prepare_run(
+    recipe: Recipe, folder: Path, device: torch.device, processes: Processes = ALONE
+) -> tuple[Trainer, list[str]]:
     """Read the data of ``recipe`` and make its trainer, ready to fit or to resume.
+
+    Args:
+        recipe: of the run.
+        folder: of the run.
+        device: where to compute.
+        processes: that train together.
 
     Returns:
         The trainer; and a line for each utterance that is left out of training because CTC cannot
@@ -60,7 +69,8 @@ def prepare_run(recipe: Recipe, folder: Path, device: torch.device) -> tuple[Tra
         run["initial"] = initial.digest()
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
-    return Trainer(recipe, chosen, usable, dev, folder, run, device, initial), lines
+    trainer = Trainer(recipe, chosen, usable, dev, folder, run, device, initial, processes)
+    return trainer, lines
 
 
 def _new_outputs(recipe: Recipe, known: Alphabet) -> list[str]:

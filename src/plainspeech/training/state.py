@@ -143,13 +143,10 @@ class RunState:
             start=[weight.detach().clone() for weight in weights],
         )
 
-    def descend(
-        self, loss: Tensor, clip_norm: float, rate: float, start_decay: float = 0.0
-    ) -> Tensor:
-        """Take one step down the gradient of ``loss`` unless that is not finite.
+    def descend(self, clip_norm: float, rate: float, start_decay: float = 0.0) -> Tensor:
+        """Take one step down the gradient unless that is not finite.
 
         Args:
-            loss: a scalar.
             clip_norm: the longest gradient; a longer one is shortened to it.
             rate: of learning.
             start_decay: share of the way to ``start``, at a rate of 1.
@@ -157,8 +154,6 @@ class RunState:
         Returns:
             The norm of the gradient before clipping.
         """
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
         # To ask a GPU would be to wait for it; what it makes of such a gradient is never saved.
         if norm.is_cuda or torch.isfinite(norm):

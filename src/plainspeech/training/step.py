@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from plainspeech.data.loading import Batch
+from plainspeech.data.manifest import Utterance
 from plainspeech.errors import DataError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.padding import mask
@@ -74,6 +75,7 @@ def batch_loss(
     intermediate_weight: float,
     consistency_weight: float = 0.0,
     distillation_weight: float = 0.0,
+    symbols: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the loss to minimise and the CTC loss of each row at the model's output.
 
@@ -81,10 +83,19 @@ def batch_loss(
     (1 - w) CTC + w intermediate CTC for a model with an intermediate head; with two views, the
     consistency of their outputs besides (`consistency`); with a teacher, what it would have them be
     (`distillation`).
+
+    Args:
+        model: to train.
+        batch: whose loss it is, or a part of one.
+        intermediate_weight: w.
+        consistency_weight: of the consistency.
+        distillation_weight: of the distillation.
+        symbols: of the targets, in all views, of the whole batch that this is a part of: the losses
+            of the parts then add up to the loss of the whole. By default it is the whole.
     """
     *inner, output = model.heads(batch.features, batch.lengths)
     lengths = model.output_lengths(batch.lengths)
-    symbols = float(batch.target_lengths.sum())
+    symbols = float(batch.target_lengths.sum()) if symbols is None else symbols
     losses = ctc_loss(output, lengths, batch.targets, batch.target_lengths)
     loss = losses.sum() / symbols
     if inner:
@@ -96,6 +107,22 @@ def batch_loss(
     if batch.taught is not None:
         loss = loss + distillation_weight * distillation(output, batch.taught, lengths) / symbols
     return loss, losses.detach()
+
+
+class Objective(nn.Module):
+    """A model with its loss as one module, whose gradients several processes exchange.
+
+    Args:
+        model: to train.
+    """
+
+    def __init__(self, model: AcousticModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: TensorBatch, *weights: float) -> tuple[Tensor, Tensor]:
+        """Return what `batch_loss` does, of its further arguments."""
+        return batch_loss(self.model, batch, *weights)
 
 
 def consistency(log_probabilities: Tensor, lengths: Tensor) -> Tensor:
@@ -132,31 +159,32 @@ def distillation(log_probabilities: Tensor, taught: Tensor, lengths: Tensor) -> 
     return (taught.exp() * (taught - log_probabilities) * there).sum()
 
 
-def refuse_infinite_loss(losses: Tensor, batch: Batch) -> None:
+def refuse_infinite_loss(losses: Tensor, utterances: Sequence[Utterance]) -> None:
     """Stop at a loss that is not a number, naming the utterances that are at fault.
 
     Args:
-        losses: ``(batch,)``, of each utterance.
-        batch: that they are of.
+        losses: ``(views * batch,)``, of each utterance, view by view.
+        utterances: of the batch.
     """
     if bool(torch.isfinite(losses).all()):
         return
+    worst = losses.reshape(-1, len(utterances)).sum(0)
     bad = [
         f"{utterance.id} ({loss:g})"
-        for utterance, loss in zip(batch.utterances, losses.tolist(), strict=True)
+        for utterance, loss in zip(utterances, worst.tolist(), strict=True)
         if not math.isfinite(loss)
     ]
-    _refuse(f"loss is not finite for {', '.join(bad)}", batch)
+    _refuse(f"loss is not finite for {', '.join(bad)}", utterances)
 
 
-def refuse_infinite_gradient(norm: Tensor, batch: Batch) -> None:
+def refuse_infinite_gradient(norm: Tensor, utterances: Sequence[Utterance]) -> None:
     """Stop at a gradient whose ``norm`` is not a number, naming the utterances of its batch."""
     if not bool(torch.isfinite(norm)):
-        _refuse("gradient is not finite", batch)
+        _refuse("gradient is not finite", utterances)
 
 
-def _refuse(what: str, batch: Batch) -> NoReturn:
+def _refuse(what: str, utterances: Sequence[Utterance]) -> NoReturn:
     raise DataError(
-        f"the {what}; the batch was {', '.join(u.id for u in batch.utterances)}; "
+        f"the {what}; the batch was {', '.join(u.id for u in utterances)}; "
         f"look at these with 'plainspeech data check', or lower optimisation.learning_rate"
     )
