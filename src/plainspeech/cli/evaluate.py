@@ -14,8 +14,10 @@ from rich.console import Console
 
 from plainspeech.cli.options import (
     DecoderOption,
+    DeviceOption,
     LanguageModelOption,
     PrecisionOption,
+    device_warnings,
     wants_digits,
 )
 from plainspeech.cli.terminal import needs, progress, stderr
@@ -48,6 +50,7 @@ def evaluate(
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
+    device: DeviceOption = "cpu",
     streaming: Annotated[
         bool,
         typer.Option("--streaming", help="Measure live transcription, with the streaming network."),
@@ -122,13 +125,15 @@ def evaluate(
         numbers="digits" if digits else "words",
     )
     utterances = read_manifest(manifest)
-    loaded = load_model(
-        named_model(Path(model)),
-        decoder=decoder,
-        language_model=language_model,
-        precision=precision,
-        streaming=streaming,
-    )
+    with device_warnings():
+        loaded = load_model(
+            named_model(Path(model)),
+            decoder=decoder,
+            language_model=language_model,
+            precision=precision,
+            streaming=streaming,
+            device=device,
+        )
     if digits:
         check_language(loaded.bundle.card.get("language"))
     recognizer: Recognizer | LiveModel = LiveModel(loaded) if streaming else loaded

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from plainspeech.cli.terminal import stderr
 from plainspeech.errors import ConfigurationError, DataError, DecodingError, nearest
 
 if TYPE_CHECKING:
@@ -42,6 +45,14 @@ PrecisionOption = Annotated[
         metavar="NAME",
         help="Precision of the network: int8 or float32; by default int8 if the model has it.",
         show_default=False,
+    ),
+]
+DeviceOption = Annotated[
+    Literal["cpu", "cuda"],
+    typer.Option(
+        parser=str,
+        metavar="NAME",
+        help="Where the network runs: cpu, or cuda where onnxruntime-gpu is installed.",
     ),
 ]
 LanguageModelOption = Annotated[
@@ -95,9 +106,27 @@ def load_recognizer(model: Path | None, **options: Any) -> Recognizer:
     try:
         from plainspeech.runtime.recognizer import load_model
 
-        return load_model(model, **options)
+        with device_warnings():
+            return load_model(model, **options)
     finally:
         gc.enable()
+
+
+@contextmanager
+def device_warnings() -> Iterator[None]:
+    """Show a `plainspeech.runtime.devices.DeviceWarning` of the block as one line."""
+    from plainspeech.runtime.devices import DeviceWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DeviceWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, DeviceWarning):
+            stderr().print(f"warning: --device: {warning.message}", markup=False)
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
 
 
 def read_hot_words(given: Sequence[str], file: Path | None) -> dict[str, float]:

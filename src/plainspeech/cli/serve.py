@@ -12,12 +12,14 @@ import typer
 
 from plainspeech.cli.options import (
     DecoderOption,
+    DeviceOption,
     LanguageModelOption,
     ModelOption,
     PrecisionOption,
     load_recognizer,
 )
 from plainspeech.cli.terminal import needs, stderr
+from plainspeech.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -33,6 +35,7 @@ def serve(
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
+    device: DeviceOption = "cpu",
     host: Annotated[
         str,
         typer.Option(help="Address to listen on; 0.0.0.0 accepts connections from other machines."),
@@ -90,12 +93,16 @@ def serve(
     """Serve transcription over HTTP (OpenAI's API) and live over WebSocket."""
     from plainspeech.serving.server_settings import WORKERS_FOLDER, ServerSettings
 
+    if workers is not None and device != "cpu":
+        raise ConfigurationError("--workers: a GPU is used by one process; leave the option out")
+
     def load(threads: int | None = None) -> Recognizer:
         return load_recognizer(
             model,
             decoder=decoder,
             language_model=language_model,
             precision=precision,
+            device=device,
             threads=threads,
         )
 

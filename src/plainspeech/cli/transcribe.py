@@ -14,6 +14,7 @@ import typer
 
 from plainspeech.cli.options import (
     DecoderOption,
+    DeviceOption,
     HotWordOption,
     HotWordsOption,
     LanguageModelOption,
@@ -57,6 +58,7 @@ def transcribe(
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
+    device: DeviceOption = "cpu",
     formats: Annotated[
         str | None,
         typer.Option(
@@ -127,6 +129,7 @@ def transcribe(
             language_model=language_model,
             precision=precision,
             n_best=n_best,
+            device=device,
         )
         if digits:
             check_language(recognizer.bundle.card.get("language"))

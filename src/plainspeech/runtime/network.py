@@ -24,6 +24,7 @@ import numpy.typing as npt
 from plainspeech.arrays import Array
 from plainspeech.errors import ModelError
 from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.devices import device_in_use, providers
 from plainspeech.runtime.onnx_file import check_onnx
 
 if TYPE_CHECKING:
@@ -55,10 +56,15 @@ class WholeNetwork:
 
     Args:
         session: of the network.
+        device: where it runs.
+
+    Attributes:
+        device: where it runs.
     """
 
-    def __init__(self, session: InferenceSession) -> None:
+    def __init__(self, session: InferenceSession, device: str = "cpu") -> None:
         self._session = session
+        self.device = device
 
     def run(self, features: Sequence[Array]) -> list[Array]:
         """Return ``(output frames, symbols)`` for each of ``features``, ``(frames, bins)``."""
@@ -75,14 +81,17 @@ class WindowedNetwork:
     Args:
         session: of the network.
         subsampling: features for each output frame.
+        device: where it runs.
 
     Attributes:
+        device: where it runs.
         chunk: features by which windows advance.
         window: features of a window, its look-ahead included.
     """
 
-    def __init__(self, session: InferenceSession, subsampling: int) -> None:
+    def __init__(self, session: InferenceSession, subsampling: int, device: str = "cpu") -> None:
         self._session = session
+        self.device = device
         inputs, outputs = session.get_inputs(), session.get_outputs()
         self._names = [node.name for node in inputs]
         self._states = [(node.shape[1:], node.type) for node in inputs[len(_INPUTS) :]]
@@ -154,20 +163,26 @@ def _computed(
     return found
 
 
-def open_network(bundle: Bundle) -> WholeNetwork | WindowedNetwork:
+def open_network(bundle: Bundle, device: str = "cpu") -> WholeNetwork | WindowedNetwork:
     """Return the network of ``bundle``, ready to run.
 
     A run uses one thread; several threads may run it at the same time.
 
+    Args:
+        bundle: the model.
+        device: of `plainspeech.runtime.devices`; where it cannot be used, the network runs on the
+            processor, with a `plainspeech.runtime.devices.DeviceWarning`.
+
     Raises:
         ModelError: it is not such an ONNX network.
     """
-    session = _session(bundle)
+    session = _session(bundle, device)
     _check_contract(bundle, session)
+    used = device_in_use(session, device)
     if len(session.get_inputs()) == len(_INPUTS):
-        return WholeNetwork(session)
+        return WholeNetwork(session, used)
     _check_windows(bundle, session)
-    return WindowedNetwork(session, bundle.subsampling)
+    return WindowedNetwork(session, bundle.subsampling, used)
 
 
 def _pad(features: Sequence[Array], frames: int) -> tuple[Array, Lengths]:
@@ -177,7 +192,7 @@ def _pad(features: Sequence[Array], frames: int) -> tuple[Array, Lengths]:
     return padded, np.array([len(rows) for rows in features], np.int64)
 
 
-def _session(bundle: Bundle) -> InferenceSession:
+def _session(bundle: Bundle, device: str) -> InferenceSession:
     # Here, so that the command line starts and `plainspeech.training` imports without it.
     import onnxruntime
 
@@ -189,7 +204,7 @@ def _session(bundle: Bundle) -> InferenceSession:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # what is fatal comes as an exception too
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=providers(device))
     except Exception as error:  # of classes that onnxruntime does not export
         reason = str(error).splitlines()[0]
         raise ModelError(f"{bundle.origin}: onnxruntime cannot load its model: {reason}") from error

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -19,10 +20,18 @@ from plainspeech.audio.channels import Channels, validated_channels
 from plainspeech.cores import available_cores, in_threads
 from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
+from plainspeech.runtime.batched_pool import BatchedPool
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
 from plainspeech.runtime.decoders import Decoder, choose_decoder
+from plainspeech.runtime.devices import usable_device
 from plainspeech.runtime.helped_pool import HelpedPool
-from plainspeech.runtime.long_audio import TranscriptPart, join_parts, transcribe_sections
+from plainspeech.runtime.long_audio import (
+    BeginTranscript,
+    PendingTranscript,
+    TranscriptPart,
+    join_parts,
+    transcribe_sections,
+)
 from plainspeech.runtime.network import Network, WindowedNetwork, open_network
 from plainspeech.transcript import Transcript
 
@@ -31,6 +40,12 @@ if TYPE_CHECKING:
 
 _BATCH_FRAMES = {"float32": 5_000, "int8": 0}
 """Frames of a batch, padding included, by precision; see `plainspeech.runtime.network` for int8."""
+
+_CUDA_FRAMES = 30_000
+"""Likewise on a GPU, five minutes of audio; chosen by the memory it takes, not measured."""
+
+_CUDA_TOGETHER = 16
+"""Chunks of recordings that go to a GPU at a time."""
 
 
 class Recognizer:
@@ -44,6 +59,7 @@ class Recognizer:
         threads: that compute, an utterance each; by default one per core.
         decoder: by default the beam search where the bundle has a scorer, else greedy decoding.
         network: of the bundle, if it is open already.
+        device: where ``network`` runs: on a GPU, batches are large, and one at a time.
 
     Attributes:
         bundle: the model.
@@ -64,6 +80,7 @@ class Recognizer:
         threads: int | None = None,
         decoder: Decoder | None = None,
         network: Network | None = None,
+        device: str = "cpu",
     ) -> None:
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
@@ -71,6 +88,9 @@ class Recognizer:
         self._log_mel = LogMel(bundle.features)
         self._network = network or open_network(bundle)
         self.observe: Callable[[str, float], None] = _ignore
+        self._batched = (
+            BatchedPool(self._transcribe_queued, _CUDA_TOGETHER) if device == "cuda" else None
+        )
 
     @property
     def streams(self) -> bool:
@@ -148,19 +168,26 @@ class Recognizer:
             return self.transcribe_waveforms([waveform], hot_words)[0]
 
         with HelpedPool(transcribe, threads) as pool:
+            begin: BeginTranscript = pool.begin
+            if (batched := self._batched) is not None:
+                ahead = _CUDA_TOGETHER
+
+                def begin(waveform: Array) -> PendingTranscript:
+                    return batched.begin((waveform, hot_words))
+
             if isinstance(source, np.ndarray):
                 waveform = audio.from_array(source, sample_rate, wanted, separate)
                 if separate and waveform.ndim == 1:
                     waveform = waveform[:, None]
                 starts = range(0, len(waveform), wanted)
                 blocks = (waveform[start : start + wanted] for start in starts)
-                yield from transcribe_sections([blocks], wanted, pool.begin, ahead=ahead)
+                yield from transcribe_sections([blocks], wanted, begin, ahead=ahead)
                 return
             _check_source(source)
             with (
                 audio.opened(source, wanted, separate) as recording,
                 closing(
-                    transcribe_sections(recording.sections, wanted, pool.begin, ahead=ahead)
+                    transcribe_sections(recording.sections, wanted, begin, ahead=ahead)
                 ) as parts,
             ):
                 for part in parts:
@@ -177,7 +204,19 @@ class Recognizer:
         def transcribe(waveform: Array) -> Transcript:
             return join_parts(self._parts(waveform, rate, None, threads=1))
 
-        return in_threads(transcribe, waveforms, self.threads)
+        # Those of a GPU wait most of the time, together.
+        threads = self.threads if self._batched is None else _CUDA_TOGETHER
+        return in_threads(transcribe, waveforms, threads)
+
+    def _transcribe_queued(
+        self, chunks: Sequence[tuple[Array, HotWords | None]]
+    ) -> list[Transcript]:
+        """Transcribe chunks of any recordings; those in a row with equal hot words together."""
+        return [
+            transcript
+            for hot_words, group in groupby(chunks, key=lambda chunk: chunk[1])
+            for transcript in self.transcribe_waveforms([each for each, _ in group], hot_words)
+        ]
 
     def transcribe_waveforms(
         self, waveforms: Sequence[Array], hot_words: HotWords | None = None
@@ -217,18 +256,21 @@ class Recognizer:
         """
         results = [np.empty((0, self.bundle.alphabet.size), np.float32) for _ in waveforms]
         frames = [self.bundle.features.frames(len(waveform)) for waveform in waveforms]
-        batches = list(_batches(frames, _BATCH_FRAMES[self.bundle.precision]))
+        # On a GPU features are what takes many threads, else batches of both.
+        outer, inner = (self.threads, 1) if self._batched is None else (1, self.threads)
+        most = _BATCH_FRAMES[self.bundle.precision] if self._batched is None else _CUDA_FRAMES
+        batches = list(_batches(frames, most))
 
         def compute(batch: list[int]) -> list[Array]:
             started = time.perf_counter()
-            features = [self._log_mel(waveforms[index]) for index in batch]
+            features = in_threads(self._log_mel, [waveforms[index] for index in batch], inner)
             extracted = time.perf_counter()
             found = self._network.run(features)
             self.observe("features", extracted - started)
             self.observe("network", time.perf_counter() - extracted)
             return found
 
-        computed = in_threads(compute, batches, self.threads)
+        computed = in_threads(compute, batches, outer)
         for batch, rows in zip(batches, computed, strict=True):
             for index, row in zip(batch, rows, strict=True):
                 results[index] = row
@@ -244,6 +286,7 @@ def load_model(
     precision: Literal["int8", "float32"] | None = None,
     streaming: bool = False,
     n_best: int | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> Recognizer:
     """Load a model.
 
@@ -256,24 +299,33 @@ def load_model(
         streaming: use its streaming network.
         n_best: length of the n-best list of each segment, see `Segment.n_best`; None makes none.
             For the beam search only.
+        device: ``"cuda"`` runs the network, in float32, in batches on a GPU; where that is not
+            possible, the processor computes, with a `plainspeech.runtime.devices.DeviceWarning`.
+            Not to be used after a fork. Never tested with a GPU so far.
 
     Raises:
         ConfigurationError: an argument is not valid, or needs another one.
         ModelError: there is no bundle, it is damaged, or it has no such network.
         LanguageModelError: there is no scorer, it is damaged, or it does not fit the model.
     """
+    if device == "cuda" and precision == "int8":
+        raise ConfigurationError("device cuda: int8 is for processors; choose precision float32")
+    usable = usable_device(device)
     bundle = Bundle.load(bundled_model_path() if path is None else path)
     if streaming:
         if bundle.streaming is None:
             raise ModelError(f"{bundle.origin}: has no streaming network")
         bundle = bundle.streaming
+    if usable == "cuda":
+        precision = "float32"
     if precision is not None:
         bundle = bundle.in_precision(precision)
     with ThreadPoolExecutor(1) as pool:
         # Loading a scorer takes half a second, in which another core can load the network.
-        opening = pool.submit(open_network, bundle)
+        opening = pool.submit(open_network, bundle, usable)
         chosen = choose_decoder(bundle, decoder, language_model, n_best)
-        return Recognizer(bundle, threads, chosen, opening.result())
+        network = opening.result()
+        return Recognizer(bundle, threads, chosen, network, network.device)
 
 
 def _ignore(stage: str, seconds: float) -> None:
