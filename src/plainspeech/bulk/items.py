@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from plainspeech.audio import EXTENSIONS
+from plainspeech.bulk import storage
 from plainspeech.bulk.work import Item
 from plainspeech.data.manifest import manifest_text, parse_records
 from plainspeech.errors import DataError
@@ -34,54 +37,72 @@ def find_items(source: str) -> Found:
     Args:
         source: a folder, of which every recording in it and below counts, its path below the folder
             being its id; or a manifest, see `plainspeech.data.manifest`, of which a text is not
-            needed here.
+            needed here. A path, or the URL of either, see `plainspeech.bulk.storage`.
 
     Raises:
-        DataError: there is none, an id occurs twice, or the manifest cannot be read.
+        DataError: there is none, an id occurs twice, or it cannot be read.
+        ConfigurationError: the library for such URLs is not installed.
     """
+    if storage.is_url(source):
+        text = storage.read_text(source)
+        if text is None:
+            return _recordings(source, storage.files_below(source))
+        return _in_manifest(text, source)
     path = Path(source)
-    found = _in_folder(path) if path.is_dir() else _in_manifest(path)
-    if not found.items:
+    if path.is_dir():
+        return _recordings(source, _files_below(path))
+    return _in_manifest(manifest_text(path), source)
+
+
+def _files_below(folder: Path) -> Iterator[tuple[str, str, float]]:
+    """Yield path below ``folder``, absolute path and bytes of every file there, sorted."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        yield path.relative_to(folder).as_posix(), _absolute(path), path.stat().st_size
+
+
+def _recordings(source: str, files: Iterable[tuple[str, str, float]]) -> Found:
+    """Return those of ``files`` that are recordings by their extensions."""
+    shown = [each for each in files if not posixpath.basename(each[0]).startswith(".")]
+    items = [Item(*each) for each in shown if posixpath.splitext(each[0])[1].lower() in EXTENSIONS]
+    if not items:
+        extensions = ", ".join(sorted(EXTENSIONS))
         raise DataError(
-            f"{source}: has no recording; by their extensions these count: "
-            f"{', '.join(sorted(EXTENSIONS))}"
-            if path.is_dir()
-            else f"{source}: the manifest has no utterance"
+            f"{source}: has no recording; by their extensions these count: {extensions}"
         )
-    return found
+    return Found(items, len(shown) - len(items))
 
 
-def _in_folder(folder: Path) -> Found:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    shown = [path for path in files if not path.name.startswith(".")]
-    recordings = [path for path in shown if path.suffix.lower() in EXTENSIONS]
-    items = [
-        Item(path.relative_to(folder).as_posix(), _absolute(path), path.stat().st_size)
-        for path in recordings
-    ]
-    return Found(items, len(shown) - len(recordings))
-
-
-def _in_manifest(path: Path) -> Found:
+def _in_manifest(text: str, source: str) -> Found:
     first: dict[str, str] = {}
     items = []
-    for where, record in parse_records(manifest_text(path), str(path)):
-        item = _item(record, where, path.parent)
+    for where, record in parse_records(text, source):
+        item = _item(record, where, posixpath.dirname(source))
         if item.id in first:
             raise DataError(f"{where}: the id {item.id!r} is that of {first[item.id]}, too")
         first[item.id] = where
         items.append(item)
+    if not items:
+        raise DataError(f"{source}: the manifest has no utterance")
     return Found(_comparable(items))
 
 
-def _item(record: dict[str, Any], where: str, folder: Path) -> Item:
+def _item(record: dict[str, Any], where: str, folder: str) -> Item:
     for key in ("audio", "id"):
         if not isinstance(record.get(key), str):
             raise DataError(f"{where}: the key {key!r} is missing or not a string")
     seconds = record.get("duration")
     if not (isinstance(seconds, float) and math.isfinite(seconds) and seconds > 0):
         seconds = math.nan
-    return Item(record["id"], _absolute(folder / record["audio"]), seconds)
+    return Item(record["id"], _located(record["audio"], folder), seconds)
+
+
+def _located(audio: str, folder: str) -> str:
+    """Return the URL or absolute path of ``audio``, as a manifest in ``folder`` names it."""
+    if storage.is_url(audio):
+        return audio
+    return (
+        storage.joined(folder, audio) if storage.is_url(folder) else _absolute(Path(folder, audio))
+    )
 
 
 def _comparable(items: Sequence[Item]) -> Sequence[Item]:
@@ -110,10 +131,12 @@ def planned(items: Iterable[Item], workers: int) -> Iterator[Item]:
     than a worker's share of what is left when it is begun gets as many threads as there are
     workers: they would wait for it otherwise. Where a size is not known all count the same.
     """
-    every = list(items)
-    known = not any(math.isnan(item.size) for item in every)
-    sizes = [item.size if known else 1.0 for item in every]
-    left = sum(sizes)
-    for size, item in sorted(zip(sizes, every, strict=True), key=lambda pair: -pair[0]):
-        yield replace(item, threads=workers if size > left / workers else 1)
-        left -= size
+    every = list(items)[::-1]  # those of one size keep their order
+    if any(math.isnan(item.size) for item in every):
+        sizes = {item.id: 1.0 for item in every}
+    else:
+        sizes = {item.id: item.size for item in every}
+    every.sort(key=lambda item: sizes[item.id])
+    left = list(accumulate(sizes[item.id] for item in every))  # of each and what is begun later
+    for item, total in zip(reversed(every), reversed(left), strict=True):
+        yield replace(item, threads=workers if sizes[item.id] > total / workers else 1)

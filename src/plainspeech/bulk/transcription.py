@@ -7,10 +7,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from plainspeech.artifact import checksum, digest_of
 from plainspeech.audio.channels import Channels
+from plainspeech.bulk import storage
 from plainspeech.bulk.work import Item, Outcome
 from plainspeech.errors import PlainspeechError
 from plainspeech.lm.arpa import is_arpa
@@ -134,11 +135,17 @@ class Transcriber:
             return error
 
     def _transcript(self, item: Item) -> Transcript:
+        if not storage.is_url(item.audio):
+            return self._transcript_of(item.audio, item.threads)
+        with storage.opened(item.audio) as file:
+            return self._transcript_of(file, item.threads)
+
+    def _transcript_of(self, source: str | BinaryIO, threads: int) -> Transcript:
         parts = self._recognizer.transcribe_parts(
-            item.audio,
+            source,
             hot_words=self._settings.hot_words or None,
             channels=self._settings.channels,
-            threads=item.threads,
+            threads=threads,
         )
         transcript = join_parts(parts)
         if self._settings.numbers == "digits":
@@ -156,7 +163,7 @@ def may_pass(error: BaseException | None) -> bool:
     A recording that is missing or damaged stays so.
     """
     while error is not None:
-        if isinstance(error, (OSError, MemoryError)):
+        if isinstance(error, (OSError, MemoryError, storage.StorageError)):
             return not isinstance(error, _PERMANENT)
         error = error.__cause__
     return False

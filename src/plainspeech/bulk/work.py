@@ -14,7 +14,7 @@ class Item:
 
     Attributes:
         id: unique among all.
-        audio: its absolute path.
+        audio: its absolute path, or its URL.
         size: how much work it is in comparison with the others: seconds or bytes; NaN where that
             is not known.
         threads: that transcribe it, see `planned`.

@@ -20,7 +20,8 @@ from plainspeech.errors import PlainspeechError
 _VERBS = {
     "transcribe": "Transcribe recordings and print a line of text for each, after its name if "
     "there are several.",
-    "transcribe-many": "Transcribe a manifest or folder with many processes, resumably.",
+    "transcribe-many": "Transcribe a manifest, folder or object store with many processes, "
+    "resumably.",
     "align": "Align a known text with a recording of it, and cut it into utterances for training.",
     "listen": "Transcribe live speech until Ctrl+C, and print the latency at the end.",
     "serve": "Serve transcription over HTTP (OpenAI's API) and live over WebSocket.",

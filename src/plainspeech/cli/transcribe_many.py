@@ -38,9 +38,9 @@ def transcribe_many(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="MANIFEST|FOLDER",
+            metavar="MANIFEST|FOLDER|URL",
             help="A manifest, of which 'audio' and 'id' are used; or a folder of recordings, whose "
-            "paths in it are their ids.",
+            "paths in it are their ids; or the URL of either: s3://bucket/folder.",
         ),
     ],
     output: Annotated[
@@ -70,7 +70,7 @@ def transcribe_many(
     ] = "mixed",
     numbers: NumbersOption = "words",
 ) -> None:
-    """Transcribe a manifest or folder with many processes, resumably.
+    """Transcribe a manifest, folder or object store with many processes, resumably.
 
     Each recording has one row in the output, or one in its failed.jsonl with the reason.
     """
