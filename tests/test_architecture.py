@@ -19,6 +19,7 @@ import plainspeech
 SOURCE = Path(plainspeech.__file__).parent
 BASE = {
     "alphabet",
+    "pronunciations",
     "arrays",
     "artifact",
     "audio",
@@ -47,6 +48,7 @@ TOP = {"__init__", "__main__", "cli"}
 
 ALLOWED = {
     "alphabet": {"errors"},
+    "pronunciations": {"errors"},
     "arrays": set(),
     "cores": set(),
     "artifact": {"errors", "files", "verified_files"},

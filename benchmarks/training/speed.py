@@ -117,7 +117,8 @@ def make_batch(corpus: Corpus, indices: Sequence[int]) -> Batch:
     noise = np.random.default_rng(1).integers(-9_999, 9_999, shape, np.int16)
     # Targets without equal neighbours, which would need a frame more each.
     targets = np.tile(np.arange(symbols.max(), dtype=np.int64) % 28, (len(indices), 1))
-    return Batch((), noise, lengths, targets, symbols)
+    none = np.zeros_like(symbols)
+    return Batch((), noise, lengths, targets, symbols, none[:, None][:, :0], none)
 
 
 def measured_steps(

@@ -91,7 +91,10 @@ def gradients(model: AcousticModel, batch: Tensor, lengths: Tensor) -> dict[str,
     targets, target_lengths = torch.tensor([[0, 1, 2]]), torch.tensor([3])
     output_length = model.output_lengths(lengths[:1])
     heads = model.heads(batch, lengths)
-    loss = sum(ctc_loss(h[:1], output_length, targets, target_lengths) for h in heads)
+    loss = sum(
+        ctc_loss(h[:1], output_length, targets, target_lengths)
+        for h in (*heads.inner, heads.output)
+    )
     assert isinstance(loss, Tensor)
     named = dict(model.named_parameters())
     return dict(zip(named, torch.autograd.grad(loss.sum(), list(named.values())), strict=True))

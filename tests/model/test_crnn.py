@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainspeech.alphabet import ENGLISH
+from plainspeech.errors import ConfigurationError
 from plainspeech.model.crnn import Crnn, LockedDropout
 from plainspeech.model.presets import PRESETS, preset
+from plainspeech.model.streaming import Streaming
 
 SMALL = Crnn(8, 5, channels=2, width=8, blocks=1, hidden=4).eval()
 
@@ -40,12 +42,29 @@ def test_any_number_of_bins_will_do(bins: int) -> None:
 def test_both_heads_give_distributions_and_the_last_is_the_output() -> None:
     features, lengths = torch.randn(2, 20, 8), torch.tensor([20, 11])
     with torch.no_grad():
-        intermediate, output = SMALL.heads(features, lengths)
+        output, (intermediate,), phones = SMALL.heads(features, lengths)
         assert torch.equal(SMALL(features, lengths)[0], output)
     for head in (intermediate, output):
         assert head.dtype is torch.float32
         torch.testing.assert_close(head.exp().sum(-1), torch.ones(2, 7))
     assert not torch.equal(intermediate, output)
+    assert phones is None
+
+
+@pytest.mark.parametrize("kind", [Crnn, Streaming])
+def test_a_head_over_phones_is_one_more_of_the_last_layer(kind: type[Crnn]) -> None:
+    features, lengths = torch.randn(2, 70, 8), torch.tensor([70, 11])
+    model = kind(8, 5, width=8, blocks=1, hidden=8, phones=4).eval()
+    with torch.no_grad():
+        heads = model.heads(features, lengths)
+    assert heads.phones is not None
+    assert heads.phones.shape == (*heads.output.shape[:2], 4)
+    torch.testing.assert_close(heads.phones.exp().sum(-1), torch.ones(heads.phones.shape[:2]))
+
+
+def test_a_model_that_cannot_learn_phones_says_so() -> None:
+    with pytest.raises(ConfigurationError, match="cannot learn phones"):
+        preset("reference").build(29, phones=41)
 
 
 def test_dropout_takes_channels_for_the_whole_utterance() -> None:

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from plainspeech.cli.model import app
 from plainspeech.errors import PlainspeechError
-from plainspeech.model.base import AcousticModel
+from plainspeech.model.base import AcousticModel, Heads
 from plainspeech.model.presets import PRESETS
 from plainspeech.model.summary import Stage, summarise
 
@@ -20,9 +20,9 @@ class Toy(AcousticModel):
         self.recurrence = nn.GRU(10, 3, batch_first=True)
         self.output = nn.Linear(3, 4)
 
-    def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
+    def heads(self, features: Tensor, lengths: Tensor) -> Heads:
         x = self.convolution(features[:, None]).transpose(1, 2).flatten(2)
-        return [self.output(self.recurrence(x)[0]).log_softmax(-1)]
+        return Heads(self.output(self.recurrence(x)[0]).log_softmax(-1))
 
     def classifiers(self) -> list[nn.Linear]:
         return [self.output]

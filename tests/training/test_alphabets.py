@@ -105,7 +105,8 @@ def test_outputs_of_shared_symbols_are_kept(english: Path, corpus: Path) -> None
 @pytest.mark.parametrize("name", tiny.SHAPES)
 def test_every_kind_of_model_takes_another_alphabet(name: str, english: Path) -> None:
     model = tiny.SHAPES[name]()
-    assert len(model.classifiers()) == len(model.heads(torch.zeros(1, 30, 20), torch.tensor([30])))
+    heads = model.heads(torch.zeros(1, 30, 20), torch.tensor([30]))
+    assert len(model.classifiers()) == len((*heads.inner, heads.output))
     weights = {f"average.{key}": torch.randn_like(w) for key, w in model.state_dict().items()}
     begun = Checkpoint.load(english)
     checkpoint = Checkpoint(weights, begun.progress, begun.run)

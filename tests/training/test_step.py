@@ -18,8 +18,9 @@ from plainspeech.data.loading import Batch
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
-from plainspeech.model.base import AcousticModel
+from plainspeech.model.base import AcousticModel, Heads
 from plainspeech.training.augmentation import Augmentation
+from plainspeech.training.crf import Competition, estimate_symbol_model, log_partition
 from plainspeech.training.device import FeatureExtractor
 from plainspeech.training.recipe import Optimisation
 from plainspeech.training.state import make_optimiser
@@ -40,11 +41,11 @@ class Given(AcousticModel):
 
     subsampling = 1
 
-    def __init__(self, *heads: Tensor) -> None:
+    def __init__(self, *heads: Tensor, phones: Tensor | None = None) -> None:
         super().__init__()
-        self._heads = list(heads)
+        self._heads = Heads(heads[-1], heads[:-1], phones)
 
-    def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
+    def heads(self, features: Tensor, lengths: Tensor) -> Heads:
         return self._heads
 
     def classifiers(self) -> list[nn.Linear]:
@@ -71,6 +72,8 @@ def batch_of(frames: Sequence[int], targets: Sequence[Sequence[int]]) -> TensorB
         torch.tensor(frames),
         torch.tensor(padded),
         torch.tensor([len(target) for target in targets]),
+        torch.zeros(len(targets), 0, dtype=torch.int64),
+        torch.zeros(len(targets), dtype=torch.int64),
     )
 
 
@@ -173,7 +176,15 @@ def test_distillation_is_added_for_each_symbol() -> None:
 def numpy_batch(ids: Sequence[str]) -> Batch:
     utterances = tuple(Utterance(name, Path(name), "a", 1.0) for name in ids)
     ones = np.ones(len(ids), np.int64)
-    return Batch(utterances, np.ones((len(ids), 400), np.int16), 400 * ones, ones[:, None], ones)
+    return Batch(
+        utterances,
+        np.ones((len(ids), 400), np.int16),
+        400 * ones,
+        ones[:, None],
+        ones,
+        np.zeros((len(ids), 0), np.int64),
+        0 * ones,
+    )
 
 
 def test_a_batch_becomes_tensors_of_the_types_that_ctc_wants() -> None:
@@ -209,3 +220,61 @@ def test_matrices_and_kernels_alone_decay() -> None:
     expected = {id(w): 0.25 if w.ndim > 1 else 0.0 for w in model.parameters()}
     assert decay == expected
     assert set(decay.values()) == {0.25, 0.0}
+
+
+def test_the_competition_of_all_texts_is_added_for_each_symbol() -> None:
+    model = estimate_symbol_model([[0, 1], [1]], BLANK)
+    output, batch = random_head(2, 5, seed=0), batch_of([5, 4], [[0, 1], [1]])
+    without, alone = batch_loss(Given(output), batch, 0.0)
+    loss, losses = batch_loss(Given(output), batch, 0.0, competition=Competition(0.9, model))
+    every = log_partition(output, torch.tensor([5, 4]), model)
+    assert float(loss - without) == pytest.approx(0.9 * float(every.sum()) / 3, rel=1e-4)
+    torch.testing.assert_close(losses, alone)  # what is shown stays CTC
+
+
+def with_phones(batch: TensorBatch, *phones: list[int]) -> TensorBatch:
+    longest = max(map(len, phones))
+    rows = [[*row, *[0] * (longest - len(row))] for row in phones]
+    return replace(
+        batch,
+        phones=torch.tensor(rows).reshape(len(phones), longest),
+        phone_lengths=torch.tensor([len(row) for row in phones]),
+    )
+
+
+def test_phones_have_their_share_of_the_loss() -> None:
+    output, phones = random_head(1, 4, seed=0), random_head(1, 4, seed=1)
+    batch = with_phones(batch_of([4], [[0, 1]]), [1])
+    loss, losses = batch_loss(Given(output, phones=phones), batch, 0.0, pronunciation_weight=0.25)
+    letters, sounds = enumerated(output[0], [0, 1]), enumerated(phones[0], [1])
+    assert float(loss) == pytest.approx((0.75 * letters + 0.25 * sounds) / 2, rel=1e-4)
+    assert float(losses) == pytest.approx(letters, rel=1e-4)
+
+
+def test_phones_compete_as_letters_do() -> None:
+    letters, sounds = (estimate_symbol_model(texts, BLANK) for texts in ([[0, 1]], [[1], [1, 0]]))
+    output, phones = random_head(1, 4, seed=0), random_head(1, 4, seed=1)
+    batch, given = with_phones(batch_of([4], [[0, 1]]), [1]), Given(output, phones=phones)
+    weight = 1.0  # of the phones alone
+    without, _ = batch_loss(given, batch, 0.0, pronunciation_weight=weight)
+    competition = Competition(0.5, letters, sounds)
+    loss, _ = batch_loss(given, batch, 0.0, competition=competition, pronunciation_weight=weight)
+    every = log_partition(phones, torch.tensor([4]), sounds)
+    assert float(loss - without) == pytest.approx(0.5 * float(every) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("unusable", [[], [1, 1, 1]])
+def test_phones_that_are_unknown_or_too_many_teach_nothing(unusable: list[int]) -> None:
+    sounds = estimate_symbol_model([[1], [1, 0]], BLANK)
+    logits = torch.randn(2, 4, SYMBOLS, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    output, phones = random_head(2, 4, seed=0), logits.log_softmax(-1)
+    batch = with_phones(batch_of([4, 4], [[0], [0]]), [1], unusable)
+    competition = Competition(0.5, sounds, sounds)
+    loss, _ = batch_loss(
+        Given(output, phones=phones), batch, 0.0, competition=competition, pronunciation_weight=1.0
+    )
+    torch.autograd.backward(loss)
+    assert torch.isfinite(loss)
+    assert logits.grad is not None
+    assert logits.grad[0].any()
+    assert not logits.grad[1].any()

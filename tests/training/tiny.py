@@ -53,8 +53,8 @@ precision = "fp32"
 class Tiny(Crnn):
     """The ``small`` preset, narrow and shallow."""
 
-    def __init__(self, bins: int, symbols: int) -> None:
-        super().__init__(bins, symbols, channels=4, width=16, blocks=1, hidden=16)
+    def __init__(self, bins: int, symbols: int, phones: int = 0) -> None:
+        super().__init__(bins, symbols, channels=4, width=16, blocks=1, hidden=16, phones=phones)
 
 
 class Sure(Crnn):

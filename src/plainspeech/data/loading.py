@@ -20,6 +20,7 @@ from plainspeech import audio
 from plainspeech.alphabet import Alphabet
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import AudioError, PlainspeechError
+from plainspeech.pronunciations import Pronunciations
 
 Ids = npt.NDArray[np.int64]
 Samples = npt.NDArray[np.int16]
@@ -38,6 +39,8 @@ class Batch:
         lengths: ``(batch,)`` samples of each utterance.
         targets: ``(batch, symbols)`` ids, padded with zeros.
         target_lengths: ``(batch,)``.
+        phones: ``(batch, phones)`` ids, padded with zeros; without columns where no lexicon is.
+        phone_lengths: ``(batch,)``; 0 where the lexicon lacks a word.
     """
 
     utterances: tuple[Utterance, ...]
@@ -45,6 +48,8 @@ class Batch:
     lengths: Ids
     targets: Ids
     target_lengths: Ids
+    phones: Ids
+    phone_lengths: Ids
 
 
 class WaveformSource:
@@ -100,6 +105,7 @@ class Loader:
         source: of their waveforms.
         alphabet: of their targets.
         threads: that read.
+        pronunciations: of their words; None for a model that learns letters alone.
     """
 
     def __init__(
@@ -108,11 +114,13 @@ class Loader:
         source: WaveformSource,
         alphabet: Alphabet,
         threads: int = 2,
+        pronunciations: Pronunciations | None = None,
     ) -> None:
         self.utterances = utterances
         self._source = source
         self._alphabet = alphabet
         self._threads = threads
+        self._pronunciations = pronunciations
 
     def batches(self, plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """Yield the batches of ``plan`` in order."""
@@ -133,13 +141,19 @@ class Loader:
         utterances = tuple(self.utterances[index] for index in indices)
         waveforms = [self._source(utterance) for utterance in utterances]
         targets = [np.array(self._alphabet.encode(u.text), np.int64) for u in utterances]
+        phones = [np.array(self._phones(u.text), np.int64) for u in utterances]
         return Batch(
             utterances=utterances,
             waveforms=_pad(waveforms),
             lengths=np.array([len(w) for w in waveforms], np.int64),
             targets=_pad(targets),
             target_lengths=np.array([len(t) for t in targets], np.int64),
+            phones=_pad(phones),
+            phone_lengths=np.array([len(p) for p in phones], np.int64),
         )
+
+    def _phones(self, text: str) -> list[int]:
+        return (self._pronunciations.encode(text) or []) if self._pronunciations else []
 
 
 def _pad(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from torch import Tensor, nn
+
+
+class Heads(NamedTuple):
+    """The log-probabilities of every output, ``(batch, output_frames, symbols)`` float32 each.
+
+    Attributes:
+        output: the model's own.
+        inner: from inner layers; they serve only the intermediate CTC loss (Lee and Watanabe,
+            ICASSP 2021).
+        phones: over the phones of a pronunciation lexicon, from the same layer as ``output``; None
+            for a model that learns letters alone.
+    """
+
+    output: Tensor
+    inner: tuple[Tensor, ...] = ()
+    phones: Tensor | None = None
 
 
 class AcousticModel(nn.Module, ABC):
@@ -19,24 +36,18 @@ class AcousticModel(nn.Module, ABC):
     subsampling: int
 
     @abstractmethod
-    def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Return the log-probabilities of every output, the model's own last.
-
-        Those before it, if any, come from inner layers and serve only the intermediate CTC loss
-        (Lee and Watanabe, ICASSP 2021).
+    def heads(self, features: Tensor, lengths: Tensor) -> Heads:
+        """Return the log-probabilities of every output.
 
         Args:
             features: ``(batch, frames, bins)`` float32.
             lengths: ``(batch,)`` int64, frames of each utterance; on the CPU, so that reading
                 them does not wait for a GPU.
-
-        Returns:
-            ``(batch, output_frames, symbols)`` float32 each.
         """
 
     @abstractmethod
     def classifiers(self) -> list[nn.Linear]:
-        """Return the layers with a row for each symbol, one for each of `heads`."""
+        """Return the layers with a row a symbol: of the inner outputs, then of the output."""
 
     @abstractmethod
     def stages(self) -> list[tuple[str, nn.Module]]:
@@ -48,4 +59,4 @@ class AcousticModel(nn.Module, ABC):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities ``(batch, output_frames, symbols)`` and their lengths."""
-        return self.heads(features, lengths)[-1], self.output_lengths(lengths)
+        return self.heads(features, lengths).output, self.output_lengths(lengths)

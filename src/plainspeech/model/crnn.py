@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from plainspeech.model.base import AcousticModel
+from plainspeech.model.base import AcousticModel, Heads
 from plainspeech.model.padding import mask
 from plainspeech.model.recurrence import Bidirectional
 
@@ -178,6 +178,7 @@ class Crnn(AcousticModel):
         hidden: of an LSTM, in each direction.
         residual: whether the recurrent blocks are residual, or simply stacked.
         dropout: of whole channels.
+        phones: outputs of a second head, over phones, the blank included; 0 for none.
     """
 
     subsampling = 3
@@ -196,6 +197,7 @@ class Crnn(AcousticModel):
         hidden: int = 256,
         residual: bool = False,
         dropout: float = 0.2,
+        phones: int = 0,
     ) -> None:
         super().__init__()
         self.bins, self.width, self.kernel, self.hidden = bins, width, kernel, hidden
@@ -214,14 +216,15 @@ class Crnn(AcousticModel):
                 self.layers.append(StackedBlock(recurrence, inputs, dropout, first=layer == 0))
                 inputs = 2 * hidden
         self.output = Head(inputs, symbols, normalise=residual)
+        self.phones = Head(inputs, phones, normalise=residual) if phones else None
 
     @staticmethod
     def recurrence(inputs: int, hidden: int) -> nn.Module:
         """Return a recurrence over whole utterances, from ``inputs`` to ``2 * hidden`` channels."""
         return Bidirectional(nn.LSTM, inputs, hidden)
 
-    def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Return the log-probabilities after the convolutions and after the recurrences."""
+    def heads(self, features: Tensor, lengths: Tensor) -> Heads:
+        """Return the log-probabilities after the recurrences, and after the convolutions."""
         valid = mask(lengths, features.shape[1], features.device)
         lengths = self.output_lengths(lengths)
         output_valid = valid[:, :: self.subsampling]
@@ -231,10 +234,10 @@ class Crnn(AcousticModel):
         intermediate = self.intermediate(x)
         for layer in self.layers:
             x = layer(x, lengths)
-        return [intermediate, self.output(x)]
+        return Heads(self.output(x), (intermediate,), self.phones(x) if self.phones else None)
 
     def classifiers(self) -> list[nn.Linear]:
-        """Return the last layers of both heads."""
+        """Return the last layers of both heads over symbols."""
         return [self.intermediate.linear, self.output.linear]
 
     def stages(self) -> list[tuple[str, nn.Module]]:

@@ -36,9 +36,23 @@ class Preset:
         """Seconds between two output frames."""
         return self.model.subsampling * self.features.hop_ms / 1000
 
-    def build(self, symbols: int) -> AcousticModel:
-        """Return a fresh model with ``symbols`` outputs, the blank included."""
-        return self.model(self.features.bins, symbols, **self.sizes)
+    def build(self, symbols: int, phones: int = 0) -> AcousticModel:
+        """Return a fresh model.
+
+        Args:
+            symbols: outputs, the blank included.
+            phones: outputs of a head over phones, likewise; 0 for none.
+
+        Raises:
+            ConfigurationError: it is asked for such a head and cannot have one.
+        """
+        if not phones:
+            return self.model(self.features.bins, symbols, **self.sizes)
+        if not issubclass(self.model, Crnn):
+            raise ConfigurationError(
+                f"a {self.model.__name__} cannot learn phones: leave out 'pronunciations'"
+            )
+        return self.model(self.features.bins, symbols, **self.sizes, phones=phones)
 
 
 # MP3 of few kbit/s ends near 6 kHz. Normalised, the empty bins above would be loud noise.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from plainspeech.model.base import AcousticModel
+from plainspeech.model.base import AcousticModel, Heads
 from plainspeech.model.padding import mask
 from plainspeech.model.recurrence import Bidirectional
 
@@ -125,7 +125,7 @@ class Reference(AcousticModel):
         self.classify = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.GELU(), nn.Dropout(dropout))
         self.output = nn.Linear(hidden, symbols)
 
-    def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
+    def heads(self, features: Tensor, lengths: Tensor) -> Heads:
         """Return the log-probabilities of the one output."""
         valid = mask(lengths, features.shape[1], features.device)
         output_lengths = self.output_lengths(lengths)
@@ -137,7 +137,7 @@ class Reference(AcousticModel):
         for layer in self.layers:
             x = layer(x, output_lengths)
         # The soft-max is taken in float32: bfloat16 has eight bits, too few for CTC's long sums.
-        return [functional.log_softmax(self.output(self.classify(x)).float(), dim=-1)]
+        return Heads(functional.log_softmax(self.output(self.classify(x)).float(), dim=-1))
 
     def classifiers(self) -> list[nn.Linear]:
         """Return the last layer."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from plainspeech.model.base import Heads
 from plainspeech.model.crnn import Crnn
 from plainspeech.model.padding import mask
 from plainspeech.model.windows import WindowedBidirectional, Windows
@@ -68,12 +69,16 @@ class Streaming(Crnn):
         """Return a recurrence over windows, from ``inputs`` to ``2 * hidden`` channels."""
         return WindowedBidirectional(inputs, hidden)
 
-    def heads(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Return the log-probabilities after the convolutions and after the recurrences."""
+    def heads(self, features: Tensor, lengths: Tensor) -> Heads:
+        """Return the log-probabilities after the recurrences, and after the convolutions."""
         frames = int(self.output_lengths(torch.tensor(features.shape[1])))
         state = self.start(len(features))
         heads, _ = self._run(features, lengths, self.windows.count(frames), state)
-        return [head[:, :frames] for head in heads]
+        return Heads(
+            heads.output[:, :frames],
+            tuple(head[:, :frames] for head in heads.inner),
+            None if heads.phones is None else heads.phones[:, :frames],
+        )
 
     def step(
         self, features: Tensor, lengths: Tensor, state: StreamState
@@ -91,7 +96,7 @@ class Streaming(Crnn):
         """
         heads, state = self._run(features, lengths, 1, state)
         owned = self.output_lengths(lengths).clamp(max=self.windows.chunk)
-        return heads[-1], owned, state
+        return heads.output, owned, state
 
     def start(self, batch: int) -> StreamState:
         """Return the state at the start of ``batch`` utterances."""
@@ -104,7 +109,7 @@ class Streaming(Crnn):
 
     def _run(
         self, features: Tensor, lengths: Tensor, count: int, state: StreamState
-    ) -> tuple[list[Tensor], StreamState]:
+    ) -> tuple[Heads, StreamState]:
         """Return the heads, ``(batch, count * chunk, symbols)`` each, and the state after them."""
         chunk = self.windows.chunk
         lengths = lengths.to(features.device)
@@ -117,7 +122,12 @@ class Streaming(Crnn):
         for layer, cell in zip(self.layers, state.cells.unbind(1), strict=True):
             x, cell = layer(x, inside, chunk, cell)
             cells.append(cell)
-        heads = [head.flatten(1, 2) for head in (intermediate, self.output(x[:, :, :chunk]))]
+        owned = x[:, :, :chunk]
+        heads = Heads(
+            self.output(owned).flatten(1, 2),
+            (intermediate.flatten(1, 2),),
+            self.phones(owned).flatten(1, 2) if self.phones else None,
+        )
         last = cut[:, -1, self.subsampling * chunk :][:, : state.features.shape[1]]
         return heads, StreamState(last, contexts, torch.stack(cells, 1))
 

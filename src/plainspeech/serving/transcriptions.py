@@ -15,7 +15,8 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from plainspeech.audio.channels import Channels
-from plainspeech.numbers import Numbers
+from plainspeech.errors import ConfigurationError
+from plainspeech.numbers import Numbers, check_language
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.serving.api_errors import ApiError
 from plainspeech.serving.engine import Engine
@@ -69,7 +70,7 @@ async def create_transcription(
     if stream and response_format not in ("json", "text"):
         raise _invalid("stream needs the response_format json or text.", "stream")
     if numbers == "digits":
-        engine.check_digits()
+        _check_digits(engine)
     words = engine.hot_words(prompt, hot_words)
     name = file.filename or ""
     recording = UploadedRecording(engine, file.file, name, words, channels, numbers)
@@ -128,6 +129,13 @@ def _language(asked: str | None, engine: Engine) -> str:
         message = f"The language of the model is {known!r}; send that or no language."
         raise _invalid(message, "language")
     return str(known or asked)
+
+
+def _check_digits(engine: Engine) -> None:
+    try:
+        check_language(engine.recognizer.bundle.card.get("language"))
+    except ConfigurationError as error:
+        raise _invalid(f"{error}.", "numbers") from error
 
 
 def _base(language: str) -> str:

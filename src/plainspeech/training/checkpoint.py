@@ -27,6 +27,9 @@ from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
 
 FORMAT = 1
 
+PHONES = "phones."
+"""What the names of the weights of a model's head over phones begin with."""
+
 _SHOWN = 200  # characters of what the reader of safetensors says
 _LARGEST = 1e15  # of the numbers of a run
 
@@ -112,9 +115,12 @@ class Checkpoint:
             raise ModelError(f"{path}: not a checkpoint of plainspeech") from error
 
     def weights_alone(self) -> Checkpoint:
-        """Return a checkpoint with the averaged weights in float16, for bundles."""
+        """Return a checkpoint with the averaged weights in float16, for bundles.
+
+        Without those of phones, which no bundle has a use for.
+        """
         average = {
-            f"average.{name}": weight.half() for name, weight in self.part("average").items()
+            f"average.{name}": weight.half() for name, weight in self.letter_weights().items()
         }
         return Checkpoint(average, self.progress, self.run)
 
@@ -125,11 +131,22 @@ class Checkpoint:
             ModelError: they are of another model; the message names ``origin``.
         """
         try:
-            model.load_state_dict(self.part("average"))
+            model.load_state_dict(self._fitting(model))
         except RuntimeError as error:
             raise ModelError(
                 f"{origin}: its weights are not those of this plainspeech's model"
             ) from error
+
+    def _fitting(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the averaged weights, of phones only if ``model`` learns them."""
+        own = model.state_dict()
+        learns_phones = any(name.startswith(PHONES) for name in own)
+        return self.part("average") if learns_phones else self.letter_weights()
+
+    def letter_weights(self) -> dict[str, Tensor]:
+        """Return the averaged weights without those of the head over phones."""
+        weights = self.part("average")
+        return {name: w for name, w in weights.items() if not name.startswith(PHONES)}
 
     @property
     def alphabet(self) -> Alphabet:

@@ -90,10 +90,20 @@ class FeatureExtractor:
         waveforms = to_device(samples, self._device).float() / FULL_SCALE
         targets = to_device(torch.from_numpy(batch.targets), self._device)
         target_lengths = torch.from_numpy(batch.target_lengths)
+        phones = to_device(torch.from_numpy(batch.phones), self._device)
+        phone_lengths = torch.from_numpy(batch.phone_lengths)
         if self._augmentation is None:
             features, frames = self._bank(waveforms, lengths)
             taught = self._teacher(waveforms, lengths) if self._teacher else None
-            return TensorBatch(features, frames, targets, target_lengths, taught=taught)
+            return TensorBatch(
+                features,
+                frames,
+                targets,
+                target_lengths,
+                phones,
+                phone_lengths,
+                taught=taught,
+            )
         rate, hop = self._bank.settings.sample_rate, self._bank.settings.hop_ms / 1000
         augmenter = Augmenter(self._augmentation, rate, seed, self._device, strength)
         waveforms, lengths = augmenter.shape(waveforms, lengths)
@@ -107,6 +117,8 @@ class FeatureExtractor:
             frames.repeat(self._views),
             targets.repeat(self._views, 1),
             target_lengths.repeat(self._views),
+            phones.repeat(self._views, 1),
+            phone_lengths.repeat(self._views),
             self._views,
             taught,
         )

@@ -316,7 +316,7 @@ def _card(trained: _Trained, difference: float) -> dict[str, Any]:
     """Return what is known of the model: what its recipe says, and what its training measured."""
     run = trained.checkpoint.run
     recipe = run["recipe"]
-    parameters = sum(weight.numel() for weight in trained.checkpoint.part("average").values())
+    parameters = sum(weight.numel() for weight in trained.checkpoint.letter_weights().values())
     return {
         "name": recipe["name"],
         **recipe["card"],

@@ -28,10 +28,12 @@ from plainspeech.evaluation.error_rates import Pair, error_rates
 from plainspeech.evaluation.listing import evenly_spaced
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
+from plainspeech.pronunciations import Pronunciations
 from plainspeech.training.checkpoint import Checkpoint, Progress
+from plainspeech.training.crf import Competition, estimate_symbol_model
 from plainspeech.training.device import FeatureExtractor, autocast, mixed_precision
 from plainspeech.training.processes import ALONE, Processes
-from plainspeech.training.recipe import Recipe
+from plainspeech.training.recipe import Optimisation, Recipe
 from plainspeech.training.state import RunState, learning_rate
 from plainspeech.training.step import (
     Objective,
@@ -144,6 +146,7 @@ class Trainer:
         device: where to compute.
         initial: what the recipe names to start from; None starts from random weights.
         processes: that train it together; all have the same of the above but for the device.
+        pronunciations: that the recipe names; None for none.
 
     Attributes:
         examples: actual against predicted, of a few utterances of dev, as of the last measurement.
@@ -160,6 +163,7 @@ class Trainer:
         device: torch.device,
         initial: Checkpoint | None = None,
         processes: Processes = ALONE,
+        pronunciations: Pronunciations | None = None,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
@@ -167,13 +171,19 @@ class Trainer:
         self.device = device
         self.processes = processes
         self.alphabet = alphabet = recipe.symbols
-        self.state = RunState.fresh(recipe, preset, self.alphabet, device, initial)
+        self.state = RunState.fresh(recipe, preset, self.alphabet, device, initial, pronunciations)
         self.mixed = mixed_precision(recipe.optimisation.precision, device)
-        self._objective = processes.parallel(Objective(self.state.model))
+        self._objective = processes.parallel(
+            Objective(
+                self.state.model,
+                self._competition(train, pronunciations),
+                recipe.optimisation.pronunciation_weight,
+            )
+        )
         self._durations = [utterance.duration for utterance in train]
         settings = preset.features
         source = WaveformSource(settings.sample_rate, recipe.data.cache_gb * 1e9)
-        self._train = Loader(train, source, alphabet, recipe.data.threads)
+        self._train = Loader(train, source, alphabet, recipe.data.threads, pronunciations)
         self._dev = Loader(processes.share(dev), source, alphabet, recipe.data.threads)
         sample = processes.share(_sample(train))
         self._sample = Loader(sample, source, alphabet, recipe.data.threads)
@@ -190,6 +200,21 @@ class Trainer:
         self._asked_to_stop = False  # of this process
         self._stopping = False  # as all have agreed
 
+    def _competition(
+        self, train: Sequence[Utterance], pronunciations: Pronunciations | None
+    ) -> Competition | None:
+        """Return the texts that compete in CTC-CRF, modelled on the transcripts."""
+        weight = self.recipe.optimisation.crf_weight
+        if not weight:
+            return None
+        letters = (self.alphabet.encode(u.text) for u in train)
+        symbols = estimate_symbol_model(letters, self.alphabet.blank_id).to(self.device)
+        if pronunciations is None:
+            return Competition(weight, symbols)
+        spoken = (pronunciations.encode(u.text) or [] for u in train)
+        phones = estimate_symbol_model(spoken, pronunciations.size - 1).to(self.device)
+        return Competition(weight, symbols, phones)
+
     def resume(self) -> bool:
         """Continue from the run's checkpoint if it has one; return whether it had.
 
@@ -205,7 +230,12 @@ class Trainer:
         # A recipe from before there were other alphabets does not name its own.
         # Neither does it say which its initial weights were, nor that batches are whole.
         recipe = {"alphabet": ENGLISH.text, **checkpoint.run["recipe"]}
-        recipe["data"] = {"micro_batches": 1, **recipe["data"]}
+        recipe["data"] = {"micro_batches": 1, "pronunciations": None, **recipe["data"]}
+        recipe["optimisation"] = {
+            "crf_weight": 0.0,
+            "pronunciation_weight": Optimisation.pronunciation_weight,
+            **recipe["optimisation"],
+        }
         begun = {"initial": self.run.get("initial"), **checkpoint.run, "recipe": recipe}
         for key, name in (("recipe", "recipe"), ("data", "data"), ("initial", "initial model")):
             if begun.get(key) != self.run.get(key):

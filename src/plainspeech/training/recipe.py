@@ -41,6 +41,8 @@ class Data:
             as many processes; their gradients are added up before the weights change (gradient
             accumulation). They bound the memory that a batch takes, and change nothing in what is
             learned.
+        pronunciations: a lexicon, see `plainspeech.pronunciations`: beside the letters of each
+            transcript the model then learns its phones, as far as the lexicon has all its words.
         cache_gb: memory for waveforms in each process, in GB; an hour takes 0.115.
         threads: of each process that read audio.
     """
@@ -49,6 +51,7 @@ class Data:
     dev: Path
     batch_seconds: float = 160.0
     micro_batches: int = 1
+    pronunciations: Path | None = None
     cache_gb: float = 4.0
     threads: int = 2
 
@@ -68,6 +71,10 @@ class Optimisation:
         intermediate_weight: share of the intermediate CTC loss in the whole.
         consistency_weight: of the consistency between two augmentations of each utterance
             (CR-CTC; Yao et al., ICLR 2025); 0 takes one.
+        crf_weight: of the competition between all texts, see `plainspeech.training.crf`: 0 is CTC
+            and 1 CTC-CRF; a little below 1, some of CTC stays, which steadies it.
+        pronunciation_weight: share of the phones in the whole, where ``data.pronunciations`` names
+            a lexicon.
         distillation_weight: at the start, of the divergence from the recipe's teacher; it falls to
             zero by the last step, so that a student may surpass its teacher (annealing, as in Clark
             et al., ACL 2019).
@@ -89,6 +96,8 @@ class Optimisation:
     average_decay: float = 0.998
     intermediate_weight: float = 0.3
     consistency_weight: float = 0.0
+    crf_weight: float = 0.0
+    pronunciation_weight: float = 0.5
     distillation_weight: float = 1.0
     start_decay: float = 0.0
     validate_every: int = 1
@@ -224,6 +233,8 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
         lambda value: 0 <= value <= 1,
         (
             "optimisation.intermediate_weight",
+            "optimisation.crf_weight",
+            "optimisation.pronunciation_weight",
             "augmentation.silence_share",
             "augmentation.room_share",
             "augmentation.noise_share",

@@ -17,6 +17,7 @@ from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.errors import DataError
 from plainspeech.features import output_frames
 from plainspeech.model.presets import Preset, preset
+from plainspeech.pronunciations import Pronunciations, read_pronunciations
 from plainspeech.training.checkpoint import load_weights
 from plainspeech.training.loop import Trainer
 from plainspeech.training.processes import ALONE, Processes
@@ -69,8 +70,41 @@ def prepare_run(
         run["initial"] = initial.digest()
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
-    trainer = Trainer(recipe, chosen, usable, dev, folder, run, device, initial, processes)
+    pronunciations = None
+    if recipe.data.pronunciations:
+        pronunciations = read_pronunciations(recipe.data.pronunciations)
+        run["phones"] = list(pronunciations.phones)
+        run["data"] = _digest([*usable, *dev], pronunciations)
+        lines += _silent(usable, pronunciations, recipe.data.pronunciations)
+    trainer = Trainer(
+        recipe, chosen, usable, dev, folder, run, device, initial, processes, pronunciations
+    )
     return trainer, lines
+
+
+def _silent(
+    utterances: Sequence[Utterance], pronunciations: Pronunciations, path: Path
+) -> list[str]:
+    """Return a line if some utterances teach no phones; one that none does is an error."""
+    missing = [
+        (utterance, word)
+        for utterance in utterances
+        for word in utterance.text.split()
+        if word not in pronunciations.words
+    ]
+    if not missing:
+        return []
+    first, word = missing[0]
+    count = len({utterance.id for utterance, _ in missing})
+    if count == len(utterances):
+        raise DataError(
+            f"{path}: every utterance has a word that the lexicon lacks; the first is {word!r} of "
+            f"{first.id}"
+        )
+    return [
+        f"{path}: {count:,} of {len(utterances):,} utterances have words without a pronunciation "
+        f"and teach letters alone; the first is {word!r} of {first.id}"
+    ]
 
 
 def _new_outputs(recipe: Recipe, known: Alphabet) -> list[str]:
@@ -119,11 +153,13 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _digest(utterances: Sequence[Utterance]) -> str:
-    """Return a hash of what is trained on: ids, texts and durations in order."""
+def _digest(utterances: Sequence[Utterance], pronunciations: Pronunciations | None = None) -> str:
+    """Return a hash of what is trained on: ids, texts, durations in order; and how words sound."""
     digest = hashlib.sha256()
     for u in utterances:
         digest.update(json.dumps([u.id, u.text, u.duration]).encode())
+    if pronunciations:
+        digest.update(json.dumps([pronunciations.phones, *pronunciations.words.items()]).encode())
     return digest.hexdigest()
 
 

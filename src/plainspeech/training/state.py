@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from plainspeech.alphabet import Alphabet
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
+from plainspeech.pronunciations import Pronunciations
 from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.recipe import Optimisation, Recipe
-from plainspeech.training.transfer import with_alphabet
+from plainspeech.training.transfer import with_alphabet, with_phones
 
 
 class WeightAverage:
@@ -115,6 +116,7 @@ class RunState:
         alphabet: Alphabet,
         device: torch.device,
         initial: Checkpoint | None = None,
+        pronunciations: Pronunciations | None = None,
     ) -> RunState:
         """Return the start of a run, which the recipe's seed and initial weights determine.
 
@@ -125,14 +127,16 @@ class RunState:
             device: where to compute.
             initial: whose averaged weights to start from, but for the outputs of symbols that it
                 does not write; None starts from random weights.
+            pronunciations: whose phones the model learns, too; None for letters alone.
 
         Raises:
             ModelError: the initial weights are of another model.
         """
         torch.manual_seed(recipe.seed)
-        model = preset.build(alphabet.size).to(device)
+        phones = pronunciations.phones if pronunciations else ()
+        model = preset.build(alphabet.size, pronunciations.size if pronunciations else 0).to(device)
         if initial and recipe.initial:
-            fitted = with_alphabet(initial, alphabet, model)
+            fitted = with_phones(with_alphabet(initial, alphabet, model), phones, model)
             fitted.give_average(model, recipe.initial)
         settings = recipe.optimisation
         weights = model.parameters() if settings.start_decay else ()

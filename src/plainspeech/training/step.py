@@ -15,6 +15,7 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.errors import DataError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.padding import mask
+from plainspeech.training.crf import Competition, log_partition
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class TensorBatch:
         lengths: ``(views * batch,)`` frames, on the CPU.
         targets: ``(views * batch, symbols)`` ids.
         target_lengths: ``(views * batch,)``, on the CPU.
+        phones: ``(views * batch, phones)`` ids; no columns for a model that learns letters alone.
+        phone_lengths: ``(views * batch,)``, on the CPU; 0 where a word has no pronunciation.
         views: augmentations of each utterance.
         taught: ``(batch, output frames, symbols)`` log-probabilities of a teacher, of every
             utterance before it is corrupted; None without one.
@@ -36,12 +39,18 @@ class TensorBatch:
     lengths: Tensor
     targets: Tensor
     target_lengths: Tensor
+    phones: Tensor
+    phone_lengths: Tensor
     views: int = 1
     taught: Tensor | None = None
 
 
 def ctc_loss(
-    log_probabilities: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
+    log_probabilities: Tensor,
+    lengths: Tensor,
+    targets: Tensor,
+    target_lengths: Tensor,
+    zero_infinity: bool = False,
 ) -> Tensor:
     """Return the negative log-likelihood of each utterance's targets, ``(batch,)``, in nats.
 
@@ -56,6 +65,7 @@ def ctc_loss(
             ``target_lengths``: taken from a GPU, they would wait for all that it has to do.
         targets: ``(batch, longest)`` ids, padded with anything.
         target_lengths: ``(batch,)``.
+        zero_infinity: give 0 instead, and no gradient, for what cannot be aligned.
     """
     with torch.autocast(log_probabilities.device.type, enabled=False):
         return functional.ctc_loss(
@@ -65,7 +75,7 @@ def ctc_loss(
             target_lengths.long(),
             blank=log_probabilities.shape[-1] - 1,
             reduction="none",
-            zero_infinity=False,
+            zero_infinity=zero_infinity,
         )
 
 
@@ -76,13 +86,18 @@ def batch_loss(
     consistency_weight: float = 0.0,
     distillation_weight: float = 0.0,
     symbols: float | None = None,
+    *,
+    competition: Competition | None = None,
+    pronunciation_weight: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Return the loss to minimise and the CTC loss of each row at the model's output.
 
     The loss is in nats for each target symbol, so that long and short batches weigh alike. It is
-    (1 - w) CTC + w intermediate CTC for a model with an intermediate head; with two views, the
+    (1 - w) CTC + w intermediate CTC for a model with an intermediate head; of a model that learns
+    phones, the phones' share of the whole is ``pronunciation_weight``; with two views, the
     consistency of their outputs besides (`consistency`); with a teacher, what it would have them be
-    (`distillation`).
+    (`distillation`). With a ``competition``, CTC at the outputs is CTC-CRF
+    (`plainspeech.training.crf`).
 
     Args:
         model: to train.
@@ -92,16 +107,24 @@ def batch_loss(
         distillation_weight: of the distillation.
         symbols: of the targets, in all views, of the whole batch that this is a part of: the losses
             of the parts then add up to the loss of the whole. By default it is the whole.
+        competition: what CTC-CRF adds to CTC; None for CTC alone.
+        pronunciation_weight: of the phones.
     """
-    *inner, output = model.heads(batch.features, batch.lengths)
+    output, inner, phones = model.heads(batch.features, batch.lengths)
     lengths = model.output_lengths(batch.lengths)
     symbols = float(batch.target_lengths.sum()) if symbols is None else symbols
     losses = ctc_loss(output, lengths, batch.targets, batch.target_lengths)
     loss = losses.sum() / symbols
+    if competition:
+        every = log_partition(output, lengths, competition.symbols)
+        loss = loss + competition.weight * every.sum() / symbols
     if inner:
         inner_losses = [ctc_loss(h, lengths, batch.targets, batch.target_lengths) for h in inner]
         inner_loss = torch.stack(inner_losses).mean(0).sum() / symbols
         loss = torch.lerp(loss, inner_loss, intermediate_weight)
+    if phones is not None:
+        phone_loss = _phone_losses(phones, lengths, batch, competition).sum() / symbols
+        loss = torch.lerp(loss, phone_loss, pronunciation_weight)
     if batch.views == 2 and consistency_weight:
         loss = loss + consistency_weight * 2 * consistency(output, lengths) / symbols
     if batch.taught is not None:
@@ -109,20 +132,49 @@ def batch_loss(
     return loss, losses.detach()
 
 
+def _phone_losses(
+    log_probabilities: Tensor, lengths: Tensor, batch: TensorBatch, competition: Competition | None
+) -> Tensor:
+    """Return the loss of each row's phones, in nats; 0 where they are not known or too many."""
+    losses = ctc_loss(
+        log_probabilities, lengths, batch.phones, batch.phone_lengths, zero_infinity=True
+    )
+    known = (batch.phone_lengths > 0).to(losses.device) & (losses > 0)
+    if competition and competition.phones:
+        every = log_partition(log_probabilities, lengths, competition.phones)
+        losses = losses + competition.weight * every
+    return torch.where(known, losses, 0.0)
+
+
 class Objective(nn.Module):
     """A model with its loss as one module, whose gradients several processes exchange.
 
     Args:
         model: to train.
+        competition: as `batch_loss` takes it.
+        pronunciation_weight: likewise.
     """
 
-    def __init__(self, model: AcousticModel) -> None:
+    def __init__(
+        self,
+        model: AcousticModel,
+        competition: Competition | None = None,
+        pronunciation_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         self.model = model
+        self._competition = competition
+        self._pronunciation_weight = pronunciation_weight
 
     def forward(self, batch: TensorBatch, *weights: float) -> tuple[Tensor, Tensor]:
         """Return what `batch_loss` does, of its further arguments."""
-        return batch_loss(self.model, batch, *weights)
+        return batch_loss(
+            self.model,
+            batch,
+            *weights,
+            competition=self._competition,
+            pronunciation_weight=self._pronunciation_weight,
+        )
 
 
 def consistency(log_probabilities: Tensor, lengths: Tensor) -> Tensor:

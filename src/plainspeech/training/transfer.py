@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.model.base import AcousticModel
-from plainspeech.training.checkpoint import Checkpoint
+from plainspeech.training.checkpoint import PHONES, Checkpoint
 
 
 def with_alphabet(checkpoint: Checkpoint, alphabet: Alphabet, model: AcousticModel) -> Checkpoint:
@@ -33,6 +34,23 @@ def with_alphabet(checkpoint: Checkpoint, alphabet: Alphabet, model: AcousticMod
         if old is not None and len(old) == checkpoint.alphabet.size:
             tensors[f"average.{name}"] = _rows(old, new, places)
     return replace(checkpoint, tensors=tensors)
+
+
+def with_phones(checkpoint: Checkpoint, phones: Sequence[str], model: AcousticModel) -> Checkpoint:
+    """Return ``checkpoint`` with a head over ``phones`` if ``model`` has one.
+
+    It is the checkpoint's own if that knows the same phones, else ``model``'s.
+
+    Args:
+        checkpoint: of a model like ``model``.
+        phones: that ``model`` learns, in order.
+        model: with random weights.
+    """
+    if checkpoint.run.get("phones") == list(phones):
+        return checkpoint
+    own = {name: w for name, w in model.state_dict().items() if name.startswith(PHONES)}
+    fresh = {f"average.{name}": weight.cpu() for name, weight in own.items()}
+    return replace(checkpoint, tensors={**checkpoint.tensors, **fresh})
 
 
 def kept_outputs(old: Alphabet, new: Alphabet) -> str:

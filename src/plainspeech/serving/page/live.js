@@ -16,12 +16,12 @@ export class LiveSession {
 
   /**
    * @param {import("./server.js").Server} server
-   * @param {{hotWords: string, digits: boolean}} options as of `Server.transcribe`
+   * @param {string} hotWords
    * @param {{samples: Function, partial: Function, final: Function}} handlers
    */
-  constructor(server, options, handlers) {
+  constructor(server, hotWords, handlers) {
     this.handlers = handlers;
-    this.#socket = server.stream(RATE, options);
+    this.#socket = server.stream(RATE, hotWords);
     this.#socket.binaryType = "arraybuffer";
     let ready;
     this.#ready = new Promise((resolve) => (ready = resolve));
