@@ -25,7 +25,7 @@ def test_a_recipe_for_ones_own_recordings(plainspeech: Plainspeech, tmp_path: Pa
     assert f"plainspeech train {target / 'own.toml'}" in told
     recipe = read_recipe(target / "own.toml")
     assert recipe.name == "own"
-    assert [path.resolve() for path in (*recipe.data.train, recipe.data.dev)] == [corpus] * 2
+    assert [Path(path).resolve() for path in (*recipe.data.train, recipe.data.dev)] == [corpus] * 2
     assert recipe.alphabet == " abc"
     assert recipe.initial == bundled_model_path()
     assert recipe.data.batch_seconds == 12

@@ -262,6 +262,37 @@ def _summary(splits: Sequence[Sequence[Utterance]], findings: Iterable[Finding])
 
 
 @app.command()
+def pack(
+    manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests.")],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", help="Folder, or URL of an object store: s3://BUCKET/..."),
+    ],
+    audio: Annotated[
+        str, typer.Option(help="flac, without loss, or opus, a fifth of it or less.")
+    ] = "flac",
+    shard_size: Annotated[int, typer.Option(min=1, help="Recordings in a shard.")] = 250,
+) -> None:
+    """Pack the recordings of manifests into shards, which training reads one after the other.
+
+    The shards are lhotse's Shar format. A recipe names the folder or URL in the place of manifests.
+    """
+    with needs("packed"):
+        from plainspeech.data.packed import FORMATS
+        from plainspeech.data.packed import pack as write
+    from plainspeech.data.manifest import read_manifest
+
+    if audio not in FORMATS:
+        raise ConfigurationError(f"--audio {audio}: choose one of: {', '.join(FORMATS)}")
+    utterances = [utterance for path in manifests for utterance in read_manifest(path)]
+    count = write(utterances, output, audio, shard_size, track=track)
+    hours = sum(utterance.duration for utterance in utterances) / 3600
+    stderr().print(
+        f"{output}: {len(utterances)} utterances, {hours:.2f} h, in {count} shards", markup=False
+    )
+
+
+@app.command()
 def to_lhotse(manifest: Manifest, cuts: Cuts) -> None:
     """Convert a manifest to lhotse's cuts."""
     with needs("lhotse"):

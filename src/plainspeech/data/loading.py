@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from plainspeech import audio
 from plainspeech.alphabet import Alphabet
+from plainspeech.audio.sources import Source
 from plainspeech.data.manifest import Utterance
 from plainspeech.errors import AudioError, PlainspeechError
 from plainspeech.pronunciations import Pronunciations
@@ -87,14 +88,28 @@ class WaveformSource:
                 self._free -= waveform.nbytes
 
     def _read(self, utterance: Utterance) -> Samples:
-        try:
-            waveform = audio.read(utterance.audio, self._sample_rate)
-        except PlainspeechError as error:
-            raise AudioError(f"{utterance.origin}: {utterance.id}: {error}") from error
-        # A waveform of floats beyond full scale is scaled down, so that it does not wrap.
-        loudest = max(1.0, float(np.abs(waveform).max()))
-        scaled = np.round(waveform * (FULL_SCALE / loudest))
-        return scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        return waveform_of(utterance.audio, self._sample_rate, utterance)
+
+
+def waveform_of(source: Source, sample_rate: int, utterance: Utterance) -> Samples:
+    """Return the waveform of a recording in 16 bits, ``(samples,)``.
+
+    Args:
+        source: path or binary file of the recording.
+        sample_rate: Hz, of the waveform.
+        utterance: that it is of, for messages.
+
+    Raises:
+        AudioError: the recording cannot be read; the message names the manifest's line.
+    """
+    try:
+        waveform = audio.read(source, sample_rate)
+    except PlainspeechError as error:
+        raise AudioError(f"{utterance.origin}: {utterance.id}: {error}") from error
+    # A waveform of floats beyond full scale is scaled down, so that it does not wrap.
+    loudest = max(1.0, float(np.abs(waveform).max()))
+    scaled = np.round(waveform * (FULL_SCALE / loudest))
+    return scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 class Loader:
@@ -122,6 +137,13 @@ class Loader:
         self._threads = threads
         self._pronunciations = pronunciations
 
+    def steps(
+        self, batch_seconds: float, parts: int, seed: int, epoch: int
+    ) -> list[list[Sequence[int]]]:
+        """Return the batches of an epoch, as `plan_epoch` makes them, each in ``parts``."""
+        durations = [utterance.duration for utterance in self.utterances]
+        return [dealt(batch, parts) for batch in plan_epoch(durations, batch_seconds, seed, epoch)]
+
     def batches(self, plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """Yield the batches of ``plan`` in order."""
         ahead: deque[Future[Batch]] = deque()
@@ -140,20 +162,40 @@ class Loader:
     def _make(self, indices: Sequence[int]) -> Batch:
         utterances = tuple(self.utterances[index] for index in indices)
         waveforms = [self._source(utterance) for utterance in utterances]
-        targets = [np.array(self._alphabet.encode(u.text), np.int64) for u in utterances]
-        phones = [np.array(self._phones(u.text), np.int64) for u in utterances]
-        return Batch(
-            utterances=utterances,
-            waveforms=_pad(waveforms),
-            lengths=np.array([len(w) for w in waveforms], np.int64),
-            targets=_pad(targets),
-            target_lengths=np.array([len(t) for t in targets], np.int64),
-            phones=_pad(phones),
-            phone_lengths=np.array([len(p) for p in phones], np.int64),
-        )
+        return batch_of(utterances, waveforms, self._alphabet, self._pronunciations)
 
-    def _phones(self, text: str) -> list[int]:
-        return (self._pronunciations.encode(text) or []) if self._pronunciations else []
+
+def batch_of(
+    utterances: tuple[Utterance, ...],
+    waveforms: Sequence[Samples],
+    alphabet: Alphabet,
+    pronunciations: Pronunciations | None = None,
+) -> Batch:
+    """Return ``utterances`` with their ``waveforms`` as a padded batch."""
+    texts = [utterance.text for utterance in utterances]
+    targets = [np.array(alphabet.encode(text), np.int64) for text in texts]
+    phones = [np.array(_phones(text, pronunciations), np.int64) for text in texts]
+    return Batch(
+        utterances=utterances,
+        waveforms=_pad(waveforms),
+        lengths=np.array([len(w) for w in waveforms], np.int64),
+        targets=_pad(targets),
+        target_lengths=np.array([len(t) for t in targets], np.int64),
+        phones=_pad(phones),
+        phone_lengths=np.array([len(p) for p in phones], np.int64),
+    )
+
+
+def silence(sample_rate: int) -> Batch:
+    """Return a second of silence with one symbol for its text: a batch where there is none."""
+    one = np.ones(1, np.int64)
+    quiet = np.zeros((1, sample_rate), np.int16)
+    target = np.zeros((1, 1), np.int64)
+    return Batch((), quiet, sample_rate * one, target, one, target, one)
+
+
+def _phones(text: str, pronunciations: Pronunciations | None) -> list[int]:
+    return (pronunciations.encode(text) or []) if pronunciations else []
 
 
 def _pad(rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.data.loading import Batch, Loader, WaveformSource, dealt, plan_epoch
+from plainspeech.data.loading import Batch, Loader, WaveformSource, plan_epoch, silence
 from plainspeech.data.manifest import Utterance
+from plainspeech.data.packed import PackedLoader
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.evaluation.error_rates import Pair, error_rates
@@ -112,19 +113,16 @@ class Share:
     """What one process computes of a batch.
 
     Attributes:
-        places: of its parts among those of the batch, in order.
+        places: of its parts among those of the batch, in order; none where others have them all.
         parts: these parts.
         sizes: utterances in each part of the batch, also in those of other processes.
         symbols: of all targets of the batch.
-        counts: whether it is of use. A process for which no part is left computes the first once
-            more, and its outcome is dropped: gradients are exchanged by all or by none.
     """
 
     places: Sequence[int]
     parts: Iterable[Batch]
     sizes: Sequence[int]
     symbols: int
-    counts: bool = True
 
     @classmethod
     def whole(cls, batch: Batch) -> Share:
@@ -147,6 +145,7 @@ class Trainer:
         initial: what the recipe names to start from; None starts from random weights.
         processes: that train it together; all have the same of the above but for the device.
         pronunciations: that the recipe names; None for none.
+        archives: of packed training data, by the ids of its utterances.
 
     Attributes:
         examples: actual against predicted, of a few utterances of dev, as of the last measurement.
@@ -164,6 +163,7 @@ class Trainer:
         initial: Checkpoint | None = None,
         processes: Processes = ALONE,
         pronunciations: Pronunciations | None = None,
+        archives: Mapping[str, str] | None = None,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
@@ -180,13 +180,19 @@ class Trainer:
                 recipe.optimisation.pronunciation_weight,
             )
         )
-        self._durations = [utterance.duration for utterance in train]
         settings = preset.features
         source = WaveformSource(settings.sample_rate, recipe.data.cache_gb * 1e9)
-        self._train = Loader(train, source, alphabet, recipe.data.threads, pronunciations)
+        self._sample_rate = settings.sample_rate
+        sample = processes.share(_sample(train, archives))
+        self._train: Loader | PackedLoader
+        self._sample: Loader | PackedLoader
+        if archives:
+            self._train = self._packed(train, archives, pronunciations)
+            self._sample = self._packed(sample, archives)
+        else:
+            self._train = Loader(train, source, alphabet, recipe.data.threads, pronunciations)
+            self._sample = Loader(sample, source, alphabet, recipe.data.threads)
         self._dev = Loader(processes.share(dev), source, alphabet, recipe.data.threads)
-        sample = processes.share(_sample(train))
-        self._sample = Loader(sample, source, alphabet, recipe.data.threads)
         self._views = 2 if recipe.optimisation.consistency_weight else 1
         teacher = Teacher(recipe.teacher, preset, alphabet, device) if recipe.teacher else None
         self._augmented = FeatureExtractor(
@@ -215,6 +221,29 @@ class Trainer:
         phones = estimate_symbol_model(spoken, pronunciations.size - 1).to(self.device)
         return Competition(weight, symbols, phones)
 
+    def _packed(
+        self,
+        utterances: Sequence[Utterance],
+        archives: Mapping[str, str],
+        pronunciations: Pronunciations | None = None,
+    ) -> PackedLoader:
+        data = self.recipe.data
+        if self.processes.count > data.micro_batches:
+            raise ConfigurationError(
+                f"data.micro_batches is {data.micro_batches}, fewer than the "
+                f"{self.processes.count} processes: packed data is read in as many streams"
+            )
+        return PackedLoader(
+            utterances,
+            archives,
+            self._sample_rate,
+            self.alphabet,
+            data.threads,
+            data.shuffle_shards,
+            streams=-(-data.micro_batches // self.processes.count),
+            pronunciations=pronunciations,
+        )
+
     def resume(self) -> bool:
         """Continue from the run's checkpoint if it has one; return whether it had.
 
@@ -228,9 +257,14 @@ class Trainer:
             return False
         checkpoint = Checkpoint.load(path)
         # A recipe from before there were other alphabets does not name its own.
-        # Neither does it say which its initial weights were, nor that batches are whole.
+        # Neither does it say which its initial weights were, nor how batches are computed.
         recipe = {"alphabet": ENGLISH.text, **checkpoint.run["recipe"]}
-        recipe["data"] = {"micro_batches": 1, "pronunciations": None, **recipe["data"]}
+        recipe["data"] = {
+            "micro_batches": 1,
+            "shuffle_shards": 4,
+            "pronunciations": None,
+            **recipe["data"],
+        }
         recipe["optimisation"] = {
             "crf_weight": 0.0,
             "pronunciation_weight": Optimisation.pronunciation_weight,
@@ -287,6 +321,8 @@ class Trainer:
             # Raised between batches alone, where the state is one that the run goes through.
             self._asked_to_stop = self._stopping = False
             self.save()
+            # torchrun ends all when the first has ended, also one that is still writing.
+            self.processes.wait()
             raise
 
     def _finished(self) -> bool:
@@ -317,9 +353,8 @@ class Trainer:
     def _plan(self) -> list[list[Sequence[int]]]:
         """Return the batches of the epoch in parts, the same in every process."""
         data, epoch = self.recipe.data, self.state.progress.epoch
-        plan = plan_epoch(self._durations, data.batch_seconds, self.recipe.seed, epoch)
         parts = max(data.micro_batches, self.processes.count)
-        return [dealt(batch, parts) for batch in plan]
+        return self._train.steps(data.batch_seconds, parts, self.recipe.seed, epoch)
 
     def _shares(
         self, plan: Sequence[Sequence[Sequence[int]]]
@@ -330,18 +365,13 @@ class Trainer:
             for parts in plan
         ]
         read = self._train.batches(
-            [
-                parts[place]
-                for parts, places in zip(plan, own, strict=True)
-                for place in places or [0]
-            ]
+            [parts[place] for parts, places in zip(plan, own, strict=True) for place in places]
         )
         for parts, places in zip(plan, own, strict=True):
             utterances = [self._train.utterances[index] for part in parts for index in part]
             symbols = sum(len(self.alphabet.encode(u.text)) for u in utterances)
-            batches = islice(read, max(len(places), 1))
             sizes = [len(part) for part in parts]
-            yield Share(places or [0], batches, sizes, symbols, bool(places)), utterances
+            yield Share(places, islice(read, len(places)), sizes, symbols), utterances
 
     def _save_is_due(self) -> bool:
         return time.monotonic() - self._saved_at > 60 * self.recipe.checkpoint_minutes
@@ -420,16 +450,20 @@ class Trainer:
         self.state.optimiser.zero_grad(set_to_none=True)
         losses = torch.zeros(self._views, sum(share.sizes), device=self.device)
         ends = list(accumulate(share.sizes))
+        # What the processes have is averaged, and is to be added up.
+        symbols = self._views * share.symbols / self.processes.count
         for place, batch in zip(share.places, share.parts, strict=True):
             with self.processes.exchanging(self._objective, place == share.places[-1]):
-                found = self._compute(place, batch, share, strength, done)
-            if share.counts:
-                losses[:, ends[place] - share.sizes[place] : ends[place]] = found
+                found = self._compute(place, batch, symbols, strength, done)
+            losses[:, ends[place] - share.sizes[place] : ends[place]] = found
+        if not share.places:
+            # Gradients are exchanged by all or by none: nothing is divided by all there is.
+            self._compute(0, silence(self._sample_rate), math.inf, strength, done)
         norm = self.state.descend(settings.clip_norm, rate, settings.start_decay)
         return self.processes.sum(losses).flatten(), norm
 
     def _compute(
-        self, place: int, batch: Batch, share: Share, strength: float, done: float
+        self, place: int, batch: Batch, symbols: float, strength: float, done: float
     ) -> Tensor:
         """Add the gradient of a part to what is there; return its losses, ``(views, rows)``."""
         settings = self.recipe.optimisation
@@ -438,15 +472,13 @@ class Trainer:
         seed = self.recipe.seed * 1_000_003 + self.state.progress.step + (place << 40)
         torch.manual_seed(seed)
         tensors = self._augmented(batch, seed, strength)
-        # What the processes have is averaged, and is to be added up.
-        symbols = self._views * share.symbols / self.processes.count
         with autocast(self.mixed, self.device):
             loss, losses = self._objective(
                 tensors,
                 settings.intermediate_weight,
                 settings.consistency_weight * strength,
                 settings.distillation_weight * (1 - done),
-                symbols if share.counts else math.inf,
+                symbols,
             )
         torch.autograd.backward(loss)
         by_view: Tensor = losses.reshape(self._views, -1)
@@ -460,7 +492,7 @@ class Trainer:
         """
         return self._recognise(self._dev)
 
-    def _recognise(self, loader: Loader) -> list[Pair]:
+    def _recognise(self, loader: Loader | PackedLoader) -> list[Pair]:
         """Return what all processes recognise of their shares, of which ``loader`` has one."""
         own: Sequence[Pair] = ()
         with suppress(TrainingStopped):
@@ -508,8 +540,13 @@ class Trainer:
         on_epoch(row)
 
 
-def _sample(train: Sequence[Utterance]) -> list[Utterance]:
-    """Return `SAMPLE` utterances evenly over ``train``, or all; each once."""
+def _sample(train: Sequence[Utterance], archives: Mapping[str, str] | None) -> list[Utterance]:
+    """Return `SAMPLE` utterances evenly over ``train``, or all; each once.
+
+    Of packed data they are of the first shard, so that it is enough to read that.
+    """
+    if archives:
+        train = [u for u in train if archives[u.id] == archives[train[0].id]]
     different = list({utterance.id: utterance for utterance in train}.values())
     count = min(SAMPLE, len(different))
     return [different[index * len(different) // count] for index in range(count)]
@@ -521,7 +558,7 @@ _BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in train
 @torch.no_grad()
 def validate(
     model: AcousticModel,
-    loader: Loader,
+    loader: Loader | PackedLoader,
     features: FeatureExtractor,
     alphabet: Alphabet,
     mixed: bool,

@@ -77,6 +77,10 @@ class Processes:
         found: list[float] = self.sum(torch.tensor(numbers, dtype=torch.float64)).tolist()
         return found
 
+    def wait(self) -> None:
+        """Return when all processes are here."""
+        self.sums(0.0)
+
     def parallel(self, module: nn.Module) -> nn.Module:
         """Return ``module`` so that its gradients become the mean of all processes'.
 

@@ -28,13 +28,20 @@ _LARGEST = 10**15
 _SHOWN = 200  # characters of an offending value in a message
 
 
+class Url(str):
+    """An address such as ``s3://bucket/folder``."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Data:
     """What to train on.
 
     Attributes:
         train: manifests, relative to the recipe; one that is listed twice is trained on twice in
-            an epoch.
+            an epoch. Or else folders, or URLs of object stores, of what ``data pack`` has packed,
+            which are read one shard after the other.
         dev: the manifest that selects the best weights; never a test set.
         batch_seconds: seconds of audio in a batch, padding included.
         micro_batches: parts in which a batch is computed, one after the other, or side by side by
@@ -45,15 +52,17 @@ class Data:
             transcript the model then learns its phones, as far as the lexicon has all its words.
         cache_gb: memory for waveforms in each process, in GB; an hour takes 0.115.
         threads: of each process that read audio.
+        shuffle_shards: of packed data, that are mixed; each of the ``micro_batches`` has as many.
     """
 
-    train: tuple[Path, ...]
+    train: tuple[Path | Url, ...]
     dev: Path
     batch_seconds: float = 160.0
     micro_batches: int = 1
     pronunciations: Path | None = None
     cache_gb: float = 4.0
     threads: int = 2
+    shuffle_shards: int = 4
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,7 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "data.batch_seconds",
             "data.micro_batches",
             "data.threads",
+            "data.shuffle_shards",
             "optimisation.epochs",
             "optimisation.validate_every",
             "optimisation.learning_rate",
@@ -318,6 +328,9 @@ def section(kind: type[Any], table: Mapping[str, Any], folder: Path, where: str)
 
 def _value(kind: Any, value: Any, folder: Path, where: str) -> Any:
     """Return ``value`` as the type ``kind``, or say that it is of another."""
+    if kind == Path | Url:
+        address = isinstance(value, str) and "://" in value
+        return Url(value) if address else _value(Path, value, folder, where)
     if get_origin(kind) in (Union, types.UnionType):
         # The only such type is "section or None"; TOML has no null, so false stands for it.
         return None if value is False else _value(get_args(kind)[0], value, folder, where)
@@ -342,5 +355,11 @@ def _value(kind: Any, value: Any, folder: Path, where: str) -> Any:
 def _name(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"list of {_name(get_args(kind)[0])}"
-    names = {str: "string", Path: "path, a string", float: "number", int: "whole number"}
+    names = {
+        str: "string",
+        Path: "path, a string",
+        Path | Url: "path, a string",
+        float: "number",
+        int: "whole number",
+    }
     return names.get(kind, "table")

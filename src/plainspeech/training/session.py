@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ import torch
 
 from plainspeech.alphabet import Alphabet, can_align
 from plainspeech.data.manifest import Utterance, read_manifest
-from plainspeech.errors import DataError
+from plainspeech.data.packed import read_packed
+from plainspeech.errors import ConfigurationError, DataError
 from plainspeech.features import output_frames
 from plainspeech.model.presets import Preset, preset
 from plainspeech.pronunciations import Pronunciations, read_pronunciations
 from plainspeech.training.checkpoint import load_weights
 from plainspeech.training.loop import Trainer
 from plainspeech.training.processes import ALONE, Processes
-from plainspeech.training.recipe import Recipe
+from plainspeech.training.recipe import Data, Recipe, Url
 from plainspeech.training.transfer import kept_outputs
 
 
@@ -44,11 +45,10 @@ def prepare_run(
     Raises:
         DataError: a manifest or recording is missing, or a transcript cannot be written.
     """
-    # A smoke test may validate on what it trains on: then it is one manifest, read once.
-    manifests = {path: read_manifest(path) for path in (*recipe.data.train, recipe.data.dev)}
+    manifests, archives = _read_data(recipe.data)
     alphabet = recipe.symbols
     everything = [utterance for manifest in manifests.values() for utterance in manifest]
-    _refuse_unusable(everything, alphabet)
+    _refuse_unusable(everything, alphabet, archives)
     train = [utterance for path in recipe.data.train for utterance in manifests[path]]
     dev = manifests[recipe.data.dev]
     chosen = preset(recipe.preset)
@@ -77,7 +77,17 @@ def prepare_run(
         run["data"] = _digest([*usable, *dev], pronunciations)
         lines += _silent(usable, pronunciations, recipe.data.pronunciations)
     trainer = Trainer(
-        recipe, chosen, usable, dev, folder, run, device, initial, processes, pronunciations
+        recipe,
+        chosen,
+        usable,
+        dev,
+        folder,
+        run,
+        device,
+        initial,
+        processes,
+        pronunciations,
+        archives,
     )
     return trainer, lines
 
@@ -107,6 +117,23 @@ def _silent(
     ]
 
 
+def _read_data(data: Data) -> tuple[dict[Path | Url, list[Utterance]], dict[str, str]]:
+    """Return what each part of the data lists, and the archives of packed training data by id."""
+    places = [place for place in data.train if isinstance(place, Url) or place.is_dir()]
+    if not places:
+        # A smoke test may validate on what it trains on: then it is one manifest, read once.
+        return {path: read_manifest(Path(path)) for path in (*data.train, data.dev)}, {}
+    if len(places) < len(data.train):
+        raise ConfigurationError(
+            f"data.train has both packed data ({places[0]}) and manifests; pack those too, with "
+            f"'plainspeech data pack'"
+        )
+    packed = {place: read_packed(str(place)) for place in places}
+    archives = {name: url for found in packed.values() for name, url in found.archives.items()}
+    read = {place: found.utterances for place, found in packed.items()}
+    return {**read, data.dev: read_manifest(data.dev)}, archives
+
+
 def _new_outputs(recipe: Recipe, known: Alphabet) -> list[str]:
     """Return a line of what the output layers learn anew, if the start writes otherwise."""
     if known == recipe.symbols:
@@ -119,7 +146,9 @@ def _new_outputs(recipe: Recipe, known: Alphabet) -> list[str]:
     ]
 
 
-def _refuse_unusable(utterances: Sequence[Utterance], alphabet: Alphabet) -> None:
+def _refuse_unusable(
+    utterances: Sequence[Utterance], alphabet: Alphabet, archives: Mapping[str, str]
+) -> None:
     """Stop before hours of work for what would fail in the middle of them."""
     faults = []
     seen: dict[str, Utterance] = {}
@@ -127,7 +156,7 @@ def _refuse_unusable(utterances: Sequence[Utterance], alphabet: Alphabet) -> Non
         if u.id in seen:
             faults.append(f"{u.origin}: the id {u.id} is already in {seen[u.id].origin}")
         seen[u.id] = u
-        if not u.audio.is_file():
+        if u.id not in archives and not u.audio.is_file():
             faults.append(f"{u.origin}: {u.id}: there is no file {u.audio}")
         elif foreign := alphabet.foreign(u.text):
             faults.append(f"{u.origin}: {u.id}: the text has {foreign!r}, not in the alphabet")
