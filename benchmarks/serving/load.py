@@ -1,25 +1,29 @@
-"""How the server does under load, with dynamic batching and without, on this machine alone.
+"""How the server does under load, by kinds of it and numbers of clients, on this machine alone.
 
-Two servers run, one with batching and one without; clients measure them in turn, so that whatever
-else the machine does falls on both alike. A client sends its next request when the last has been
-answered. Clients and server share the cores. Answers are held against what the first answer to the
-same clip was; whatever else comes back is an error, and what never comes back is lost.
+Servers of all kinds run; clients measure them in turn, so that whatever else the machine does falls
+on all alike. A client sends its next request when the last has been answered. Clients and servers
+share the cores. Answers are held against what the first answer to the same clip was; whatever else
+comes back is an error, and what never comes back is lost. Beside the wall clock stands the
+processor time of the server, by itself and over that of a loop that calls the library with the same
+files, measured between the others: both mean the same on a machine with other work.
 
-    python -m benchmarks.serving.load [--requests 200] [--rounds 3] [--memory-requests 2000]
+    python -m benchmarks.serving.load [--clients 32] [--kind "--workers 2"] [--memory-requests 2000]
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import httpx
 import numpy as np
@@ -28,8 +32,12 @@ from rich.console import Console
 
 from benchmarks.processes import machine
 
+if TYPE_CHECKING:
+    from plainspeech.runtime.recognizer import Recognizer
+
 PATH = "/v1/audio/transcriptions"
 SAMPLES = Path(__file__).parents[2] / "samples"
+KINDS = ["", "--no-batching", "--workers 2"]
 LONGEST_WAIT = 120.0  # seconds; a request without an answer by then is lost
 
 
@@ -40,12 +48,14 @@ class Outcome:
     Attributes:
         seconds: of each answer.
         wall: seconds that all took together.
+        processor: seconds that the server computed.
         errors: answers that were not the transcript.
         lost: requests without an answer.
     """
 
     seconds: list[float] = field(default_factory=list)
     wall: float = 0.0
+    processor: float = 0.0
     errors: int = 0
     lost: int = 0
 
@@ -66,12 +76,24 @@ class Target:
     process: int
     expected: dict[int, str] = field(default_factory=dict)
 
+    def processor_seconds(self) -> float:
+        """Return how long it and its workers have computed."""
+        stats = (Path(f"/proc/{pid}/stat").read_text() for pid in below(self.process))
+        ticks = (map(int, stat.rpartition(")")[2].split()[11:13]) for stat in stats)
+        return sum(map(sum, ticks)) / os.sysconf("SC_CLK_TCK")
+
     def resident(self) -> float:
         """Return its resident memory in MiB."""
         status = Path(f"/proc/{self.process}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) / 1024
+
+
+def below(pid: int) -> list[int]:
+    """Return ``pid`` and all processes below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(found for child in children for found in below(int(child)))]
 
 
 @contextmanager
@@ -83,7 +105,8 @@ def serving(name: str, *options: str) -> Iterator[Target]:
     ) as process:
         try:
             assert process.stderr is not None
-            url = process.stderr.readline().split(" at ")[1].split(";")[0]
+            line = next(line for line in process.stderr if " at http" in line)
+            url = line.split(" at ")[1].split(";")[0]
             httpx.get(f"{url}/health", timeout=60).raise_for_status()
             yield Target(name, url, process.pid)
         finally:
@@ -102,9 +125,10 @@ async def load(target: Target, clips: Sequence[bytes], clients: int, requests: i
             for number in numbers:
                 await request(client, target, clips, number % len(clips), outcome)
 
-        started = time.perf_counter()
+        started, computed = time.perf_counter(), target.processor_seconds()
         await asyncio.gather(*(one_client() for _ in range(clients)))
         outcome.wall = time.perf_counter() - started
+        outcome.processor = target.processor_seconds() - computed
     return outcome
 
 
@@ -126,48 +150,71 @@ async def request(
         outcome.errors += 1
 
 
-def row(name: str, clients: int, outcomes: Sequence[Outcome], audio: float) -> str:
+def call_library(recognizer: Recognizer, clips: Sequence[bytes], requests: int) -> float:
+    """Return the processor seconds of transcribing as many clips in this process."""
+    started = time.process_time()
+    for number in range(requests):
+        recognizer.transcribe(io.BytesIO(clips[number % len(clips)]))
+    return time.process_time() - started
+
+
+def row(
+    name: str, clients: int, outcomes: Sequence[Outcome], audio: float, library: Sequence[float]
+) -> str:
     """Return the line of the table for ``outcomes``, whose clips last ``audio`` seconds each."""
     seconds = [s for outcome in outcomes for s in outcome.seconds]
     p50, p95 = (1000 * p for p in np.percentile(seconds, (50, 95)))
     rates = [len(outcome.seconds) / outcome.wall for outcome in outcomes]
     rate = float(np.median(rates))
+    computed = [outcome.processor / len(outcome.seconds) for outcome in outcomes]
+    over = float(np.median(np.divide(computed, library)))
     return (
         f"| {clients} | {name} | {rate:.1f} ({min(rates):.1f} to {max(rates):.1f}) "
-        f"| {rate * audio:.0f} | {p50:.0f} | {p95:.0f} "
+        f"| {rate * audio:.0f} | {p50:.0f} | {p95:.0f} | {1000 * max(seconds) / p50:.1f} "
+        f"| {1000 * float(np.median(computed)) / audio:.2f} | {over:.2f} "
         f"| {sum(o.errors for o in outcomes)} | {sum(o.lost for o in outcomes)} |"
     )
 
 
 def main(
-    requests: Annotated[int, typer.Option(help="In each cell and round.")] = 200,
+    requests: Annotated[int, typer.Option(help="In each cell and round, one a client.")] = 200,
     rounds: int = 3,
-    clients: Annotated[list[int], typer.Option(help="At a time.")] = [1, 8, 64],  # noqa: B006
+    clients: Annotated[list[int], typer.Option(help="At a time.")] = [1, 8, 64, 256],  # noqa: B006
+    kind: Annotated[list[str], typer.Option(help="Options of a server.")] = KINDS,
     memory_requests: Annotated[int, typer.Option(help="0 leaves memory out.")] = 2000,
     clips: Annotated[list[Path] | None, typer.Option(help="The samples by default.")] = None,
 ) -> None:
     """Measure and print two tables."""
     import soundfile
 
+    from plainspeech.runtime.recognizer import load_model
+
     console = Console(stderr=True)
     paths = clips or sorted(SAMPLES.glob("*.flac"))
     audio = float(np.mean([soundfile.info(path).duration for path in paths]))
     contents = [path.read_bytes() for path in paths]
+    recognizer = load_model(threads=1)
+    call_library(recognizer, contents, len(contents))
     print(f"{machine()}; clips of {audio:.1f} s on average\n")
     print(
-        "| clients | batching | requests/s (least to most) | audio s/s | p50 ms | p95 ms "
-        "| errors | lost |\n|--:|---|--:|--:|--:|--:|--:|--:|"
+        "| clients | server | requests/s (least to most) | audio s/s | p50 ms | p95 ms "
+        "| longest / p50 | processor ms a second of audio | / library | errors | lost |\n"
+        "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     )
-    with serving("on") as on, serving("off", "--no-batching") as off:
+    with ExitStack() as stack:
+        targets = [stack.enter_context(serving(each, *each.split())) for each in kind]
         for number in clients:
-            found: dict[str, list[Outcome]] = {"on": [], "off": []}
+            found: dict[str, list[Outcome]] = {each: [] for each in kind}
+            library: list[float] = []
+            sent = max(requests, 2 * number)
             for round_ in range(rounds):
-                for target in (on, off) if round_ % 2 else (off, on):
+                library.append(call_library(recognizer, contents, 100) / 100)
+                for target in targets if round_ % 2 else targets[::-1]:
                     console.print(f"{number} clients, round {round_ + 1}, {target.name}")
-                    outcome = asyncio.run(load(target, contents, number, requests))
+                    outcome = asyncio.run(load(target, contents, number, sent))
                     found[target.name].append(outcome)
             for name, outcomes in found.items():
-                print(row(name, number, outcomes, audio))
+                print(row(name or "one process", number, outcomes, audio, library), flush=True)
     if memory_requests:
         measure_memory(contents, memory_requests)
 

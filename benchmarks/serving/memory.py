@@ -18,13 +18,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.processes import machine
-from benchmarks.serving.load import SAMPLES, load, serving
-
-
-def below(pid: int) -> list[int]:
-    """Return ``pid`` and all processes below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(found for child in children for found in below(int(child)))]
+from benchmarks.serving.load import SAMPLES, below, load, serving
 
 
 def mebibytes(pids: Iterable[int], *names: str) -> list[float]:

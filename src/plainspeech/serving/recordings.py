@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import anyio
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from plainspeech import audio
@@ -32,6 +32,8 @@ from plainspeech.serving.batching import Lane
 from plainspeech.serving.engine import Engine
 from plainspeech.transcript import Transcript
 
+_Result = TypeVar("_Result")
+
 _FIELDS = 32
 _FIELD_BYTES = 64 * 1024
 _MEMORY_BYTES = 64 * 1024  # of the file; what is more goes to the disk
@@ -39,19 +41,6 @@ _MEMORY_BYTES = 64 * 1024  # of the file; what is more goes to the disk
 
 _LONGEST_NAME = 80  # characters
 _AHEAD = 4  # chunks of a recording that wait or are recognised while it is read on
-
-
-class FormRoute(APIRoute):
-    """A route whose forms are read by `FormRequest`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler of FastAPI for another class of requests."""
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            return await handler(FormRequest(request.scope, request.receive))
-
-        return handle
 
 
 class FormRequest(Request):
@@ -86,6 +75,8 @@ class FormRequest(Request):
         except MultiPartException as error:
             message = f"The form cannot be read: {error.message.rstrip('.')}."
             raise ApiError(HTTPStatus.BAD_REQUEST, message, "bad_request") from error
+        except HTTPException:
+            raise
         except OSError as error:
             raise ApiError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -93,6 +84,9 @@ class FormRequest(Request):
                 "storage_full",
                 retry_after=30,
             ) from error
+        except Exception as error:  # of many classes: parsers' own, of encodings, of a client gone
+            message = "The form cannot be read; send it again, as multipart/form-data."
+            raise ApiError(HTTPStatus.BAD_REQUEST, message, "bad_request") from error
 
 
 class _Parser(MultiPartParser):
@@ -154,7 +148,9 @@ class UploadedRecording:
         Raises:
             ApiError: the recording cannot be read, or is too long.
         """
-        return join_parts([part async for part in self.parts()])
+        with self._being_read() as parts:
+            # In one thread from start to end, where `parts` comes back to the loop for each.
+            return join_parts(await self._in_thread(list, parts))
 
     async def parts(self) -> AsyncGenerator[TranscriptPart, None]:
         """Yield the transcript part by part, in order, as soon as each is known.
@@ -164,25 +160,37 @@ class UploadedRecording:
         Raises:
             ApiError: as `transcript`.
         """
-        with self._engine.batcher.lane(self._hot_words) as lane:
-            parts = self._parts(lane)
-            try:
-                while True:
-                    part = await anyio.to_thread.run_sync(
-                        next, parts, None, limiter=self._engine.reader_threads
-                    )
-                    if part is None:
-                        return
-                    yield part
-            except PlainspeechError as error:
-                raise api_error(error) from error
-            finally:
-                parts.close()
-                self._file.close()
+        with self._being_read() as parts:
+            while (part := await self._in_thread(next, parts, None)) is not None:
+                yield part
 
-    def _parts(self, lane: Lane) -> Generator[TranscriptPart, None, None]:
+    @contextmanager
+    def _being_read(self) -> Iterator[Generator[TranscriptPart, None, None]]:
+        """Yield the parts, for a thread; they and the file are closed at the end.
+
+        Raises:
+            ApiError: as `transcript`.
+        """
+        try:
+            with (
+                self._engine.batcher.lane(self._hot_words) as lane,
+                closing(self._file),
+                closing(self._parts(lane, asyncio.get_running_loop())) as parts,
+            ):
+                yield parts
+        except PlainspeechError as error:
+            raise api_error(error) from error
+
+    async def _in_thread(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        return await anyio.to_thread.run_sync(
+            function, *arguments, limiter=self._engine.reader_threads
+        )
+
+    def _parts(
+        self, lane: Lane, loop: asyncio.AbstractEventLoop
+    ) -> Generator[TranscriptPart, None, None]:
         def begin(waveform: Array) -> _QueuedChunk:
-            return _QueuedChunk(lane, waveform)
+            return _QueuedChunk(lane, waveform, loop)
 
         rate = self._engine.sample_rate
         with audio.opened(cast("BinaryIO", self._file), rate, self._separate) as recording:
@@ -219,10 +227,13 @@ class UploadedRecording:
 class _QueuedChunk:
     """A chunk of a recording in the queue; for the thread that reads the recording."""
 
-    def __init__(self, lane: Lane, waveform: Array) -> None:
-        self._task = anyio.from_thread.run_sync(
-            lambda: asyncio.ensure_future(lane.transcribe(waveform))
-        )
+    def __init__(self, lane: Lane, waveform: Array, loop: asyncio.AbstractEventLoop) -> None:
+        self._task: asyncio.Future[Transcript]
+
+        def begin() -> None:
+            self._task = asyncio.ensure_future(lane.transcribe(waveform))
+
+        loop.call_soon_threadsafe(begin)  # before whatever this thread runs in the loop later
 
     def result(self) -> Transcript:
         """Return its transcript, or end with the request."""
