@@ -20,6 +20,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
+FIRST_CORE = min(os.sched_getaffinity(0))
+"""Of those that this process may use."""
+
 _INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp")
 """What products of matrices use in float32, int8 and bfloat16, where a processor has it."""
 

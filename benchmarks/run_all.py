@@ -1,12 +1,14 @@
 """Measures every table of the documents anew, one benchmark after the other.
 
 What each prints goes to a file of its name in the output folder, below the command and what machine
-it was; the tables of docs/conditions.md are written into the page. A benchmark whose data or peers
-are not given is named and left out. All take some hours of one core; nothing else should run.
+it was; pictures, and the tables of docs/conditions.md, are written into the documents. A benchmark
+whose data or peers are not given is named and left out. All take some hours of one core; nothing
+else should run. With --quick each measures a few utterances once, and the documents stay as they
+are: that shows that all of it runs, and its figures mean nothing.
 
     python -m benchmarks.run_all corpus measured --simulated simulated --scorer scorer \
         --checkpoint best.safetensors --pocketsphinx PYTHON --peer flashlight-text=PYTHON \
-        --kitchen doing_the_dishes.opus
+        --kitchen doing_the_dishes.opus --speakers corpus/speakers.jsonl
 """
 
 from __future__ import annotations
@@ -22,6 +24,13 @@ from typing import Annotated
 import typer
 
 from benchmarks.processes import machine
+from plainspeech.data.manifest import Utterance, read_manifest, write_manifest
+from plainspeech.runtime.bundle import bundled_model_path
+
+_SPEAKERS, _OF_A_SPEAKER = 3, 16
+"""What is measured quickly."""
+
+_DEV, _TRAIN = "dev-clean.jsonl", "train-clean-5.jsonl"
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -37,8 +46,10 @@ class Given:
     checkpoint: Path | None
     pocketsphinx: str | None
     pyctcdecode: str | None
+    speakers: Path | None
     kitchen: tuple[Path, ...]
     peers: tuple[str, ...]
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,31 +73,37 @@ class Benchmark:
 
 def benchmarks(given: Given) -> Iterator[Benchmark]:
     """Yield all of them."""
-    dev, train = given.corpus / "dev-clean.jsonl", given.corpus / "train-clean-5.jsonl"
+    dev, train = given.corpus / _DEV, given.corpus / _TRAIN
     heard = _missing(**{dev.name: dev.exists()})
+    pictures = given.output if given.quick else DOCS
+    once = ["--rounds", "1"] if given.quick else []
     kitchen = [part for path in given.kitchen for part in ("--kitchen", str(path))]
     peers = [part for peer in given.peers for part in ("--peer", peer)]
     beside = [
         *(["--checkpoint", str(given.checkpoint)] if given.checkpoint else []),
         *(["--pocketsphinx", given.pocketsphinx] if given.pocketsphinx else []),
-        *("--picture", str(DOCS / "speed.png"), "--json", str(given.output / "speed.json")),
+        *("--picture", str(pictures / "speed.png"), "--json", str(given.output / "speed.json")),
+        *(["--repeat", "1", "--starts", "1"] if given.quick else ["--repeat", "3"]),
     ]
     yield Benchmark(
         *("speed", "docs/speed.md", "benchmarks.transcription.speed"),
-        ["bundled", str(dev), "--every", "6", "--repeat", "3", *beside],
+        ["bundled", str(dev), "--every", "6", *beside],
         heard,
     )
     long_audio = "benchmarks.transcription.long_audio"
     yield Benchmark(
         "long_audio", "docs/transcribing.md", long_audio, [str(dev), "--repeat", "1"], heard
     )
-    page = ["--page", str(DOCS / "conditions.md")]
+    yield Benchmark(
+        "alignment", "docs/alignment.md", "benchmarks.alignment.measure", [str(dev)], heard
+    )
+    page = [] if given.quick else ["--page", str(DOCS / "conditions.md")]
     yield Benchmark(
         *("conditions", "docs/conditions.md", "benchmarks.conditions.measure"),
         [str(dev), str(given.output / "conditions.json"), "--every", "4", *kitchen, *page],
         heard + _missing(kitchen=given.kitchen),
     )
-    picture = ["--picture", str(DOCS / "confidence.png")]
+    picture = ["--picture", str(pictures / "confidence.png")]
     yield Benchmark(
         *("confidence", "docs/conditions.md", "benchmarks.conditions.confidence"),
         [str(dev), "--every", "3", *kitchen, *picture],
@@ -96,24 +113,35 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
     sets = [str(given.simulated), str(given.scorer)]
     compare = "benchmarks.decoder.compare"
     yield Benchmark(
-        "decoder", "docs/beam-search.md", compare, ["simulated", *sets, *peers], searched
+        "decoder", "docs/beam-search.md", compare, ["simulated", *sets, *once, *peers], searched
     )
+    few = ["--utterances", "8"] if given.quick else []
     yield Benchmark(
         *("decoder_real", "docs/beam-search.md", compare),
-        ["real", "bundled", str(dev), str(given.scorer), *peers],
+        ["real", "bundled", str(dev), str(given.scorer), *few, *once, *peers],
         heard + _missing(scorer=given.scorer),
     )
-    yield Benchmark("growth", "docs/beam-search.md", compare, ["growth", *sets], searched)
+    yield Benchmark("growth", "docs/beam-search.md", compare, ["growth", *sets, *once], searched)
     yield Benchmark(
         *("agreement", "docs/coming-from.md", "benchmarks.decoder.agreement"),
-        [*sets, "--pyctcdecode", str(given.pyctcdecode)],
+        [*sets, "--pyctcdecode", str(given.pyctcdecode), *once],
         searched + _missing(pyctcdecode=given.pyctcdecode),
     )
-    yield Benchmark("serving", "docs/serving.md", "benchmarks.serving.load", [])
+    few = ["--requests", "16", *once, "--memory-requests", "0"] if given.quick else []
+    yield Benchmark("serving", "docs/serving.md", "benchmarks.serving.load", few)
+    few = ["--requests", "4", "--workers", "1"] if given.quick else []
+    yield Benchmark("serving_memory", "docs/serving.md", "benchmarks.serving.memory", few)
     yield Benchmark(
         *("training", "docs/speed.md", "benchmarks.training.speed"),
-        ["--manifest", str(train), "--steps", "7", "--warm-up", "1"],
+        ["--manifest", str(train), "--steps", "1" if given.quick else "7", "--warm-up", "1"],
         _missing(**{train.name: train.exists()}),
+    )
+    adapted = ["--count", "1", "--minutes", "1"] if given.quick else []
+    results = str(given.output / "adaptation.json")
+    yield Benchmark(
+        *("adaptation", "docs/fine-tuning.md", "benchmarks.training.adaptation"),
+        [str(bundled_model_path()), str(given.speakers), str(dev), results, *adapted],
+        heard + _missing(speakers=given.speakers),
     )
 
 
@@ -129,18 +157,28 @@ def main(
     simulated: Annotated[Path | None, typer.Option(help="See benchmarks/README.md.")] = None,
     scorer: Annotated[Path | None, typer.Option(help="A packaged scorer.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The model's weights.")] = None,
-    pocketsphinx: Annotated[str | None, typer.Option(help="A Python that has it.")] = None,
+    pocketsphinx: Annotated[
+        str | None, typer.Option(help="A Python that has it, and soundfile.")
+    ] = None,
     pyctcdecode: Annotated[str | None, typer.Option(help="A Python that has it.")] = None,
+    speakers: Annotated[
+        Path | None, typer.Option(help="A manifest of speakers with a quarter of an hour each.")
+    ] = None,
     kitchen: Annotated[list[Path] | None, typer.Option(help="Recordings of noise.")] = None,
     peer: Annotated[list[str] | None, typer.Option(help="Decoders, NAME=PYTHON.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Names; all if none.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only to see that all of it runs.")
+    ] = False,
 ) -> None:
     """Measure, and tell at the end what failed or was left out."""
     output.mkdir(parents=True, exist_ok=True)
     given = Given(
-        *(corpus, output, simulated, scorer, checkpoint, pocketsphinx, pyctcdecode),
+        *(_cut(corpus, output) if quick else corpus, output, simulated, scorer, checkpoint),
+        *(pocketsphinx, pyctcdecode, speakers),
         kitchen=tuple(kitchen or ()),
         peers=tuple(peer or ()),
+        quick=quick,
     )
     failed = [
         one.name
@@ -150,6 +188,21 @@ def main(
     if failed:
         typer.echo(f"failed: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
+
+
+def _cut(corpus: Path, output: Path) -> Path:
+    """Write the first utterances of the first speakers in ``corpus`` below ``output``."""
+    folder = output / "corpus"
+    folder.mkdir(exist_ok=True)
+    for path in map(corpus.joinpath, (_DEV, _TRAIN)):
+        if not path.exists():
+            continue
+        spoken: dict[str, list[Utterance]] = {}
+        for utterance in read_manifest(path):
+            spoken.setdefault(utterance.speaker, []).append(utterance)
+        chosen = list(spoken.values())[:_SPEAKERS]
+        write_manifest(folder / path.name, [u for one in chosen for u in one[:_OF_A_SPEAKER]])
+    return folder
 
 
 def _run(one: Benchmark, output: Path) -> bool:

@@ -88,9 +88,16 @@ def test_all_are_run_or_named(
     assert head[1].startswith("python -m benchmarks.transcription.speed bundled ")
 
 
-RUNS_WITH_DEV_ALONE = ["transcription.speed", "transcription.long_audio", "serving.load"]
+RUNS_WITH_DEV_ALONE = [
+    "transcription.speed",
+    "transcription.long_audio",
+    "alignment.measure",
+    "serving.load",
+    "serving.memory",
+]
 
 
 def test_every_module_that_is_run_is_there() -> None:
-    given = run_all.Given(Path(), Path(), None, None, None, None, None, (), ())
+    nothing = None, None, None, None, None, None
+    given = run_all.Given(Path(), Path(), *nothing, (), ())
     assert {one.module for one in run_all.benchmarks(given)} <= set(MODULES)

@@ -20,6 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.decoder.compare import System, Workload, simulated_workload
+from benchmarks.processes import FIRST_CORE
 
 RUNS: list[tuple[float, float, dict[str, Any]]] = [
     (0.5, 1.5, {}),
@@ -35,7 +36,7 @@ def main(
     scorer: Annotated[Path, typer.Argument(help="The language model, a packaged scorer.")],
     pyctcdecode: Annotated[str, typer.Option(help="Python of an environment with it.")],
     rounds: Annotated[int, typer.Option(help="How often, in turn.")] = 3,
-    core: Annotated[int, typer.Option(help="That both share.")] = 0,
+    core: Annotated[int, typer.Option(help="That both share.")] = FIRST_CORE,
 ) -> None:
     """Compare texts, scores, word error rates and time."""
     workload = simulated_workload(folder, scorer)

@@ -32,7 +32,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.decoder.simulate import FRAME_SECONDS
-from benchmarks.processes import Child, machine
+from benchmarks.processes import FIRST_CORE, Child, machine
 from plainspeech import audio, load_model
 from plainspeech.artifact import reading
 from plainspeech.cores import available_cores
@@ -116,7 +116,7 @@ def simulated(
     scorer: Annotated[Path, typer.Argument(help="The language model, a packaged scorer.")],
     peer: Peers = [],  # noqa: B006
     rounds: Rounds = 5,
-    core: Core = 0,
+    core: Core = FIRST_CORE,
 ) -> None:
     """Compare on simulated log-probabilities, weights tuned on a set of their own."""
     _compare(simulated_workload(folder, scorer), peer, rounds, core)
@@ -141,7 +141,7 @@ def real(
     peer: Peers = [],  # noqa: B006
     utterances: Annotated[int, typer.Option(help="How many of the recordings.")] = 160,
     rounds: Rounds = 5,
-    core: Core = 0,
+    core: Core = FIRST_CORE,
 ) -> None:
     """Compare on what a model gives for recordings; the weights are tuned on the first of them."""
     bundle = bundled_model_path() if model == "bundled" else Path(model)
@@ -162,7 +162,7 @@ def growth(
     folder: Annotated[Path, typer.Argument(help="As for simulated.")],
     scorers: Annotated[list[Path], typer.Argument(help="Language models, packaged scorers.")],
     rounds: Rounds = 5,
-    core: Core = 0,
+    core: Core = FIRST_CORE,
 ) -> None:
     """Measure how cost grows with the width of the beam and the size of the language model."""
     test = folder / "posteriors.npz"
