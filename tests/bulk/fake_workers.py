@@ -22,18 +22,23 @@ class FakeTranscriber:
         self._folder = folder
 
     def __call__(self, item: Item) -> Outcome:
-        attempts = self._folder / item.id
-        with attempts.open("a") as file:
-            file.write("x")
-        kind, *rest = item.id.split("-")
-        if kind == "die" and attempts.stat().st_size <= int(rest[0]):
-            os.kill(os.getpid(), signal.SIGKILL)
+        die_where_the_id_says_so(item, self._folder)
+        kind = item.id.split("-")[0]
         if kind == "wait":
             time.sleep(60)
         if kind == "broken":
             return Outcome(item.id, item.audio, error="is broken")
         row = f'{{"id": "{item.id}"}}'
         return Outcome(item.id, item.audio, row, seconds=1.0, processor_seconds=0.5)
+
+
+def die_where_the_id_says_so(item: Item, folder: Path) -> None:
+    attempts = folder / item.id
+    with attempts.open("a") as file:
+        file.write("x")
+    kind, *rest = item.id.split("-")
+    if kind == "die" and attempts.stat().st_size <= int(rest[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def no_model() -> FakeTranscriber:

@@ -15,11 +15,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 
 from plainspeech.bulk.items import planned
-from plainspeech.bulk.work import ATTEMPTS, Item, Outcome
+from plainspeech.bulk.work import ATTEMPTS, Item, Outcome, Transcribe
 from plainspeech.errors import ConfigurationError, PlainspeechError
-
-Transcribe = Callable[[Item], Outcome]
-"""What a worker does."""
 
 _PATIENCE = 5.0  # seconds for a worker to end by itself
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 ATTEMPTS = 3
@@ -45,3 +46,7 @@ class Outcome:
     error: str | None = None
     seconds: float = 0.0
     processor_seconds: float = 0.0
+
+
+Transcribe = Callable[[Item], Outcome]
+"""What a worker does."""

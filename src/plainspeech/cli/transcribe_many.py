@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plainspeech.bulk.job import Engine, Progress
     from plainspeech.bulk.transcription import Settings
 
-_ENGINES = ("local",)
+_ENGINES = ("local", "ray")
 _LINE_SECONDS = 60.0  # from one line about the progress to the next, where there is no terminal
 
 
@@ -52,8 +52,12 @@ def transcribe_many(
         ),
     ],
     engine: Annotated[
-        Literal["local"],
-        typer.Option(parser=str, metavar="NAME", help="local: processes on this machine."),
+        Literal["local", "ray"],
+        typer.Option(
+            parser=str,
+            metavar="NAME",
+            help="local: processes on this machine; ray: Ray Data, on the cluster of RAY_ADDRESS.",
+        ),
     ] = "local",
     workers: Annotated[
         int | None,
@@ -92,17 +96,23 @@ def transcribe_many(
         "digits" if wants_digits(numbers) else "words",
     )
     with silent_libraries() as terminal:
-        progress = _run(source, output, settings, _engine(workers, settings), terminal)
+        progress = _run(source, output, settings, _engine(engine, workers, settings), terminal)
     if progress.failed:
         raise typer.Exit(1)
 
 
-def _engine(workers: int | None, settings: Settings) -> Engine:
-    from plainspeech.bulk.local import LocalEngine
+def _engine(name: str, workers: int | None, settings: Settings) -> Engine:
     from plainspeech.bulk.transcription import Transcriber
+
+    make = partial(Transcriber, settings)
+    if name == "ray":
+        from plainspeech.bulk.ray_engine import RayEngine
+
+        return RayEngine(make, workers)
+    from plainspeech.bulk.local import LocalEngine
     from plainspeech.cores import available_cores
 
-    return LocalEngine(partial(Transcriber, settings), workers or available_cores())
+    return LocalEngine(make, workers or available_cores())
 
 
 def _run(
