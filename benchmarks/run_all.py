@@ -7,8 +7,8 @@ else should run. With --quick each measures a few utterances once, and the docum
 are: that shows that all of it runs, and its figures mean nothing.
 
     python -m benchmarks.run_all corpus measured --simulated simulated --scorer scorer \
-        --checkpoint best.safetensors --pocketsphinx PYTHON --peer flashlight-text=PYTHON \
-        --kitchen doing_the_dishes.opus --speakers corpus/speakers.jsonl
+        --binary model.binary --checkpoint best.safetensors --pocketsphinx PYTHON \
+        --peer flashlight-text=PYTHON --kitchen doing_the_dishes.opus --speakers corpus/speakers.jsonl
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Given:
     kitchen: tuple[Path, ...]
     peers: tuple[str, ...]
     quick: bool = False
+    binary: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
         heard + _missing(scorer=given.scorer),
     )
     yield Benchmark("growth", "docs/beam-search.md", compare, ["growth", *sets, *once], searched)
+    binary = ["--binary", str(given.binary)] if given.binary else []
+    yield Benchmark(
+        *("loading", "docs/speed.md", "benchmarks.decoder.loading"),
+        [str(given.scorer), *binary, *once, *peers],
+        _missing(scorer=given.scorer, binary=given.binary),
+    )
     yield Benchmark(
         *("agreement", "docs/coming-from.md", "benchmarks.decoder.agreement"),
         [*sets, "--pyctcdecode", str(given.pyctcdecode), *once],
@@ -156,6 +163,7 @@ def main(
     output: Annotated[Path, typer.Argument(help="Folder for what is printed.")],
     simulated: Annotated[Path | None, typer.Option(help="See benchmarks/README.md.")] = None,
     scorer: Annotated[Path | None, typer.Option(help="A packaged scorer.")] = None,
+    binary: Annotated[Path | None, typer.Option(help="The same, KenLM's binary.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The model's weights.")] = None,
     pocketsphinx: Annotated[
         str | None, typer.Option(help="A Python that has it, and soundfile.")
@@ -179,6 +187,7 @@ def main(
         kitchen=tuple(kitchen or ()),
         peers=tuple(peer or ()),
         quick=quick,
+        binary=binary,
     )
     failed = [
         one.name

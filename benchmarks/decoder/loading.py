@@ -1,0 +1,100 @@
+"""How long a beam search takes until it can decode, with a language model of some size.
+
+Every system starts in a process of its own, on the same core and in turn, from the import of its
+package to a decoder that is ready. Ours is measured with an empty cache, when it flattens the model
+and keeps the tables, and with what it kept. Peers load an ARPA file, or KenLM's binary where that
+is given; `build_binary` of KenLM makes one. Time is that of the processor, children included, which
+other programs on the core disturb least.
+
+    python -m benchmarks.decoder.loading SCORER --binary model.binary --peer flashlight-text=PYTHON
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.processes import Child, machine
+from plainspeech.lm.arpa import write_arpa
+from plainspeech.lm.package import read_levels
+
+SYSTEMS = "benchmarks.decoder.systems"
+
+
+def main(
+    scorer: Annotated[Path, typer.Argument(help="The language model, a packaged scorer.")],
+    binary: Annotated[Path | None, typer.Option(help="The same as KenLM's binary.")] = None,
+    peer: Annotated[list[str], typer.Option(help="NAME=PYTHON of what has it.")] = [],  # noqa: B006
+    rounds: Annotated[int, typer.Option(help="How often each is started.")] = 5,
+    core: Annotated[int, typer.Option(help="That all share.")] = 0,
+) -> None:
+    """Print processor time and memory of loading."""
+    peers = dict(name.split("=", 1) for name in peer)
+    found: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        arpa = folder / "text" / "model.arpa"
+        arpa.parent.mkdir()
+        shutil.copytree(scorer, arpa.with_suffix(""))
+        write_arpa(arpa, *read_levels(scorer))
+        models = {"ARPA": arpa}
+        if binary:
+            shutil.copytree(arpa.parent, folder / "binary")
+            shutil.copy(binary, folder / "binary" / "model.binary")
+            models["KenLM's binary"] = folder / "binary" / arpa.name
+        for turn in track(range(rounds + 1), "loading"):
+            for when in ("empty cache", "kept tables"):
+                cache = folder / "cache"
+                if when == "empty cache":
+                    shutil.rmtree(cache, ignore_errors=True)
+                answers = {f"plainspeech, {when}": ("plainspeech", sys.executable, arpa, cache)}
+                _start(answers, core, found, turn > 0)
+            others = {
+                f"{system}, {kind}": (system, python, model, folder)
+                for system, python in {"plainspeech-kenlm": sys.executable, **peers}.items()
+                for kind, model in models.items()
+            }
+            _start(others, core, found, turn > 0)
+    _print(found)
+
+
+def _start(
+    systems: dict[str, tuple[str, str, Path, Path]],
+    core: int,
+    found: dict[str, list[dict[str, Any]]],
+    counts: bool,
+) -> None:
+    """Start each of ``systems``: its name, interpreter, model and the folder for its cache."""
+    for label, (system, python, model, cache) in systems.items():
+        os.environ["XDG_CACHE_HOME"] = str(cache)
+        child = Child(python, SYSTEMS, [system, str(model)], [core], label)
+        child.close()
+        if counts:
+            found.setdefault(label, []).append(child.greeting)
+
+
+def _print(found: dict[str, list[dict[str, Any]]]) -> None:
+    table = Table("system", "processor s", "by the wall s", "MiB", title=machine())
+    for label, answers in found.items():
+        table.add_row(
+            label,
+            *(
+                f"{statistics.median(answer[part] for answer in answers):.{digits}f}"
+                for part, digits in (("processor", 2), ("load", 2), ("megabytes", 0))
+            ),
+        )
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
