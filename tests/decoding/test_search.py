@@ -31,6 +31,7 @@ hot_words = st.dictionaries(phrases.map(" ".join), st.floats(-3, 3), max_size=4)
 
 WORD_MODEL = ("a", "ab", "ba", "bab")
 CHARACTER_MODEL = ("a", "b", "|")
+WIDE = {"beam_width": 2000, "beam_threshold": 18.0, "token_floor": -9.0}
 
 
 def exact(
@@ -213,3 +214,31 @@ def test_no_search_finds_more_than_the_exact_one(
         )
         for found in narrow.decode_n_best(rows, 1):
             assert found.score <= best.score + 1e-4
+
+
+@given(seeds, frame_counts, st.integers(1, 8))
+def test_a_wide_search_does_not_lose_to_a_narrow_one_with_the_defaults(
+    seed: int, frames: int, width: int
+) -> None:
+    lm, rows = random_lm(seed, WORD_MODEL), random_rows(seed, frames, SMALL.size)
+    narrow = BeamSearchDecoder(SMALL, lm, frame_seconds=1.0, beam_width=width)
+    wide = narrow.with_settings(**WIDE)
+    (found,), (best,) = narrow.decode_n_best(rows, 1), wide.decode_n_best(rows, 1)
+    assert best.score >= found.score - 1e-4
+
+
+def test_a_wide_search_writes_no_utterance_as_one_unknown_word() -> None:
+    """Its cost does not depend on its length; with a penalty of 16, two of these were."""
+    letters = Alphabet((*" abcdefg",))
+    for seed in range(12, 22):
+        random = np.random.default_rng(seed)
+        drawn = ("".join(random.choice([*"abcdefg"], 1 + n % 5)) for n in range(30))
+        words = list(dict.fromkeys(drawn))
+        text = " ".join(random.choice(words, 8))
+        ids = [i for character in text for i in (*letters.encode(character), letters.blank_id)]
+        heard = random.normal(size=(len(ids), letters.size))
+        heard[np.arange(len(ids)), ids] += 1.5
+        heard *= 1.8
+        rows = np.float32(heard - np.log(np.exp(heard).sum(axis=1, keepdims=True)))
+        decoder = BeamSearchDecoder(letters, random_lm(seed, words)).with_settings(**WIDE)
+        assert set(decoder.decode(rows).text.split()) <= set(words)
