@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite import binding as llvm  # type: ignore[import-untyped]
 from numba.core.caching import FunctionCache
-from numba.core.runtime.nrt import rtsys
+from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]
 from platformdirs import user_cache_path
 
 from plainspeech.files import replacing
@@ -73,16 +74,24 @@ class _VerifiedCache(_FunctionCache):  # type: ignore[misc]
     def load_overload(self, signature: Any, target: Any) -> Any:
         """Return the machine code for ``signature``; None where it has to be compiled.
 
-        numba's own would load all that its compiler knows first, which takes a quarter of a second.
-        Machine code needs no more than the runtime; the compiler loads the rest for itself.
+        numba's own would load all that its compiler knows first, which takes a quarter of a second,
+        and compile its runtime, a fiftieth. Machine code has what it needs of that within it, but
+        for functions in C; the compiler loads the rest for itself.
         """
-        rtsys.initialize(target)
+        _name_runtime()
         with self._guard_against_spurious_io_errors():
             return self._load_overload(signature, target)
 
     def _save_overload(self, signature: Any, data: Any) -> None:
         with suppress(OSError):  # a full disk, say: the next run compiles again
             super()._save_overload(signature, data)
+
+
+@cache
+def _name_runtime() -> None:
+    """Tell the linker where the functions in C of numba's runtime are, by the names in its code."""
+    for name, address in _nrt_python.c_helpers.items():
+        llvm.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
 
 
 class _VerifiedFiles:
