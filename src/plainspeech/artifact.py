@@ -95,13 +95,33 @@ def from_memory(origin: Path, kind: Kind, files: Mapping[str, bytes]) -> Read:
     Raises:
         PlainspeechError: later, where there is no such file.
     """
+    return _MappingReader(origin, kind, files)
 
-    def read(name: str, limit: int) -> bytes:
-        if name not in files:
-            raise kind.error(f"{origin}: is not a {kind.name}: {name} is missing")
-        return files[name][:limit]
 
-    return read
+class _MappingReader:
+    """Reads files that were verified where they come from, such as those of a bundle.
+
+    Args:
+        origin: of the files, for messages.
+        kind: what they are.
+        files: by their names.
+    """
+
+    def __init__(self, origin: Path, kind: Kind, files: Mapping[str, bytes]) -> None:
+        self._origin = origin
+        self._kind = kind
+        self._files = files
+
+    def __call__(self, name: str, limit: int) -> bytes:
+        """Return up to ``limit`` bytes of the file ``name``."""
+        if name not in self._files:
+            raise self._kind.error(f"{self._origin}: is not a {self._kind.name}: {name} is missing")
+        return self._files[name][:limit]
+
+    def is_verified(self, name: str, size: int, sha256: str) -> bool:
+        """Return whether there is such a file; it is not read for that."""
+        del size, sha256
+        return name in self._files
 
 
 def _read(file: BinaryIO, limit: int) -> bytes:
@@ -405,6 +425,35 @@ def read_listed(read: Read, record: Record) -> dict[str, bytes]:
     return {name: _read_checked(read, name, *listed[name], record) for name in listed}
 
 
+class ListedFiles(Mapping[str, bytes]):
+    """The files that a record lists, each as it was written; it is read when it is asked for.
+
+    Args:
+        read: of the folder or zip.
+        record: lists them.
+
+    Raises:
+        PlainspeechError: when a file is asked for, as `read_listed`.
+    """
+
+    def __init__(self, read: Read, record: Record) -> None:
+        self._read = read
+        self._record = record
+        self._listed = _listed(record)
+
+    def __getitem__(self, name: str) -> bytes:
+        return _read_checked(self._read, name, *self._listed[name], self._record)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._listed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
 def check_listed(read: Read, record: Record) -> None:
     """Check the files that ``record`` lists, and read only those that were not verified before.
 
@@ -412,7 +461,8 @@ def check_listed(read: Read, record: Record) -> None:
         PlainspeechError: as `read_listed`.
     """
     for name, (size, sha256) in _listed(record).items():
-        if not (isinstance(read, _FolderReader) and read.is_verified(name, size, sha256)):
+        verifying = read if isinstance(read, (_FolderReader, _MappingReader)) else None
+        if not (verifying and verifying.is_verified(name, size, sha256)):
             _read_checked(read, name, size, sha256, record)
 
 

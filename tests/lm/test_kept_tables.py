@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from plainspeech.errors import LanguageModelError
 from plainspeech.lm import table_cache as module
+from plainspeech.lm import tables as layout
 from plainspeech.lm.build import BuildSettings, build_model
 from plainspeech.lm.package import read_levels, write_scorer
 from plainspeech.lm.scorer import Scorer, score_words
@@ -94,8 +97,12 @@ def test_where_nothing_can_be_kept_it_works_all_the_same(
     assert scores(cached_tables("a", flatten)) == scores(flatten())
 
 
+def key(name: str) -> str:
+    return module._key(name, [layout.__file__])
+
+
 def kept(cache: Path) -> set[str]:
-    return {name for name in "abcdef" if (cache / module._key(name)).exists()}
+    return {name for name in "abcdef" if (cache / key(name)).exists()}
 
 
 def test_those_used_last_are_kept_by_their_size(
@@ -103,10 +110,10 @@ def test_those_used_last_are_kept_by_their_size(
 ) -> None:
     for time, name in enumerate("abcde"):
         cached_tables(name, flatten)
-        os.utime(cache / module._key(name), (time, time))
+        os.utime(cache / key(name), (time, time))
     assert kept(cache) == set("abcde")  # small ones do not drive each other out
     cached_tables("a", never)
-    size = sum(file.stat().st_size for file in (cache / module._key("a")).iterdir())
+    size = sum(file.stat().st_size for file in (cache / key("a")).iterdir())
     monkeypatch.setattr(module, "_MOST", 3 * size)
     cached_tables("f", flatten)
     assert kept(cache) == set("aef")
@@ -151,3 +158,23 @@ def test_what_others_can_write_is_made_again(
     (folder / name).chmod(0o777)
     with pytest.raises(AssertionError, match="flattened again"):
         cached_tables("a", never)
+
+
+def test_of_a_bundle_whose_tables_are_kept_the_ngrams_are_not_read_again(
+    tmp_path: Path, cache: Path
+) -> None:
+    (tmp_path / "text").write_text(TEXT)
+    settings = BuildSettings(order=3, prune=(0,), estimator="builtin")
+    model, source = build_model([tmp_path / "text"], settings)
+    write_scorer(tmp_path / "scorer", model.vocabulary, model.levels, source)
+    files = {file.name: file.read_bytes() for file in (tmp_path / "scorer").iterdir()}
+    first = Scorer.from_files(tmp_path, files)
+    without = Scorer.from_files(tmp_path, {**files, "ngrams.npz": b"not read"})
+    assert without.score(["the", "cat"]) == first.score(["the", "cat"])
+    for folder in cache.iterdir():
+        shutil.rmtree(folder)
+    with pytest.raises(LanguageModelError, match=r"ngrams\.npz is damaged"):
+        Scorer.from_files(tmp_path, {**files, "ngrams.npz": b"read"})
+    del files["ngrams.npz"]
+    with pytest.raises(LanguageModelError, match=r"ngrams\.npz is missing"):
+        Scorer.from_files(tmp_path, files)

@@ -185,6 +185,8 @@ def model_mode(alphabet: Alphabet, scorer: NGramLanguageModel | None) -> int:
 
 def _unknown(tables: Tables) -> float:
     """Return ln p of a word outside the vocabulary."""
+    if isinstance(tables, NGramTables):  # without loading machine code for one number
+        return float(tables.unigrams[UNKNOWN_ID])
     return float(score_word(tables, 0, UNKNOWN_ID)[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from plainspeech.errors import LanguageModelError
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
     from plainspeech.lm.scorer import Tables
+    from plainspeech.lm.table_cache import Arrays
 
 Ints = npt.NDArray[np.int32]
 
 _MASK_BITS = 64
+_WORTH_IT = 1_000_000  # bytes of a trie; a smaller one is laid out faster than it is read
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,50 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
     """Return the trie of ``words``; the id of a word is its index plus ``first_id``.
 
     Words of another case, or with accents that the alphabet lacks, are folded to it. Those that it
-    cannot write are left out, which is logged.
+    cannot write are left out, which is logged. What is large is kept on disk
+    (`plainspeech.lm.table_cache`).
 
     Raises:
         LanguageModelError: none of ``words`` can be written with the alphabet.
     """
+    from plainspeech.decoding.kernels import records, scoring
+    from plainspeech.lm.table_cache import cached_arrays
+    from plainspeech.lm.tables import NGramTables
+
+    written, places = written_words(words, alphabet)
+    ids = places + np.int32(first_id)
+
+    def make() -> Arrays:
+        made = _trie(written, ids, alphabet, tables)
+        return {"nodes": made.nodes, "symbols": made.symbols}
+
+    if not isinstance(tables, NGramTables):  # KenLM's probabilities would have to be asked for
+        return records.Trie(**make())
+    name = hashlib.sha256(" ".join(written).encode(errors="surrogatepass"))
+    for array in (ids, tables.unigrams):
+        name.update(array.tobytes())
+    kept = cached_arrays(
+        f"lexicon {alphabet.symbols} {name.hexdigest()}",
+        [__file__, records.__file__, scoring.__file__],
+        make,
+        ["nodes", "symbols"],
+        _WORTH_IT,
+    )
+    # Files do not say that the fields are aligned, by which compiled code tells types apart.
+    return records.Trie(kept["nodes"].view(records.TRIE_NODE), kept["symbols"])
+
+
+def _trie(words: Sequence[str], ids: Ints, alphabet: Alphabet, tables: Tables) -> Trie:
+    """Return the trie of ``words``, which have ``ids``."""
     from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
     from plainspeech.decoding.kernels.scoring import compute_look_ahead
 
-    written, places = written_words(words, alphabet)
-    layout = lay_out(written, alphabet, "lexicon")
+    layout = lay_out(words, alphabet, "lexicon")
     nodes = np.zeros(len(layout.parents) + 1, TRIE_NODE)
     layout.fill(nodes)
     nodes["word"] = NONE
     # A word that is listed twice has its first id.
-    nodes["word"][layout.ends[::-1]] = first_id + places[::-1]
+    nodes["word"][layout.ends[::-1]] = ids[::-1]
     lexicon = Trie(nodes, layout.listed_symbols(alphabet))
     compute_look_ahead(lexicon, layout.parents, tables)
     return lexicon

@@ -22,8 +22,10 @@ from typing import Any, cast
 
 from plainspeech.artifact import (
     Kind,
+    ListedFiles,
     Read,
     Record,
+    check_listed,
     checksum,
     checksums,
     from_memory,
@@ -170,7 +172,8 @@ def read_package(origin: Path, read: Read) -> ScorerPackage:
             that was written.
     """
     record = read_record(read, origin, SCORER)
-    files = read_listed(read, record)
+    check_listed(read, record)
+    files = ListedFiles(read, record)
     vocabulary = _vocabulary(record, files)
     return ScorerPackage(
         vocabulary=vocabulary,

@@ -1,4 +1,4 @@
-"""Flattened models on disk, mapped into memory when they are needed again.
+"""Flattened models and lexicons on disk, mapped into memory when they are needed again.
 
 To flatten a model of five million n-grams takes half a second, and three times the memory of
 the result. To check and map a cached one takes a tenth of a second, and memory for the pages that
@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -35,10 +35,12 @@ from plainspeech.lm import tables as layout
 from plainspeech.lm.tables import NGramTables, with_views
 from plainspeech.verified_files import only_ours
 
+Arrays = dict[str, npt.NDArray[Any]]
+
 _KIND = Kind("cache of a scorer", "tables.json", LanguageModelError)
-_ARRAYS = ("unigrams", "unigram_states", "states", "slots")
+_TABLES = ("unigrams", "unigram_states", "states", "slots")
 _WORTH_IT = 8_000_000  # bytes; a smaller model is flattened faster than it is read
-_MOST = 1 << 30  # bytes of all models that are kept; of one that is larger, it alone
+_MOST = 1 << 30  # bytes of all that is kept; of what is larger, it alone
 
 
 def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
@@ -48,37 +50,60 @@ def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
         name: of the model, unique.
         flatten: makes the tables.
     """
-    folder = user_cache_path("plainspeech", appauthor=False) / "scorers" / _key(name)
-    kept = _load(folder)
+
+    def make() -> Arrays:
+        made = flatten()
+        return {array: getattr(made, array) for array in _TABLES}
+
+    return with_views(**cached_arrays(name, [layout.__file__], make, _TABLES, _WORTH_IT))
+
+
+def cached_arrays(
+    name: str, code: Sequence[str], make: Callable[[], Arrays], arrays: Sequence[str], least: int
+) -> Arrays:
+    """Return the result of ``make``, from disk where an earlier process has saved it.
+
+    Args:
+        name: of the result, unique.
+        code: the files of the code that makes it: a later version may make another.
+        make: makes arrays.
+        arrays: their names.
+        least: bytes of all of them that are worth being kept.
+    """
+    folder = user_cache_path("plainspeech", appauthor=False) / "scorers" / _key(name, code)
+    kept = _load(folder, arrays)
     if kept is not None:
         return kept
-    made = flatten()
-    if made.slots.nbytes < _WORTH_IT:
+    made = make()
+    if sum(array.nbytes for array in made.values()) < least:
         return made
     _save(folder, made)
-    return _load(folder) or made  # mapped, it needs memory for the pages that are read alone
+    # Mapped, they need memory for the pages that are read alone.
+    return _load(folder, arrays) or made
 
 
-def _key(name: str) -> str:
-    """Return the name of a folder: a hash of the model's name and of the code that flattens it."""
-    code = Path(layout.__file__).read_bytes()
-    return hashlib.sha256(name.encode() + code).hexdigest()[:32]
+def _key(name: str, code: Sequence[str]) -> str:
+    """Return the name of a folder: a hash of the name of what is in it and of what makes it."""
+    digest = hashlib.sha256(name.encode())
+    for file in code:
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()[:32]
 
 
-def _load(folder: Path) -> NGramTables | None:
-    """Return the tables in ``folder``; None if they are missing or damaged."""
+def _load(folder: Path, arrays: Sequence[str]) -> Arrays | None:
+    """Return the arrays in ``folder``; None if they are missing or damaged."""
     # Compiled code uses these numbers as indices without a check.
     if not all(map(only_ours, (folder, *folder.glob("*")))):
         return None
     try:
         with reading(folder, _KIND) as read:
             record = read_record(read, folder, _KIND)
-        files = {array: folder / f"{array}.npy" for array in _ARRAYS}
+        files = {array: folder / f"{array}.npy" for array in arrays}
         listed = record.part("files")
         if not all(has_checksum(file, listed.part(file.name)) for file in files.values()):
             return None
         os.utime(folder)
-        return with_views(**{array: _mapped(file) for array, file in files.items()})
+        return {array: _mapped(file) for array, file in files.items()}
     except (LanguageModelError, OSError, ValueError):
         return None
 
@@ -88,9 +113,9 @@ def _mapped(file: Path) -> Any:
     return np.asarray(np.load(file, mmap_mode="c"))
 
 
-def _save(folder: Path, tables: NGramTables) -> None:
-    """Save ``tables``, if there is room, and delete the least recently used beyond `_MOST`."""
-    files = {f"{array}.npy": _npy(getattr(tables, array)) for array in _ARRAYS}
+def _save(folder: Path, arrays: Arrays) -> None:
+    """Save ``arrays``, if there is room, and delete the least recently used beyond `_MOST`."""
+    files = {f"{name}.npy": _npy(array) for name, array in arrays.items()}
     record = Record(folder, _KIND, {"files": checksums(files)})
     with suppress(LanguageModelError):
         write_folder(folder, {**files, _KIND.record: record.serialise()}, _KIND)
