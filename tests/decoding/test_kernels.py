@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from brute_force import random_rows
@@ -14,7 +15,7 @@ from toy_lm import random_lm
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.kernels.compiled import initial_state
-from plainspeech.decoding.kernels.jit import inlined
+from plainspeech.decoding.kernels.jit import inlined, type_of
 from plainspeech.decoding.kernels.pruning import prune, select_candidates
 from plainspeech.decoding.kernels.records import BEAM, NONE, ROOT, Trie
 from plainspeech.decoding.kernels.tries import child
@@ -108,3 +109,20 @@ def test_words_of_large_alphabets_are_decoded() -> None:
     rows = np.full((len(text), alphabet.size), np.log(0.1 / (alphabet.size - 1)), np.float32)
     rows[np.arange(len(text)), alphabet.encode(text)] = np.log(0.9)
     assert BeamSearchDecoder(alphabet, lm).decode(rows).text == text
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        random_lm(0, ("a", "b")).tables,
+        Trie(np.zeros(3, BEAM), np.zeros(0, np.int32)),
+        (np.zeros((2, 3), np.float32), 1, 2.0, True, np.int32(5)),
+        np.zeros((4, 6))[:, ::2],
+        np.zeros((4, 6)).T,
+        np.frombuffer(b"1234", np.uint8),
+    ],
+    ids=["tables", "records", "scalars", "strided", "transposed", "read-only"],
+)
+def test_types_are_those_that_numba_finds(example: Any) -> None:
+    typeof: Any = numba.typeof
+    assert type_of(example) == typeof(example)

@@ -78,7 +78,7 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
 
     if not isinstance(tables, NGramTables):  # KenLM's probabilities would have to be asked for
         return records.Trie(**make())
-    name = hashlib.sha256(" ".join(written).encode(errors="surrogatepass"))
+    name = hashlib.sha256("\0".join(written).encode(errors="surrogatepass"))
     for array in (ids, tables.unigrams):
         name.update(array.tobytes())
     kept = cached_arrays(

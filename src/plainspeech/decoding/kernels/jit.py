@@ -10,11 +10,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+from numba import types
 from numba.extending import register_jitable
 
 from plainspeech.jit_cache import compiled
 
 _njit: Any = numba.njit  # takes options that its annotations leave out
+_typeof: Any = numba.typeof  # has none
+_tuple_type: Any = types.BaseTuple.from_types  # has none
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -54,6 +58,15 @@ def machine_code(function: Function, *examples: Any) -> Function:
     utterance. They are not checked: other types would be read as if they were these.
     """
     dispatcher: Any = function
-    signature = tuple(map(numba.typeof, examples))
+    signature = tuple(map(type_of, examples))
     dispatcher.compile(signature)
     return cast("Function", dispatcher.get_overload(signature))
+
+
+def type_of(example: Any) -> Any:
+    """Return what `numba.typeof` does, which imports `numpy.ma` to tell masked arrays apart."""
+    if type(example) is np.ndarray and example.flags.carray:
+        return types.Array(numba.from_dtype(example.dtype), example.ndim, "C")
+    if isinstance(example, tuple):
+        return _tuple_type(tuple(map(type_of, example)), type(example))
+    return _typeof(example)
