@@ -8,7 +8,8 @@ are: that shows that all of it runs, and its figures mean nothing.
 
     python -m benchmarks.run_all corpus measured --simulated simulated --scorer scorer \
         --binary model.binary --checkpoint best.safetensors --pocketsphinx PYTHON \
-        --peer flashlight-text=PYTHON --kitchen doing_the_dishes.opus --speakers corpus/speakers.jsonl
+        --peer flashlight-text=PYTHON --kitchen doing_the_dishes.opus \
+        --speakers corpus/speakers.jsonl
 """
 
 from __future__ import annotations
