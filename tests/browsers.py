@@ -30,7 +30,7 @@ _FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",  # which lets pages have the microphone
 ]
-_PATIENCE = 30_000  # milliseconds
+_PATIENCE = 120_000  # milliseconds, since machines that test may be busy
 
 
 @contextmanager

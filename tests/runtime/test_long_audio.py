@@ -19,7 +19,6 @@ from plainspeech.arrays import Array
 from plainspeech.errors import ConfigurationError, PlainspeechError
 from plainspeech.runtime.long_audio import (
     BeginTranscript,
-    TranscriptPart,
     join_parts,
     transcribe_blocks,
 )
@@ -136,9 +135,10 @@ def test_segments_come_before_the_end_is_read() -> None:
     parts = transcribe_blocks(blocks(), RATE, at_once(said_once), loud)
     first = next(parts)
     assert first.segments
-    assert first.end == read <= 300
+    assert first.end == read <= 70  # the next chunk may change the last segment
     rest = list(parts)
     assert rest[-1].end == 1200
+    assert len(rest) > 1200 / 40  # a part a chunk
     ends = [first.end, *(part.end for part in rest)]
     assert ends == sorted(ends)
 
@@ -232,8 +232,10 @@ def test_a_long_file_is_what_its_sentences_are(reading: Path, pytestconfig: pyte
     # Silence around a sentence moves its features a little, and some letters with them.
     assert SequenceMatcher(None, " ".join(alone), transcript.text, autojunk=False).ratio() > 0.8
     assert transcript.duration == pytest.approx(audio.duration(reading), abs=0.001)
-    (*_, last) = model.transcribe_parts(reading)
-    assert last == TranscriptPart(transcript.segments, transcript.duration, audio.duration(reading))
+    parts = list(model.transcribe_parts(reading))
+    assert join_parts(parts) == transcript
+    assert parts[-1].end == transcript.duration
+    assert {part.declared_duration for part in parts} == {audio.duration(reading)}
     waveform, rate = soundfile.read(reading, dtype="float32")
     assert model.transcribe(waveform, rate).text == transcript.text
 

@@ -106,6 +106,17 @@ def test_times_are_those_of_the_session(either: Running, talk: bytes) -> None:
     assert 0 < word["confidence"] <= 1
 
 
+def test_numbers_of_final_results_are_digits_where_that_is_asked_for(
+    either: Running, spoken: Speak
+) -> None:
+    content = pcm(np.concatenate([spoken("in nineteen eighty four"), SILENCE]))
+    messages = say(either, content, 3_200, "?numbers=digits")
+    (final,) = [message for message in messages if message["type"] == "final"]
+    assert final["text"] == "in 1984"
+    assert [word["text"] for word in final["words"]] == ["in", "1984"]
+    assert finals(say(either, content, 3_200, "?numbers=words")) == ["in nineteen eighty four"]
+
+
 def test_partials_grow_and_tell_what_is_stable(either: Running, spoken: Speak) -> None:
     content = pcm(np.concatenate([SILENCE, spoken("a good deed indeed is a good deed")]))
     with connect(url(either)) as client:
@@ -209,13 +220,19 @@ def test_hot_words_of_a_session_that_streams(streaming_tone_bundle: Path, spoken
 
 
 @pytest.mark.parametrize(
-    ("query", "code"), [("?sample_rate=3", "invalid_sample_rate"), ("?sample_rate=x", None)]
+    ("query", "code"),
+    [
+        ("?sample_rate=3", "invalid_sample_rate"),
+        ("?sample_rate=x", "invalid_sample_rate"),
+        ("?numbers=digit", "invalid_field"),
+    ],
 )
-def test_a_sample_rate_that_is_none(server: Running, query: str, code: str | None) -> None:
+def test_a_query_that_is_none(server: Running, query: str, code: str) -> None:
     with connect(url(server, query)) as client:
         (error,) = rest(client)
     assert error["type"] == "error"
-    assert error["error"]["code"] == (code or "invalid_sample_rate")
+    assert error["error"]["code"] == code
+    assert error["error"]["param"] == query[1:].partition("=")[0]
     assert client.close_code == 1008
 
 

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 from servers import Running, Speak, running, wav
-from test_page_speech import download
+from test_page_speech import read_live
 from websockets.sync.client import connect
 
 from browsers import chromium, needs_chromium, said, visit, wait_for
 from plainspeech.alphabet import find_alphabet
 from plainspeech.arrays import Array
-from plainspeech.runtime.live_core import FinalResult
 from plainspeech.runtime.recognizer import load_model
 
 RUSSIAN = find_alphabet("ru")
@@ -91,6 +90,10 @@ def test_digits_are_for_english(server: Running, talk: Array) -> None:
     assert (response.status_code, error["param"]) == (400, "numbers")
     assert "digits are for English, and the language of the model is 'ru'" in error["message"]
     assert server.transcribe(wav(talk), numbers="words").json() == {"text": TEXT}
+    with connect(f"ws://{server.netloc}/v1/stream?numbers=digits") as client:
+        refused = json.loads(client.recv())["error"]
+    assert (refused["param"], refused["message"]) == ("numbers", error["message"])
+    assert server.client.get("/v1/models").json()["data"][0]["digits"] is False
 
 
 @needs_chromium
@@ -105,16 +108,13 @@ def test_the_page(server: Running, talk: Array, tmp_path: Path) -> None:
         assert said(page) == TEXT
         assert page.locator("#words button").all_text_contents() == TEXT.split()
         page.locator("summary").click()
+        assert page.locator("#digits").is_hidden()  # which are for English
         page.locator("#hot-words").fill(HOT)
         page.locator("#talk").hover()
         page.mouse.down()
         page.locator("#text p").wait_for()
         page.mouse.up()
         wait_for(page, "#status", "Done.")
-        # Of what the microphone heard: on a busy machine Chromium leaves samples out.
-        live = server.engine.live.begin({HEARD_FOR: 90.0})
-        events = [*live.feed(download(page)[0]), *live.finish()]
-        texts = [event.text for event in events if isinstance(event, FinalResult)]
-        assert said(page) == " ".join(texts)
-        assert set("".join(texts)) & set(RUSSIAN.text) - {" "}
+        assert said(page) == read_live(page, server.engine.live.begin({HEARD_FOR: 90.0}))
+        assert set(said(page)) & set(RUSSIAN.text) - {" "}
     assert server.is_at_rest()

@@ -241,10 +241,11 @@ def test_the_text_is_copied(browser: Browser, server: Running, long: bytes) -> N
         assert page.evaluate(read).split() == ["good", "deed", "indeed", "be"]
 
 
+@pytest.mark.parametrize(("width", "tall"), [(1280, 800), (390, 844)])
 def test_the_transcript_is_in_view_and_empty_rows_take_no_room(
-    browser: Browser, server: Running, spoken: Speak
+    browser: Browser, server: Running, spoken: Speak, width: int, tall: int
 ) -> None:
-    size: Any = {"width": 1280, "height": 800}
+    size: Any = {"width": width, "height": tall}
     with visit(browser, f"http://{server.netloc}/", viewport=size) as page:
 
         def height(selector: str) -> float:
@@ -258,7 +259,7 @@ def test_the_transcript_is_in_view_and_empty_rows_take_no_room(
         page.locator("#zoom-fit").click()
         text = page.locator("#text p").last.bounding_box()
         assert text is not None
-        assert text["y"] + 2 * text["height"] < 800
+        assert text["y"] + 2 * text["height"] < tall
         page.set_viewport_size({"width": 390, "height": 800})
         page.locator("#zoom-fit").click()
         page.locator("#words:is([style*='--lanes: 2'], [style*='--lanes: 3'])").wait_for()
@@ -267,6 +268,19 @@ def test_the_transcript_is_in_view_and_empty_rows_take_no_room(
             "words => new Set(words.map((word) => word.style.getPropertyValue('--lane'))).size"
         )
         assert height("#words") == pytest.approx(6.4 + 32 * lanes, abs=1)
+
+
+def test_numbers_become_digits_where_that_is_asked_for(page: Page, spoken: Speak) -> None:
+    content = wav(spoken("in nineteen eighty four"))
+    upload(page, content)
+    assert said(page) == "in nineteen eighty four"
+    page.locator("summary").click()
+    page.locator("#digits").check()
+    upload(page, content)
+    assert said(page) == "in 1984"
+    page.reload()
+    page.locator("summary").click()
+    assert page.locator("#digits").is_checked()
 
 
 def test_nothing_was_heard(page: Page) -> None:
@@ -374,8 +388,11 @@ def test_text_streams_and_an_old_result_is_gone(
         assert page.locator("#result-title").inner_text() == "a"
         percent = page.locator("#status", has_text=re.compile(r"Transcribing a.wav: \d+ %"))
         percent.wait_for()
-        share = float(page.locator("#progress").evaluate("bar => bar.value"))
-        assert 0.3 < share < 0.95
+        told = int(re.findall(r"(\d+) %", percent.inner_text())[0]) / 100
+        assert 0.3 < told < 0.95
+        page.wait_for_function(  # it glides there, and not beyond
+            "told => Math.abs(document.querySelector('#progress').value - told) < 0.01", arg=told
+        )
         model.gate.set()
         wait_for(page, "#status", f"{22 * 8} words in")
         assert page.locator("#words button").count() == 22 * 8

@@ -16,7 +16,7 @@ from test_page import BUNDLED, SAMPLE, SILENCE, now, wait_for_time
 
 from browsers import chromium, needs_chromium, said, visit, wait_for
 from plainspeech.arrays import Array
-from plainspeech.runtime.live import LiveModel
+from plainspeech.runtime.live import LiveModel, LiveTranscriber
 from plainspeech.runtime.live_core import FinalResult
 from plainspeech.runtime.recognizer import load_model
 
@@ -61,11 +61,7 @@ def is_pressed(page: Page) -> bool:
 
 
 def test_speech_becomes_text_while_the_button_is_held(tmp_path_factory: Any) -> None:
-    """The page shows of a real recording what the bundled model reads of it live.
-
-    That is, of what the microphone heard of it, which is also what the page keeps: on a busy
-    machine Chromium leaves samples out.
-    """
+    """The page shows of a real recording what the bundled model reads of it live."""
     folder = tmp_path_factory.mktemp("microphone")
     samples = soundfile.read(SAMPLE, dtype="float32")[0]
     heard = recording(folder, SILENCE, samples, *[SILENCE] * 30)
@@ -82,12 +78,17 @@ def test_speech_becomes_text_while_the_button_is_held(tmp_path_factory: Any) -> 
         wait_for(page, "#status", "Done.")
         kept, rate = download(page)
         assert len(kept) / rate > len(samples) / 16_000
-        live = LiveModel(load_model(BUNDLED)).begin()
-        events = [*live.feed(kept), *live.finish()]
-        assert said(page) == " ".join(
-            event.text for event in events if isinstance(event, FinalResult)
-        )
+        assert said(page) == read_live(page, LiveModel(load_model(BUNDLED)).begin())
         assert page.locator("#announced").inner_text() == said(page)
+
+
+def read_live(page: Page, live: LiveTranscriber) -> str:
+    """Return what ``live`` reads of what the page keeps of the microphone.
+
+    On a busy machine that is less than the microphone's file has: Chromium leaves samples out.
+    """
+    events = [*live.feed(download(page)[0]), *live.finish()]
+    return " ".join(event.text for event in events if isinstance(event, FinalResult))
 
 
 def download(page: Page) -> tuple[Array, int]:
@@ -98,12 +99,12 @@ def download(page: Page) -> tuple[Array, int]:
     return waveform, rate
 
 
-def test_what_was_said_is_heard_again_word_by_word(page: Page) -> None:
+def test_what_was_said_is_heard_again_word_by_word(page: Page, server: Running) -> None:
     hold(page)
     page.locator("#text p").wait_for()
     page.mouse.up()
     wait_for(page, "#status", "Done.")
-    assert said(page) == "good deed indeed"
+    assert said(page) == read_live(page, server.engine.live.begin(None))
     assert not is_pressed(page)
     words = page.locator("#words button")
     start = float(words.nth(1).evaluate("word => parseFloat(word.title)"))
@@ -118,7 +119,7 @@ def test_what_was_said_is_heard_again_word_by_word(page: Page) -> None:
 
 
 @pytest.mark.parametrize("key", ["Space", "Enter"])
-def test_a_key_is_held(page: Page, key: str) -> None:
+def test_a_key_is_held(page: Page, server: Running, key: str) -> None:
     page.locator("#talk").focus()
     page.keyboard.down(key)
     wait_for(page, "#status", "Listening")
@@ -127,10 +128,10 @@ def test_a_key_is_held(page: Page, key: str) -> None:
     page.locator("#text p").wait_for()
     page.keyboard.up(key)
     wait_for(page, "#status", "Done.")
-    assert said(page) == "good deed indeed"
+    assert said(page) == read_live(page, server.engine.live.begin(None))
 
 
-def test_those_who_cannot_hold_press_twice(page: Page) -> None:
+def test_those_who_cannot_hold_press_twice(page: Page, server: Running) -> None:
     page.locator("#latch").check()
     assert page.locator("#talk").inner_text().strip() == "Press to speak"
     page.locator("#talk").click()
@@ -138,7 +139,7 @@ def test_those_who_cannot_hold_press_twice(page: Page) -> None:
     assert is_pressed(page)
     page.locator("#talk").click()
     wait_for(page, "#status", "Done.")
-    assert said(page) == "good deed indeed"
+    assert said(page) == read_live(page, server.engine.live.begin(None))
 
 
 def test_the_click_of_a_screen_reader_starts_and_stops(page: Page) -> None:
@@ -160,7 +161,7 @@ def test_a_finger_holds(browser: Browser, server: Running) -> None:
         assert is_pressed(page)
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         wait_for(page, "#status", "Done.")
-        assert said(page) == "good deed indeed"
+        assert said(page) == read_live(page, server.engine.live.begin(None))
 
 
 def test_a_tap_is_told_to_hold(page: Page) -> None:
@@ -208,8 +209,9 @@ def test_a_lost_connection_keeps_what_was_heard(browser: Browser, tone_bundle: P
         page.mouse.up()
     assert "is stopping" in page.locator("#error").inner_text()
     assert not is_pressed(page)
-    assert said(page) == "good deed indeed"
+    assert said(page)
     page.locator("#play:enabled").wait_for()
+    assert read_live(page, server.engine.live.begin(None)).startswith(said(page))
     page.locator("#play").click()
     page.wait_for_timeout(500)
     assert now(page) > 0

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -128,12 +127,14 @@ def listen(
         raise ConfigurationError(f"unknown format {form!r}; {nearest(form, _FORMATS)}")
     if file is not None and device is not None:
         raise ConfigurationError("--device: cannot be used with a recording; leave one of them out")
+    from plainspeech.runtime.live_core import with_digits
+
     words = read_hot_words(hot_word or [], hot_words)
     source = Microphone(device) if file is None else Playback(file)
     live, rate = _begin(model, decoder, language_model, words, digits)
     latency = Latency()
     with _until_interrupted() as interrupted, _shown(form) as display:
-        show = with_digits(display) if digits else display
+        show = (lambda event: display(with_digits(event))) if digits else display
         stderr().print(f"listening to {source.name}; press Ctrl+C to stop", markup=False)
         _transcribe(source, live, rate, show, latency, interrupted)
     if (summary := latency.summary()) is not None:
@@ -207,21 +208,6 @@ def _until_interrupted() -> Iterator[Callable[[], bool]]:
         yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def with_digits(show: Show) -> Show:
-    """Return ``show`` for final results whose numbers are in digits; partial ones stay in words."""
-    from plainspeech.numbers import in_digits
-    from plainspeech.runtime.live_core import FinalResult
-    from plainspeech.transcript import Segment
-
-    def show_digits(event: LiveEvent) -> None:
-        if isinstance(event, FinalResult) and event.words:
-            segment = in_digits(Segment(event.words))
-            event = replace(event, text=segment.text, words=segment.words)
-        show(event)
-
-    return show_digits
 
 
 def show_line(event: LiveEvent) -> None:

@@ -14,7 +14,7 @@ the final one does (a geometric series of ratio 0.8).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
@@ -22,9 +22,10 @@ import numpy as np
 
 from plainspeech.arrays import Array
 from plainspeech.decoding.results import PartialText
+from plainspeech.numbers import in_digits
 from plainspeech.runtime.endpointing import Endpointer, UtterancePart
 from plainspeech.runtime.streaming_model import UtteranceStream
-from plainspeech.transcript import Transcript, Word
+from plainspeech.transcript import Segment, Transcript, Word
 from plainspeech.writers import word_values
 
 _STEP_SECONDS = 0.5
@@ -73,6 +74,14 @@ class FinalResult:
 
 
 LiveEvent = PartialResult | FinalResult
+
+
+def with_digits(event: LiveEvent) -> LiveEvent:
+    """Return ``event`` with the numbers of a final result in digits; partial ones stay in words."""
+    if not isinstance(event, FinalResult) or not event.words:
+        return event
+    segment = in_digits(Segment(event.words))
+    return replace(event, text=segment.text, words=segment.words)
 
 
 def json_values(event: LiveEvent) -> dict[str, Any]:

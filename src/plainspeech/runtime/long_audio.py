@@ -34,7 +34,6 @@ class PendingTranscript(Protocol):
 BeginTranscript = Callable[[Array], PendingTranscript]
 """Begins to transcribe a waveform, ``(samples,)``, and does not wait for it."""
 
-_PART_SECONDS = 60.0  # of speech; the last part of a recording may have less
 _TOLERANCE = 0.25  # seconds between the times at which two chunks have the same word
 
 
@@ -122,21 +121,15 @@ class _ChunkedTranscription:
 
     def parts(self, sections: Iterable[Iterable[Array]]) -> Iterator[TranscriptPart]:
         for section in sections:
-            self._tracks, speech = [], 0
+            self._tracks = []
             for block in section:
                 self._feed(block)
                 while len(self._pending) > self._ahead:
-                    speech += self._take_chunk()
-                if speech >= _PART_SECONDS * self._rate:
-                    yield self._part(self._final_until())
-                    speech = 0
+                    yield from self._next_part()
             for track in self._tracks:
                 self._start(track, track.chunker.finish())
             while self._pending:
-                speech += self._take_chunk()
-                if self._pending and speech >= _PART_SECONDS * self._rate:
-                    yield self._part(self._final_until())
-                    speech = 0
+                yield from self._next_part()
             for track in self._tracks:
                 self._segments += track.take_last()
             yield self._part(math.inf)
@@ -162,11 +155,12 @@ class _ChunkedTranscription:
     def _start(self, track: _Track, chunks: Iterable[Chunk]) -> None:
         self._pending.extend((track, chunk, self._begin(chunk.waveform)) for chunk in chunks)
 
-    def _take_chunk(self) -> int:
-        """Wait for the first chunk that is pending; return its samples."""
+    def _next_part(self) -> Iterator[TranscriptPart]:
+        """Wait for the first chunk that is pending; yield the segments that became final."""
         track, chunk, transcript = self._pending.popleft()
         self._segments += track.segments(chunk, transcript.result())
-        return len(chunk.waveform)
+        if (part := self._part(self._final_until())).segments:
+            yield part
 
     def _final_until(self) -> float:
         """Return the time, in seconds, before which no channel can have further segments."""

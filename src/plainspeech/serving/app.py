@@ -89,10 +89,11 @@ def create_app(
 
 
 async def _models(request: Request) -> dict[str, Any]:
-    """List the model in OpenAI's format, and whether its decoder uses hot words."""
+    """List the model in OpenAI's format, and what of the options it can do."""
     engine: Engine = request.app.state.engine
     model = {"id": engine.name, "object": "model", "created": 0, "owned_by": "plainspeech"}
-    return {"object": "list", "data": [model | {"hot_words": engine.takes_hot_words}]}
+    able = {"hot_words": engine.takes_hot_words, "digits": engine.writes_digits}
+    return {"object": "list", "data": [model | able]}
 
 
 async def _live(request: Request) -> JSONResponse:

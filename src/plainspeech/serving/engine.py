@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import anyio
 import numpy as np
@@ -21,11 +22,12 @@ from plainspeech.decoding.hot_words import (
     parse_hot_words,
     validated_hot_words,
 )
-from plainspeech.errors import DecodingError
+from plainspeech.errors import ConfigurationError, DecodingError
+from plainspeech.numbers import check_language
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.vad import SpeechDetector
-from plainspeech.serving.api_errors import api_error
+from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.batching import LARGEST_BATCH, Batcher
 from plainspeech.serving.capacity import Capacity
 from plainspeech.serving.metrics import Metrics
@@ -110,6 +112,28 @@ class Engine:
     def takes_hot_words(self) -> bool:
         """Whether the decoder uses them; greedy decoding does not."""
         return not isinstance(self.recognizer.decoder, GreedyDecoder)
+
+    @property
+    def writes_digits(self) -> bool:
+        """Whether it can write numbers in digits, which depends on the model's language."""
+        try:
+            self.check_digits()
+        except ApiError:
+            return False
+        return True
+
+    def check_digits(self) -> None:
+        """Check that numbers can be written in digits.
+
+        Raises:
+            ApiError: the language of the model is another than English.
+        """
+        try:
+            check_language(self.recognizer.bundle.card.get("language"))
+        except ConfigurationError as error:
+            raise ApiError(
+                HTTPStatus.BAD_REQUEST, f"{error}.", "invalid_field", "numbers"
+            ) from error
 
     def hot_words(self, prompt: str = "", lines: str = "") -> HotWords | None:
         """Return the hot words of a request; None if there are none, or it is a greedy decoder.

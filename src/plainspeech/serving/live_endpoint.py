@@ -14,7 +14,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.live_core import LiveEvent, json_values
+from plainspeech.runtime.live_core import LiveEvent, json_values, with_digits
 from plainspeech.serving.access import check_site, check_token
 from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.engine import Engine
@@ -44,9 +44,10 @@ async def stream(socket: WebSocket) -> None:
         check_site(socket.headers, engine.settings)
         check_token(engine.settings.token, _authorization(socket))
         rate = _sample_rate(socket)
+        digits = _wants_digits(socket, engine)
         hot_words = engine.hot_words(lines=socket.query_params.get("hot_words", ""))
         with engine.capacity.session_slot():
-            await LiveSession(socket, engine, rate, hot_words).run()
+            await LiveSession(socket, engine, rate, hot_words, digits).run()
         await socket.close()
     except ApiError as error:
         await _refuse(socket, error)
@@ -68,13 +69,20 @@ class LiveSession:
         engine: of the server.
         rate: Hz, of the client's audio.
         hot_words: for this session.
+        digits: whether numbers of final results are written in digits.
     """
 
     def __init__(
-        self, socket: WebSocket, engine: Engine, rate: int, hot_words: HotWords | None
+        self,
+        socket: WebSocket,
+        engine: Engine,
+        rate: int,
+        hot_words: HotWords | None,
+        digits: bool,
     ) -> None:
         self._socket = socket
         self._hot_words = hot_words
+        self._digits = digits
         self._engine = engine
         self._rate = engine.live.sample_rate
         self._pcm = PcmReader(rate, self._rate, _LEAST_SAMPLES)
@@ -155,7 +163,7 @@ class LiveSession:
             self._arrived, self._waited = 0, 0.0
 
     async def _emit(self, event: LiveEvent) -> None:
-        await self._send(json_values(event))
+        await self._send(json_values(with_digits(event) if self._digits else event))
 
     async def _send(self, values: dict[str, Any]) -> None:
         """Send JSON; a client that reads nothing for too long counts as disconnected."""
@@ -209,6 +217,17 @@ def _sample_rate(socket: WebSocket) -> int:
             "sample_rate",
         )
     return int(text)
+
+
+def _wants_digits(socket: WebSocket, engine: Engine) -> bool:
+    numbers = socket.query_params.get("numbers", "words")
+    if numbers not in ("words", "digits"):
+        raise ApiError(
+            HTTPStatus.BAD_REQUEST, "numbers must be words or digits.", "invalid_field", "numbers"
+        )
+    if numbers == "digits":
+        engine.check_digits()
+    return numbers == "digits"
 
 
 async def _refuse(socket: WebSocket, error: ApiError) -> None:

@@ -19,8 +19,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import FormData
 
 from plainspeech.audio.channels import Channels
-from plainspeech.errors import ConfigurationError
-from plainspeech.numbers import Numbers, check_language
+from plainspeech.numbers import Numbers
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.serving.api_errors import ApiError
 from plainspeech.serving.engine import Engine
@@ -116,7 +115,7 @@ async def _respond(engine: Engine, form: TranscriptionForm) -> Response:
     if form.stream and form.response_format not in ("json", "text"):
         raise _invalid("stream needs the response_format json or text.", "stream")
     if form.numbers == "digits":
-        _check_digits(engine)
+        engine.check_digits()
     words = engine.hot_words(form.prompt, form.hot_words)
     file, name = form.file.file, form.file.filename or ""
     recording = UploadedRecording(engine, file, name, words, form.channels, form.numbers)
@@ -175,13 +174,6 @@ def _language(asked: str | None, engine: Engine) -> str:
         message = f"The language of the model is {known!r}; send that or no language."
         raise _invalid(message, "language")
     return str(known or asked)
-
-
-def _check_digits(engine: Engine) -> None:
-    try:
-        check_language(engine.recognizer.bundle.card.get("language"))
-    except ConfigurationError as error:
-        raise _invalid(f"{error}.", "numbers") from error
 
 
 def _base(language: str) -> str:

@@ -2,6 +2,8 @@
 
 import { HotWords } from "./hot-words.js";
 import { LiveSession } from "./live.js";
+import { Progress } from "./progress.js";
+import { remember } from "./remembered.js";
 import { Result } from "./result.js";
 import { Server } from "./server.js";
 import { soundOf } from "./sound.js";
@@ -10,6 +12,7 @@ import { TalkButton } from "./talk-button.js";
 const $ = (id) => document.getElementById(id);
 const server = new Server();
 const hotWords = new HotWords($("hot-words"), $("hot-count"));
+const progress = new Progress($("progress"));
 const result = new Result();
 const talk = new TalkButton(
   { button: $("talk"), label: $("talk-label"), hint: $("talk-hint"), latch: $("latch") },
@@ -20,23 +23,25 @@ const talk = new TalkButton(
 let session = null;
 /** How many segments had been heard before it. */
 let before = 0;
+/** Whether a session is being let go of, which takes a moment. */
+let ending = false;
 /** The AbortController of the current upload. */
 let upload = null;
 
 // ---- Recordings
 
 async function open(file) {
-  if (session || upload) return;
+  if (isBusy()) return;
   begin(`Sending ${file.name}`);
   result.clear(); // it is not the result of this file
   upload = new AbortController();
   $("work").hidden = false;
-  $("progress").value = 0;
+  progress.begin();
   const segments = [];
   const handlers = { sent: sent(file), segments: found(file, segments) };
   try {
-    const options = { hotWords: hotWords.lines, separate: $("separate").checked };
-    const duration = await server.transcribe(file, options, handlers, upload.signal);
+    const wanted = { ...options(), separate: $("separate").checked };
+    const duration = await server.transcribe(file, wanted, handlers, upload.signal);
     await show(file, duration, segments);
   } catch (error) {
     fail(error);
@@ -50,9 +55,9 @@ async function open(file) {
 /** Return what shows how much of `file` has been sent. */
 function sent(file) {
   return (share) => {
-    if (share < 1) $("progress").value = share;
+    if (share < 1) progress.reach(share);
     else {
-      $("progress").removeAttribute("value");
+      progress.wait();
       tell(`Transcribing ${file.name}`);
     }
   };
@@ -68,7 +73,7 @@ function found(file, segments) {
     const { transcribed, duration } = events.at(-1);
     if (!duration) return;
     const share = Math.min(1, transcribed / duration);
-    $("progress").value = share;
+    progress.reach(share);
     tell(`Transcribing ${file.name}: ${Math.floor(100 * share)} %`);
   };
 }
@@ -100,14 +105,14 @@ function counted({ length }) {
 // ---- Live speech
 
 async function speak() {
-  if (session || upload) return;
+  if (isBusy()) return;
   talk.pressed = true;
   begin("Opening the microphone");
   $("announced").replaceChildren();
   result.listen();
   const offset = result.recording.duration;
   before = result.recording.segments.length;
-  const mine = new LiveSession(server, hotWords.lines, {
+  const mine = new LiveSession(server, options(), {
     samples: (samples) => result.hear(samples),
     partial: showPartial,
     final: (event) => showFinal(event, offset),
@@ -150,18 +155,18 @@ async function fallOut(error) {
 
 async function giveUp(message) {
   const mine = session;
-  session = null;
+  [session, ending] = [null, true];
   talk.pressed = false;
   await mine?.abandon();
   await endSpeech(message);
 }
 
 async function endSpeech(message) {
-  session = null;
   showPartial({ text: "", stable: "" });
+  await result.finish();
+  [session, ending] = [null, false];
   setBusy(false);
   tell(message);
-  await result.finish();
 }
 
 function showPartial({ text, stable }) {
@@ -185,6 +190,15 @@ function begin(message) {
   $("error").hidden = true;
   setBusy(true);
   tell(message);
+}
+
+function isBusy() {
+  return Boolean(session || ending || upload);
+}
+
+/** Return what recordings and live speech are transcribed with. */
+function options() {
+  return { hotWords: hotWords.lines, digits: $("digits").checked && !$("digits-label").hidden };
 }
 
 function setBusy(busy) {
@@ -213,6 +227,7 @@ async function meet() {
     const model = await server.model();
     $("model").textContent = model.id;
     $("hot-unused").hidden = model.hot_words;
+    $("digits-label").hidden = !model.digits;
     $("error").hidden = $("token-form").hidden = true;
   } catch (error) {
     fail(error);
@@ -221,6 +236,7 @@ async function meet() {
 
 // ---- What the user does
 
+remember($("digits"), "plainspeech.digits");
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   server.token = $("token").value;

@@ -16,12 +16,12 @@ export class LiveSession {
 
   /**
    * @param {import("./server.js").Server} server
-   * @param {string} hotWords
+   * @param {{hotWords: string, digits: boolean}} options as of `Server.transcribe`
    * @param {{samples: Function, partial: Function, final: Function}} handlers
    */
-  constructor(server, hotWords, handlers) {
+  constructor(server, options, handlers) {
     this.handlers = handlers;
-    this.#socket = server.stream(RATE, hotWords);
+    this.#socket = server.stream(RATE, options);
     this.#socket.binaryType = "arraybuffer";
     let ready;
     this.#ready = new Promise((resolve) => (ready = resolve));

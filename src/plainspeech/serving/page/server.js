@@ -24,7 +24,7 @@ export class Server {
   token = "";
   #model = "whisper-1";
 
-  /** Return the model's entry: its `id`, and whether `hot_words` are of use. */
+  /** Return the model's entry: its `id`, and whether `hot_words` and `digits` can be had. */
   async model() {
     const response = await fetch("v1/models", { headers: this.#headers() }).catch(() => {
       throw new ServerError(UNREACHABLE);
@@ -38,18 +38,19 @@ export class Server {
   /**
    * Transcribe a recording; return its duration in seconds.
    * @param {File} file
-   * @param {{hotWords: string, separate: boolean}} options `separate`: each channel
-   *   is transcribed by itself
+   * @param {{hotWords: string, digits: boolean, separate: boolean}} options `digits`: numbers are
+   *   written in them; `separate`: each channel is transcribed by itself
    * @param {{sent: (share: number) => void, segments: (events: object[]) => void}} handlers of how
    *   much has been sent, 0 to 1, and of segments as they are found
    * @param {AbortSignal} signal cancels it
    */
-  transcribe(file, { hotWords, separate }, handlers, signal) {
+  transcribe(file, { hotWords, digits, separate }, handlers, signal) {
     const form = new FormData();
     form.append("file", file);
     form.append("model", this.#model);
     form.append("stream", "true");
     if (hotWords) form.append("hot_words", hotWords);
+    if (digits) form.append("numbers", "digits");
     if (separate) form.append("channels", "separate");
     // fetch does not tell how much of a request has been sent.
     const request = new XMLHttpRequest();
@@ -81,11 +82,12 @@ export class Server {
   }
 
   /** Return the socket of a new live session for 16-bit PCM at `rate` Hz. */
-  stream(rate, hotWords) {
+  stream(rate, { hotWords, digits }) {
     const url = new URL("v1/stream", document.baseURI);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("sample_rate", rate);
     if (hotWords) url.searchParams.set("hot_words", hotWords);
+    if (digits) url.searchParams.set("numbers", "digits");
     if (this.token) url.searchParams.set("token", this.token);
     return new WebSocket(url);
   }
