@@ -253,6 +253,11 @@ VERBS = {
     "data to-lhotse": Verb(
         ["data", "to-lhotse", "dev.jsonl", "cuts.jsonl"], write_manifest, modules=("lhotse",)
     ),
+    "data pack": Verb(
+        ["data", "pack", "dev.jsonl", "-o", "packed", "--shard-size", "1"],
+        write_manifest,
+        modules=("plainspeech.data.packed",),
+    ),
 }
 
 

@@ -211,12 +211,13 @@ def test_every_utterance_is_in_one_part(
 def test_what_cannot_be_read_is_named(
     utterances: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(PlainspeechError, match=r"holds no packed data .*'plainspeech data pack'"):
+    with pytest.raises(PlainspeechError, match=r"holds no packed data, .*'plainspeech data pack'"):
         read_packed(str(tmp_path))
     place = tmp_path / "p"
     pack(utterances, str(place), shard_size=50)
-    with pytest.raises(PlainspeechError, match="holds packed data already; name another"):
-        pack(utterances, str(place))
+    with pytest.raises(PlainspeechError, match="holds other packed data; name another"):
+        pack(utterances, str(place), seed=2)
+    assert pack(utterances, str(place), shard_size=50) == 1  # these are there already
     found = read_packed(str(place))
     url = found.archives[utterances[0].id]
     with pytest.raises(PlainspeechError, match=r"recording.000000.tar: .*not complete: x is miss"):
@@ -228,6 +229,12 @@ def test_what_cannot_be_read_is_named(
     tar.unlink()
     with pytest.raises(PlainspeechError, match=r"recording.000000.tar: cannot be read"):
         read_archive(url, [utterances[0].id])
+    with pytest.raises(PlainspeechError, match=r"p: holds no packed data, or not as many of cuts"):
+        read_packed(str(place))
+    tar.write_bytes(b"")
+    (place / "cuts.000000.jsonl.gz").write_bytes(gzip.compress(b"{}\n")[:-9])
+    with pytest.raises(PlainspeechError, match=r"cuts.000000.jsonl.gz: damaged"):
+        read_packed(str(place))
     (place / "cuts.000000.jsonl.gz").write_bytes(gzip.compress(b'{"id": 1}\n'))
     with pytest.raises(PlainspeechError, match=r"cuts.000000.jsonl.gz, line 1: not an utterance"):
         read_packed(str(place))
@@ -300,5 +307,5 @@ def test_an_object_store_is_as_good_as_a_folder(
     assert plan == flat(from_remote.steps(1.0, 1, seed=1, epoch=1))
     for one, other in zip(from_remote.batches(plan), from_local.batches(plan), strict=True):
         assert bits(one) == bits(other)
-    with pytest.raises(PlainspeechError, match="already"):
-        pack(utterances, bucket)
+    with pytest.raises(PlainspeechError, match="other packed data"):
+        pack(utterances[1:], bucket)

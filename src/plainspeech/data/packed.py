@@ -15,6 +15,7 @@ import io
 import json
 import math
 import tarfile
+import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,14 +24,16 @@ from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import soundfile
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.data.loading import Batch, Samples, batch_of, plan_epoch, waveform_of
 from plainspeech.data.manifest import Track, Utterance, untracked
-from plainspeech.errors import AudioError, ConfigurationError, DataError
+from plainspeech.errors import AudioError, ConfigurationError, DataError, PlainspeechError
+from plainspeech.files import write_atomically
 from plainspeech.pronunciations import Pronunciations
 
 CUTS, RECORDINGS = "cuts.*.jsonl.gz", "recording.*.tar"
@@ -64,30 +67,55 @@ def pack(
         track: shows progress.
 
     Raises:
-        DataError: there are packed utterances already, or it cannot be written.
+        DataError: there are other packed utterances, or it cannot be written. Where these are
+            there already, nothing is done.
         AudioError: a recording cannot be read.
     """
     files, folder = _opened(location)
     order = np.random.default_rng(seed).permutation(len(utterances)).tolist()
     chosen = [
-        [utterances[i] for i in order[k : k + shard_size]] for k in range(0, len(order), shard_size)
+        [utterances[i] for i in order[first : first + shard_size]]
+        for first in range(0, len(order), shard_size)
     ]
     try:
-        if files.glob(f"{folder}/{CUTS}"):
-            raise DataError(f"{location}: holds packed data already; name another, or delete it")
-        for leftover in files.glob(f"{folder}/{RECORDINGS}"):  # of a run that was killed
-            files.rm_file(leftover)
+        if _is_complete(files, folder):
+            _refuse_others(location, [utterance.id for shard in chosen for utterance in shard])
+            return len(chosen)
+        for pattern in (CUTS, RECORDINGS):  # of a run that was killed
+            for leftover in files.glob(f"{folder}/{pattern}"):
+                files.rm_file(leftover)
         files.makedirs(folder, exist_ok=True)
         cuts = []
         for number, shard in enumerate(track(chosen, len(chosen))):
             archive, lines = _shard(shard, form)
-            files.pipe_file(f"{folder}/recording.{number:06d}.tar", archive)
+            _put(files, f"{folder}/recording.{number:06d}.tar", archive)
             cuts.append(gzip.compress(lines.encode(), mtime=0))
         for number, compressed in enumerate(cuts):
-            files.pipe_file(f"{folder}/cuts.{number:06d}.jsonl.gz", compressed)
+            _put(files, f"{folder}/cuts.{number:06d}.jsonl.gz", compressed)
+    except PlainspeechError:
+        raise
     except Exception as error:  # each store has errors of its own
         raise DataError(f"{location}: cannot be written: {error}") from error
     return len(chosen)
+
+
+def _is_complete(files: Any, folder: str) -> bool:
+    """Return whether there are packed utterances; cuts are written last."""
+    cuts = len(files.glob(f"{folder}/{CUTS}"))
+    return 0 < cuts == len(files.glob(f"{folder}/{RECORDINGS}"))
+
+
+def _refuse_others(location: str, ids: Sequence[str]) -> None:
+    if [utterance.id for utterance in read_packed(location).utterances] != ids:
+        raise DataError(f"{location}: holds other packed data; name another place, or delete it")
+
+
+def _put(files: Any, path: str, content: bytes) -> None:
+    """Write an object, whole or not at all."""
+    if isinstance(files, LocalFileSystem):
+        write_atomically(Path(path), content)
+    else:
+        files.pipe_file(path, content)
 
 
 def _shard(utterances: Iterable[Utterance], form: str) -> tuple[bytes, str]:
@@ -183,20 +211,26 @@ def read_packed(location: str) -> Packed:
     """
     files, folder = _opened(location)
     try:
-        paths = sorted(files.glob(f"{folder}/{CUTS}"))
+        complete = _is_complete(files, folder)
+        paths = sorted(files.glob(f"{folder}/{CUTS}")) if complete else []
         contents = files.cat(paths) if paths else {}
-    except OSError as error:
+    except Exception as error:  # each store has errors of its own
         raise DataError(f"{location}: cannot be read: {error}") from error
-    if not paths:
+    if not complete:
         raise DataError(
-            f"{location}: holds no packed data ({CUTS}); make it with 'plainspeech data pack'"
+            f"{location}: holds no packed data, or not as many of {CUTS} as of {RECORDINGS}; make "
+            f"it with 'plainspeech data pack'"
         )
     packed = Packed([], {})
     for path in paths:
         archive = path.removesuffix(".jsonl.gz").replace("/cuts.", "/recording.") + ".tar"
-        lines = gzip.decompress(contents[path]).decode().splitlines()
+        where = files.unstrip_protocol(path)
+        try:
+            lines = gzip.decompress(contents[path]).decode().split("\n")[:-1]
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise DataError(f"{where}: damaged: {error}") from error
         for number, line in enumerate(lines, start=1):
-            utterance = _utterance(line, f"{files.unstrip_protocol(path)}, line {number}")
+            utterance = _utterance(line, f"{where}, line {number}")
             packed.utterances.append(utterance)
             packed.archives[utterance.id] = files.unstrip_protocol(archive)
     return packed
@@ -223,7 +257,7 @@ def _opened(location: str) -> tuple[Any, str]:
         ConfigurationError: it is of a kind for which nothing is installed.
     """
     try:
-        files, path = fsspec.core.url_to_fs(location)
+        files, path = url_to_fs(location)
     except (ImportError, ValueError) as error:
         advice = "pip install 'plainspeech[s3]'" if location.startswith("s3:") else str(error)
         raise ConfigurationError(
@@ -248,7 +282,7 @@ def read_archive(url: str, wanted: Iterable[str]) -> dict[str, bytes]:
                 if name in left and suffix != "json" and (content := tar.extractfile(entry)):
                     found[name] = content.read()
                     left.discard(name)
-    except (OSError, tarfile.TarError) as error:
+    except Exception as error:  # each store has errors of its own
         raise DataError(f"{url}: cannot be read: {error}") from error
     if left:
         raise DataError(f"{url}: damaged, or not complete: {min(left)} is missing")
