@@ -9,7 +9,7 @@ ATTEMPTS = 3
 """At an item whose worker dies."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One recording.
 
@@ -27,7 +27,7 @@ class Item:
     threads: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a recording.
 
