@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int32]
 
 _MASK_BITS = 64
+_NONE = np.empty(0, np.int32)
 _WORTH_IT = 1_000_000  # bytes of a trie; a smaller one is laid out faster than it is read
 
 
@@ -65,21 +66,46 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
     Raises:
         LanguageModelError: none of ``words`` can be written with the alphabet.
     """
+    written, places = written_words(words, alphabet)
+    return _lexicon(written, places + np.int32(first_id), _NONE, alphabet, tables)
+
+
+def build_spoken_lexicon(
+    strings: Mapping[str, Sequence[int]], alphabet: Alphabet, tables: Tables
+) -> Trie:
+    """Return the trie of ``strings``, at whose ends are the ids of the words that sound so.
+
+    Raises:
+        LanguageModelError: there are none.
+    """
+    if not strings:
+        raise LanguageModelError("lexicon: no word of the language model has a pronunciation")
+    ids: list[int] = []
+    homophones: list[int] = []
+    for words in strings.values():
+        ids.append(words[0] if len(words) == 1 else -2 - len(homophones))
+        if len(words) > 1:
+            homophones += (*words, -1)
+    alike = np.array(homophones, np.int32)
+    return _lexicon(list(strings), np.array(ids, np.int32), alike, alphabet, tables)
+
+
+def _lexicon(
+    strings: Sequence[str], ids: Ints, homophones: Ints, alphabet: Alphabet, tables: Tables
+) -> Trie:
+    """Return the trie of ``strings``, which have ``ids``, from the cache if it is there."""
     from plainspeech.decoding.kernels import records, scoring
     from plainspeech.lm.table_cache import cached_arrays
     from plainspeech.lm.tables import NGramTables
 
-    written, places = written_words(words, alphabet)
-    ids = places + np.int32(first_id)
-
     def make() -> Arrays:
-        made = _trie(written, ids, alphabet, tables)
+        made = _trie(strings, ids, homophones, alphabet, tables)
         return {"nodes": made.nodes, "symbols": made.symbols}
 
     if not isinstance(tables, NGramTables):  # KenLM's probabilities would have to be asked for
-        return records.Trie(**make())
-    name = hashlib.sha256("\0".join(written).encode(errors="surrogatepass"))
-    for array in (ids, tables.unigrams):
+        return records.Trie(**make(), homophones=homophones)
+    name = hashlib.sha256("\0".join(strings).encode(errors="surrogatepass"))
+    for array in (ids, homophones, tables.unigrams):
         name.update(array.tobytes())
     kept = cached_arrays(
         f"lexicon {alphabet.symbols} {name.hexdigest()}",
@@ -89,21 +115,23 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
         _WORTH_IT,
     )
     # Files do not say that the fields are aligned, by which compiled code tells types apart.
-    return records.Trie(kept["nodes"].view(records.TRIE_NODE), kept["symbols"])
+    nodes = kept["nodes"].view(records.TRIE_NODE)
+    return records.Trie(nodes, kept["symbols"], homophones)
 
 
-def _trie(words: Sequence[str], ids: Ints, alphabet: Alphabet, tables: Tables) -> Trie:
-    """Return the trie of ``words``, which have ``ids``."""
+def _trie(
+    strings: Sequence[str], ids: Ints, homophones: Ints, alphabet: Alphabet, tables: Tables
+) -> Trie:
     from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
     from plainspeech.decoding.kernels.scoring import compute_look_ahead
 
-    layout = lay_out(words, alphabet, "lexicon")
+    layout = lay_out(strings, alphabet, "lexicon")
     nodes = np.zeros(len(layout.parents) + 1, TRIE_NODE)
     layout.fill(nodes)
     nodes["word"] = NONE
     # A word that is listed twice has its first id.
     nodes["word"][layout.ends[::-1]] = ids[::-1]
-    lexicon = Trie(nodes, layout.listed_symbols(alphabet))
+    lexicon = Trie(nodes, layout.listed_symbols(alphabet), homophones)
     compute_look_ahead(lexicon, layout.parents, tables)
     return lexicon
 

@@ -51,7 +51,7 @@ TRIE_NODE = np.dtype(
     [
         ("mask", "u8"),  # bit `symbol % 64` for each child
         ("first", "i4"),  # the first of the children, which are neighbours
-        ("word", "i4"),  # id of the word that ends here, NONE if there is none
+        ("word", "i4"),  # id of the word that ends here, NONE if there is none; below it, several
         ("look_ahead", "f8"),  # ln p of the most frequent word that begins so
     ],
     align=True,
@@ -135,14 +135,19 @@ HEAD = np.dtype(
 class Trie(NamedTuple):
     """Strings of symbols, nodes in breadth-first order, one more node as the end.
 
+    Several words that are written with the same symbols, as words that sound alike are in phones,
+    end at one node, whose ``word`` is then minus 2 minus the place of the first in ``homophones``.
+
     Attributes:
         nodes: of type `TRIE_NODE` or `HOT_NODE`.
         symbols: the last symbol of each node; empty for alphabets of at most 64 symbols, where
             the masks tell.
+        homophones: ids of words, a NONE after those of each node.
     """
 
     nodes: Records
     symbols: Ints
+    homophones: Ints
 
 
 @jitable

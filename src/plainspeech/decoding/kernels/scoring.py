@@ -65,11 +65,28 @@ def compute_look_ahead(lexicon: Trie, parents: Ints, tables: Any) -> None:
         nodes[node].look_ahead = -math.inf
     for node in range(len(parents) - 1, ROOT, -1):
         if nodes[node].word != NONE:
-            log_probability, _ = score_word(tables, 0, integer(nodes[node].word))
+            log_probability, _ = _score_likeliest(lexicon, node, 0, tables)
             nodes[node].look_ahead = max(nodes[node].look_ahead, log_probability)
         parent = parents[node]
         nodes[parent].look_ahead = max(nodes[parent].look_ahead, nodes[node].look_ahead)
     nodes[ROOT].look_ahead = 0.0
+
+
+@inlined
+def _score_likeliest(
+    lexicon: Trie, node: int, lm_state: int, tables: NGramTables
+) -> tuple[float, int]:
+    """Return ln p of the likeliest of the words that end at ``node``, and the state after it."""
+    word = integer(lexicon.nodes[node].word)
+    if word > NONE:
+        return score_word(tables, lm_state, word)
+    best, best_state, place = -math.inf, lm_state, -2 - word
+    while lexicon.homophones[place] != NONE:
+        found, state = score_word(tables, lm_state, integer(lexicon.homophones[place]))
+        if found > best:
+            best, best_state = found, integer(state)
+        place += 1
+    return best, best_state
 
 
 @subroutine
@@ -77,16 +94,16 @@ def score_word_end(
     beam: Record, parameters: SearchParameters, lexicon: Trie, tables: NGramTables, hot_words: Trie
 ) -> None:
     """Set ``word_gain`` and ``word_lm_state`` of ``beam``, for a word that ends here."""
-    word = integer(lexicon.nodes[beam.lexicon_node].word) if beam.lexicon_node >= ROOT else NONE
-    gain = parameters.beta
-    if word == NONE:
-        word = UNKNOWN_ID
+    node, gain = integer(beam.lexicon_node), parameters.beta
+    if node >= ROOT and lexicon.nodes[node].word != NONE:
+        log_probability, lm_state = _score_likeliest(lexicon, node, integer(beam.lm_state), tables)
+    else:
         if beam.lexicon_node != OUT_OF_LEXICON and not _ends_hot_word(beam, parameters, hot_words):
             if parameters.unknown_word_penalty == 0.0:
                 beam.word_lm_state = FORBIDDEN
                 return
             gain -= parameters.unknown_word_penalty
-    log_probability, lm_state = score_word(tables, integer(beam.lm_state), word)
+        log_probability, lm_state = score_word(tables, integer(beam.lm_state), UNKNOWN_ID)
     beam.word_gain = gain + parameters.alpha * log_probability
     beam.word_lm_state = lm_state
 
