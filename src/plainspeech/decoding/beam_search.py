@@ -14,10 +14,12 @@ from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.cores import in_threads
 from plainspeech.decoding.calibration import Calibration, Evidence
-from plainspeech.decoding.hot_words import HotWords, build_hot_words, validated_hot_words
+from plainspeech.decoding.hot_words import HotWords, validated_hot_words
 from plainspeech.decoding.results import Hypothesis
 from plainspeech.decoding.settings import BeamSettings, Merge
 from plainspeech.decoding.validation import require_count, require_frame_seconds, validated
+from plainspeech.errors import ConfigurationError
+from plainspeech.pronunciations import Pronunciations
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class BeamSearchDecoder:
         log_priors: Sequence[float] | None = None,
         merge: Merge | None = None,
         calibration: Calibration | None = None,
+        pronunciations: Pronunciations | None = None,
     ) -> None:
         """Prepare to decode.
 
@@ -83,12 +86,17 @@ class BeamSearchDecoder:
             log_priors: their natural logarithms, the blank last.
             merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
             calibration: computes the confidences; by default one fitted to the bundled model.
+            pronunciations: of the scorer's words: the log-probabilities are then over the boundary
+                of words, its phones and the blank, and ``alphabet`` is that of the texts alone.
+                Words without a pronunciation are not found, and unknown ones are forbidden.
 
         Raises:
             ConfigurationError: a setting is out of range.
-            LanguageModelError: alphabet and scorer do not fit.
+            LanguageModelError: alphabet and scorer do not fit, or no word of the scorer has a
+                pronunciation.
         """
         from plainspeech.decoding.context import prepare_context
+        from plainspeech.decoding.spoken import SpokenWords
 
         self.alphabet = alphabet
         self.scorer = scorer
@@ -107,7 +115,13 @@ class BeamSearchDecoder:
             merge=merge or ("state" if scorer else "prefix"),
             calibration=calibration,
         )
-        self._context = prepare_context(alphabet, scorer, frame_seconds, self.settings)
+        spoken = None
+        if pronunciations is not None:
+            if scorer is None:
+                raise ConfigurationError("a search over phones needs a scorer, for its words")
+            spoken = SpokenWords.of(pronunciations, scorer)
+        symbols = spoken.alphabet if spoken else alphabet
+        self._context = prepare_context(symbols, scorer, frame_seconds, self.settings, spoken)
         self._latest: tuple[HotWords, SearchContext] = ({}, self._context)
 
     @property
@@ -124,7 +138,7 @@ class BeamSearchDecoder:
         """
         other = copy.copy(self)
         other.settings = replace(self.settings, **changes)
-        other._context = self._context.with_settings(other.settings, self.alphabet, self.scorer)
+        other._context = self._context.with_settings(other.settings, self.scorer)
         other._latest = ({}, other._context)
         return other
 
@@ -242,7 +256,7 @@ class BeamSearchDecoder:
         return BeamStream(self._with_hot_words(hot_words))
 
     def _validated(self, log_probabilities: npt.ArrayLike) -> Array:
-        return validated(log_probabilities, self.alphabet.size)
+        return validated(log_probabilities, self._context.alphabet.size)
 
     def _fed(self, rows: Array, hot_words: HotWords | None) -> BeamStream:
         stream = self.stream(hot_words)
@@ -256,8 +270,6 @@ class BeamSearchDecoder:
         latest, context = self._latest
         if latest != hot_words:
             weights = validated_hot_words(hot_words, self.alphabet)
-            context = self._context
-            if weights:
-                context = replace(context, hot_words=build_hot_words(weights, self.alphabet))
+            context = self._context.with_hot_words(weights)
             self._latest = (dict(hot_words), context)
         return context

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,7 +28,9 @@ from plainspeech.decoding.kernels.records import (
 )
 from plainspeech.decoding.lexicon import build_lexicon
 from plainspeech.decoding.priors import divide_by_priors
+from plainspeech.decoding.results import text_of
 from plainspeech.decoding.settings import BeamSettings
+from plainspeech.decoding.spoken import SpokenWords
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
 from plainspeech.lm.tables import (
@@ -57,6 +59,8 @@ class SearchContext:
         hot_words: their trie.
         kernels: the search itself.
         calibration: turns the evidence for a word into its confidence.
+        spoken: the words of a search over phones; None for one over letters.
+        expected: hot words of a search over phones, with their weights.
     """
 
     alphabet: Alphabet
@@ -68,6 +72,19 @@ class SearchContext:
     hot_words: Trie
     kernels: CompiledKernels
     calibration: Calibration
+    spoken: SpokenWords | None = None
+    expected: Mapping[str, float] = field(default_factory=dict)
+
+    def written(self, symbols: Ints) -> str:
+        """Return the text of ``symbols``; of a search over phones, its whole words alone."""
+        text = text_of(symbols, self.alphabet)
+        return text if self.spoken is None else " ".join(self.words(text))
+
+    def words(self, text: str) -> list[str]:
+        """Return the words of ``text``, which is in the alphabet of the search."""
+        if self.spoken is None:
+            return text.split(" ") if text else []
+        return self.spoken.written(text, self.expected)
 
     def scaled_likelihoods(self, rows: Array) -> Array:
         """Return what the search sees of log-probabilities: divided by priors, if it has any."""
@@ -76,17 +93,32 @@ class SearchContext:
         return divide_by_priors(rows, self.weighted_log_priors)
 
     def with_settings(
-        self, settings: BeamSettings, alphabet: Alphabet, scorer: NGramLanguageModel | None
+        self, settings: BeamSettings, scorer: NGramLanguageModel | None
     ) -> SearchContext:
         """Return the same context with other settings and no hot words."""
-        parameters = _parameters(settings, alphabet, scorer)
+        parameters = _parameters(settings, self.alphabet, scorer, self.spoken is not None)
         return replace(
             self,
             parameters=parameters._replace(sentence_end=self.parameters.sentence_end),
-            weighted_log_priors=_weighted_log_priors(settings, alphabet),
-            hot_words=build_hot_words({}, alphabet),
+            weighted_log_priors=_weighted_log_priors(settings, self.alphabet),
+            hot_words=build_hot_words({}, self.alphabet),
+            expected={},
             calibration=_calibration(settings, scorer),
         )
+
+    def with_hot_words(self, weights: Mapping[str, float]) -> SearchContext:
+        """Return the same context with hot words, which are validated."""
+        if not weights:
+            return self
+        if self.spoken is None:
+            return replace(self, hot_words=build_hot_words(weights, self.alphabet))
+        said = {way: nats for text, nats in weights.items() for way in self.spoken.spoken(text)}
+        shares: dict[str, float] = {}
+        for phrase, nats in weights.items():
+            words = phrase.split()
+            for word in words if nats > 0 or len(words) == 1 else ():
+                shares[word] = max(shares.get(word, -math.inf), nats / len(words))
+        return replace(self, hot_words=build_hot_words(said, self.alphabet), expected=shares)
 
 
 def prepare_context(
@@ -94,17 +126,28 @@ def prepare_context(
     scorer: NGramLanguageModel | None,
     frame_seconds: float,
     settings: BeamSettings,
+    spoken: SpokenWords | None = None,
 ) -> SearchContext:
     """Return the context of a search without hot words; compile the kernels if necessary.
+
+    Args:
+        alphabet: of the log-probabilities; that of ``spoken`` where there is one.
+        scorer: the language model; None without one.
+        frame_seconds: from one frame to the next.
+        settings: of the search.
+        spoken: its words, where the search is over phones.
 
     Raises:
         ConfigurationError: the settings need a scorer, or are for another number of symbols.
         LanguageModelError: alphabet and scorer do not fit.
     """
-    parameters = _parameters(settings, alphabet, scorer)
+    parameters = _parameters(settings, alphabet, scorer, spoken is not None)
     tables = scorer.tables if scorer else _no_model()
-    words = _words(scorer) if scorer and parameters.mode == WORD_MODEL else []
-    lexicon = build_lexicon(words, len(SPECIAL_WORDS), alphabet, tables)
+    if spoken:
+        lexicon = spoken.lexicon()
+    else:
+        words = _words(scorer) if scorer and parameters.mode == WORD_MODEL else []
+        lexicon = build_lexicon(words, len(SPECIAL_WORDS), alphabet, tables)
     hot_words = build_hot_words({}, alphabet)
     kernels = compile_kernels(parameters, lexicon, tables, hot_words)
     calibration = _calibration(settings, scorer)
@@ -118,11 +161,12 @@ def prepare_context(
         hot_words,
         kernels,
         calibration,
+        spoken,
     )
 
 
 def _parameters(
-    settings: BeamSettings, alphabet: Alphabet, scorer: NGramLanguageModel | None
+    settings: BeamSettings, alphabet: Alphabet, scorer: NGramLanguageModel | None, spoken: bool
 ) -> SearchParameters:
     mode = model_mode(alphabet, scorer)
     if mode == NO_MODEL and settings.merge == "state":
@@ -142,7 +186,8 @@ def _parameters(
         cutoff_top_n=settings.cutoff_top_n,
         alpha=float(settings.alpha),
         beta=float(settings.beta),
-        unknown_word_penalty=float(settings.unknown_word_penalty),
+        # What sounds like no word of the lexicon cannot be written.
+        unknown_word_penalty=0.0 if spoken else float(settings.unknown_word_penalty),
         unknown_look_ahead=settings.alpha * _unknown(scorer.tables) if scorer else 0.0,
         sentence_end=True,
         merge_by_state=settings.merge == "state",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,10 @@ from plainspeech.transcript import Transcript, Word
 
 @dataclass(frozen=True)
 class Character:
-    """One character and its place in the audio.
+    """One character, or phone, and its place in the audio.
 
     Attributes:
-        text: the character.
+        text: the character, or the name of the phone.
         start: seconds from the start of the audio to the first frame that wrote it.
         end: seconds to the end of the last.
     """
@@ -80,15 +81,17 @@ class AlignedHypothesis:
     """The most probable alignment of a text.
 
     Attributes:
-        text: single spaces, none at the ends.
+        symbols: of the text: its characters, or the names of its phones; a space between words.
+        written: the words.
         starts: the first frame of each character.
         ends: the frame after its last.
-        words: ``(words, 2)``, where in the text each begins and ends.
+        words: ``(words, 2)``, where among the symbols each begins and ends.
         evidence: what the search knows of each word.
         frame_seconds: from one frame to the next.
     """
 
-    text: str
+    symbols: Sequence[str]
+    written: Sequence[str]
     starts: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int32]
     words: npt.NDArray[np.int32]
@@ -105,8 +108,7 @@ class AlignedHypothesis:
         confidences = calibration.confidences(self.evidence).tolist()
         starts = (self.starts[self.words[:, 0]] * self.frame_seconds).tolist()
         ends = (self.ends[self.words[:, 1] - 1] * self.frame_seconds).tolist()
-        texts = [self.text[start:end] for start, end in self.words.tolist()]
-        words = map(Word, texts, starts, ends, confidences)
+        words = map(Word, self.written, starts, ends, confidences)
         return Transcript.of_words(words, frames * self.frame_seconds)
 
     def characters(self) -> tuple[Character, ...]:
@@ -114,7 +116,7 @@ class AlignedHypothesis:
         return tuple(
             Character(text, start * self.frame_seconds, end * self.frame_seconds)
             for text, start, end in zip(
-                self.text, self.starts.tolist(), self.ends.tolist(), strict=True
+                self.symbols, self.starts.tolist(), self.ends.tolist(), strict=True
             )
         )
 

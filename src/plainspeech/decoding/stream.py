@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,8 +97,7 @@ class BeamStream(OneUtterance):
         if self._context.parameters.space != records.NONE:
             certain = certain[: whole[-1] if len(whole) else 0]
         best_symbols = self._symbols(self._traced(int(best["node"])))
-        alphabet = self._context.alphabet
-        return PartialText(text_of(best_symbols, alphabet), text_of(certain, alphabet))
+        return PartialText(self._context.written(best_symbols), self._context.written(certain))
 
     def candidates(self) -> list[Candidate]:
         """Return the hypotheses so far, the best first, for those who watch the search."""
@@ -106,10 +105,9 @@ class BeamStream(OneUtterance):
         weights = beams["blank"] + beams["symbol"]
         with np.errstate(divide="ignore"):
             scores = np.log(weights) + float(self._state.head[0]["log_factor"])
-        alphabet = self._context.alphabet
         return [
             Candidate(
-                text_of(self._symbols(self._traced(int(beams[place]["node"]))), alphabet),
+                self._context.written(self._symbols(self._traced(int(beams[place]["node"])))),
                 float(scores[place]),
             )
             for place in np.argsort(-weights, kind="stable").tolist()
@@ -165,11 +163,14 @@ class BeamStream(OneUtterance):
         for place in possible[np.argsort(-weights[possible], kind="stable")].tolist():
             path = self._traced(int(beams[place]["node"]))
             text = text_of(self._symbols(path), self._context.alphabet)
-            if text not in seen:
-                seen.add(text)
-                yield place, self._aligned(rows, text, path)
+            written = self._context.words(text)
+            if (key := " ".join(written)) not in seen:
+                seen.add(key)
+                yield place, self._aligned(rows, text, written, path)
 
-    def _aligned(self, rows: Array, text: str, path: Ints) -> AlignedHypothesis:
+    def _aligned(
+        self, rows: Array, text: str, written: Sequence[str], path: Ints
+    ) -> AlignedHypothesis:
         """Return the best alignment; the frames of ``path`` stand in where there is none."""
         context, length = self._context, len(text)
         symbols, starts = self._symbols(path[:length]), self._prefixes["frame"][path[:length]]
@@ -183,8 +184,15 @@ class BeamStream(OneUtterance):
             path, self._prefixes, times, context.parameters, words, evidence
         )
         describe_utterance(evidence)
+        symbols_of = context.spoken.name if context.spoken else str
         return AlignedHypothesis(
-            text, times.starts, times.ends, words, evidence, context.frame_seconds
+            tuple(map(symbols_of, text)),
+            written,
+            times.starts,
+            times.ends,
+            words,
+            evidence,
+            context.frame_seconds,
         )
 
     def _close(self) -> None:
