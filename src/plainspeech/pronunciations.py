@@ -37,7 +37,11 @@ class Pronunciations:
     @property
     def size(self) -> int:
         """Number of outputs of a model over the phones: the boundary, the phones and the blank."""
-        return len(self.phones) + 2
+        return output_size(self.phones)
+
+    def share_of(self, words: Sequence[str]) -> float:
+        """Return the share of ``words`` that have a pronunciation; 0 of none."""
+        return sum(word in self.words for word in words) / max(len(words), 1)
 
     def encode(self, text: str) -> list[int] | None:
         """Return the ids of the phones of ``text``, with `BOUNDARY` between words.
@@ -53,6 +57,11 @@ class Pronunciations:
         return ids
 
 
+def output_size(phones: Sequence[str]) -> int:
+    """Return the number of outputs over ``phones``: the boundary of words, these and the blank."""
+    return len(phones) + 2
+
+
 def read_pronunciations(path: Path) -> Pronunciations:
     """Read a lexicon: in each line a word and its phones, separated by spaces.
 
@@ -63,9 +72,15 @@ def read_pronunciations(path: Path) -> Pronunciations:
         DataError: the file cannot be read, has no word, or a line is not of this form.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return parse_pronunciations(path.read_bytes(), path)
     except OSError as error:
         raise DataError(f"{path}: cannot read the pronunciations: {error.strerror}") from error
+
+
+def parse_pronunciations(content: bytes, path: Path) -> Pronunciations:
+    """Return the lexicon in the ``content`` of a file; see `read_pronunciations`."""
+    try:
+        lines = content.decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot read the pronunciations: {error}") from error
     named: dict[str, dict[tuple[str, ...], None]] = {}

@@ -8,7 +8,6 @@ import pytest
 import torch
 from tiny import TEXTS, ignore, trainer_of, without_times, write_corpus, write_recipe
 
-from plainspeech.errors import DataError
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.export import export_bundle
@@ -112,10 +111,3 @@ def test_utterances_with_words_that_the_lexicon_lacks_are_counted(corpus: Path) 
     assert f"{count} of {len(TEXTS)} utterances have words without a pronunciation" in lines[-1]
     assert "'cafe'" in lines[-1]
     trainer.fit(ignore, ignore)
-
-
-def test_a_lexicon_that_fits_no_utterance_is_refused(corpus: Path) -> None:
-    (corpus / "lexicon.txt").write_text("zoo Z UW\n")
-
-    with pytest.raises(DataError, match="every utterance has a word that the lexicon lacks"):
-        trainer_of(learn_phones(write_recipe(corpus)), corpus / "run")

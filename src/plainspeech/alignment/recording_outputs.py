@@ -168,7 +168,7 @@ def _fill(
             progress(samples / rate, duration)
 
     def compute(chunk: Chunk) -> Array:
-        return model.log_probabilities([chunk.waveform])[0]
+        return model.log_probabilities([chunk.waveform])[0][:, : model.bundle.alphabet.size]
 
     with HelpedPool(compute, threads) as pool:
         for section in sections:

@@ -62,7 +62,7 @@ def adapt(
     folder = output.with_name(f"{output.name}.adapting")
     recipe = adaptation.adaptation_recipe(output.name, start, folder, seconds)
     make_folder(folder)
-    adaptation.write_split(folder, train, dev)
+    adaptation.write_split(folder, train, dev, start)
     console.print(
         f"adapting to {len(train)} recordings, {seconds / 60:.1f} min; measuring on {len(dev)} "
         f"others"

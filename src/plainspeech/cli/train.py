@@ -80,7 +80,7 @@ def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Proces
         ) from None
     if processes.leads:
         bundle = folder / "bundle"
-        export_bundle(folder / BEST, bundle)
+        export_bundle(folder / BEST, bundle, pronunciations=recipe.data.pronunciations)
         console.print(
             f"the model is in {bundle}; its curves are in {folder / 'curves.png'}", markup=False
         )
@@ -228,8 +228,18 @@ def export(
             show_default=False,
         ),
     ] = None,
+    pronunciations: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LEXICON",
+            help="Of a checkpoint that learned phones: how all words sound that are to be found, "
+            "in the format of the CMU Pronouncing Dictionary; without it letters alone are "
+            "searched.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Export a checkpoint to a model bundle, which transcribes without torch."""
     with needs("train"):
         from plainspeech.training.export import export_bundle
-    export_bundle(checkpoint, bundle, streaming)
+    export_bundle(checkpoint, bundle, streaming, pronunciations)

@@ -128,12 +128,12 @@ def _dev_set(
 
     console = stderr()
     file = cache_file(folder or default_folder(), bundle, manifest, utterances)
-    outputs = load(file, utterances, bundle.alphabet.size)
+    outputs = load(file, utterances, bundle.outputs)
     if outputs:
         console.print(f"{file}: using the cached outputs of the model", markup=False)
     else:
         outputs = _computed(bundle, utterances)
-        _keep(file, outputs, len(utterances), bundle.alphabet.size)
+        _keep(file, outputs, len(utterances), bundle.outputs)
     for missing in outputs.missing.values():
         console.print(f"error: {missing.reason}", markup=False)
     if not any(map(len, outputs.log_probabilities.values())):
@@ -142,11 +142,11 @@ def _dev_set(
 
 
 def _computed(bundle: Bundle, utterances: list[Utterance]) -> Outputs:
-    from plainspeech.decoding.greedy import GreedyDecoder
+    from plainspeech.runtime.decoders import choose_decoder
     from plainspeech.runtime.recognizer import Recognizer
     from plainspeech.tuning.outputs import compute
 
-    recognizer = Recognizer(bundle, None, GreedyDecoder(bundle.alphabet, bundle.frame_seconds))
+    recognizer = Recognizer(bundle, None, choose_decoder(bundle, "greedy"))
     with progress(stderr()) as bars:
         bar = bars.add_task("running the model", total=len(utterances))
         return compute(recognizer, utterances, lambda done: bars.advance(bar, done))

@@ -17,13 +17,14 @@ from plainspeech.decoding.calibration import Calibration, Evidence
 from plainspeech.decoding.hot_words import HotWords, validated_hot_words
 from plainspeech.decoding.results import Hypothesis
 from plainspeech.decoding.settings import BeamSettings, Merge
-from plainspeech.decoding.validation import require_count, require_frame_seconds, validated
+from plainspeech.decoding.validation import ALL, require_count, require_frame_seconds
 from plainspeech.errors import ConfigurationError
 from plainspeech.pronunciations import Pronunciations
 from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.context import SearchContext
+    from plainspeech.decoding.spoken import SpokenWords
     from plainspeech.decoding.stream import BeamStream
     from plainspeech.lm.scorer import NGramLanguageModel
 
@@ -66,6 +67,8 @@ class BeamSearchDecoder:
         merge: Merge | None = None,
         calibration: Calibration | None = None,
         pronunciations: Pronunciations | None = None,
+        columns: slice = ALL,
+        spelled: Callable[[], BeamSearchDecoder] | None = None,
     ) -> None:
         """Prepare to decode.
 
@@ -89,6 +92,9 @@ class BeamSearchDecoder:
             pronunciations: of the scorer's words: the log-probabilities are then over the boundary
                 of words, its phones and the blank, and ``alphabet`` is that of the texts alone.
                 Words without a pronunciation are not found, and unknown ones are forbidden.
+            columns: of what it is given that are its log-probabilities; the others are left alone.
+            spelled: makes the decoder over letters that takes over, in a search over phones, where
+                hot words have no pronunciation; without one they are an error.
 
         Raises:
             ConfigurationError: a setting is out of range.
@@ -121,14 +127,23 @@ class BeamSearchDecoder:
                 raise ConfigurationError("a search over phones needs a scorer, for its words")
             spoken = SpokenWords.of(pronunciations, scorer)
         symbols = spoken.alphabet if spoken else alphabet
-        self._context = prepare_context(symbols, scorer, frame_seconds, self.settings, spoken)
+        self._context = prepare_context(
+            symbols, scorer, frame_seconds, self.settings, spoken, columns
+        )
+        self._spelled = spelled
         self._latest: tuple[HotWords, SearchContext] = ({}, self._context)
 
     @property
+    def spoken(self) -> SpokenWords | None:
+        """The words of a search over phones; None for one over letters."""
+        return self._context.spoken
+
+    @property
     def description(self) -> str:
-        """The width of the beam and the order of the language model, for reports."""
+        """The width of the beam, its symbols, and the order of the language model, for reports."""
         model = f"{self.scorer.order}-gram" if self.scorer else "no language model"
-        return f"beam {self.settings.beam_width}, {model}"
+        over = " over phones" if self.spoken else ""
+        return f"beam {self.settings.beam_width}{over}, {model}"
 
     def with_settings(self, **changes: Any) -> BeamSearchDecoder:
         """Return a decoder with other `BeamSettings`, which shares lexicon and scorer.
@@ -167,7 +182,7 @@ class BeamSearchDecoder:
         Raises:
             DecodingError: these are no log-probabilities over the alphabet, or no hot words.
         """
-        return self._fed(self._validated(log_probabilities), hot_words).finish()
+        return self._fed(log_probabilities, hot_words).finish()
 
     def decode_with_evidence(
         self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None = None
@@ -179,7 +194,7 @@ class BeamSearchDecoder:
         Raises:
             DecodingError: as `decode`.
         """
-        return self._fed(self._validated(log_probabilities), hot_words).finish_with_evidence()
+        return self._fed(log_probabilities, hot_words).finish_with_evidence()
 
     def decode_n_best(
         self, log_probabilities: npt.ArrayLike, count: int, hot_words: HotWords | None = None
@@ -191,7 +206,7 @@ class BeamSearchDecoder:
             ConfigurationError: ``count`` is below 1.
         """
         require_count("count", count)
-        return self._fed(self._validated(log_probabilities), hot_words).finish_n_best(count)
+        return self._fed(log_probabilities, hot_words).finish_n_best(count)
 
     def decode_batch(
         self,
@@ -233,9 +248,9 @@ class BeamSearchDecoder:
         finish: Callable[[BeamStream], _T],
     ) -> list[_T]:
         require_count("threads", threads)
-        self.stream(hot_words)  # invalid hot words are an error even without an utterance
-        rows = [self._validated(utterance) for utterance in utterances]
-        return in_threads(lambda one: finish(self._fed(one, hot_words)), rows, threads)
+        context = self._with_hot_words(hot_words)  # an error even without an utterance
+        rows = [context.validated(utterance) for utterance in utterances]
+        return in_threads(lambda one: finish(_fed(context, one)), rows, threads)
 
     def scaled_likelihoods(self, log_probabilities: npt.ArrayLike) -> Array:
         """Return them as the search sees them, divided by priors: `plainspeech.decoding.priors`.
@@ -243,7 +258,15 @@ class BeamSearchDecoder:
         Raises:
             DecodingError: as `decode`.
         """
-        return self._context.scaled_likelihoods(self._validated(log_probabilities))
+        return self._context.scaled_likelihoods(self.validated(log_probabilities))
+
+    def validated(self, log_probabilities: npt.ArrayLike) -> Array:
+        """Return what the search takes of what it is given.
+
+        Raises:
+            DecodingError: as `decode`.
+        """
+        return self._context.validated(log_probabilities)
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
         """Begin an utterance that arrives block by block.
@@ -255,13 +278,9 @@ class BeamSearchDecoder:
 
         return BeamStream(self._with_hot_words(hot_words))
 
-    def _validated(self, log_probabilities: npt.ArrayLike) -> Array:
-        return validated(log_probabilities, self._context.alphabet.size)
-
-    def _fed(self, rows: Array, hot_words: HotWords | None) -> BeamStream:
-        stream = self.stream(hot_words)
-        stream.feed_validated(rows, ends=True)
-        return stream
+    def _fed(self, log_probabilities: npt.ArrayLike, hot_words: HotWords | None) -> BeamStream:
+        context = self._with_hot_words(hot_words)
+        return _fed(context, context.validated(log_probabilities))
 
     def _with_hot_words(self, hot_words: HotWords | None) -> SearchContext:
         """Return the context with ``hot_words``; that of the latest call is kept."""
@@ -270,6 +289,19 @@ class BeamSearchDecoder:
         latest, context = self._latest
         if latest != hot_words:
             weights = validated_hot_words(hot_words, self.alphabet)
-            context = self._context.with_hot_words(weights)
+            spoken = self._context.spoken
+            if self._spelled and spoken and any(map(spoken.lacks, weights)):
+                context = self._spelled()._with_hot_words(weights)
+            else:
+                context = self._context.with_hot_words(weights)
             self._latest = (dict(hot_words), context)
         return context
+
+
+def _fed(context: SearchContext, rows: Array) -> BeamStream:
+    """Return the stream of an utterance that is there, validated."""
+    from plainspeech.decoding.stream import BeamStream
+
+    stream = BeamStream(context)
+    stream.feed_validated(rows, ends=True)
+    return stream

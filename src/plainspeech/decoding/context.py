@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
@@ -31,6 +32,7 @@ from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.results import text_of
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.decoding.spoken import SpokenWords
+from plainspeech.decoding.validation import ALL, own_columns, validated
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
 from plainspeech.lm.tables import (
@@ -61,6 +63,7 @@ class SearchContext:
         calibration: turns the evidence for a word into its confidence.
         spoken: the words of a search over phones; None for one over letters.
         expected: hot words of a search over phones, with their weights.
+        columns: of what the search is given that are its log-probabilities.
     """
 
     alphabet: Alphabet
@@ -74,6 +77,15 @@ class SearchContext:
     calibration: Calibration
     spoken: SpokenWords | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
+    columns: slice = ALL
+
+    def validated(self, log_probabilities: npt.ArrayLike) -> Array:
+        """Return what the search takes of what it is given.
+
+        Raises:
+            DecodingError: these are no log-probabilities over the alphabet.
+        """
+        return validated(own_columns(log_probabilities, self.columns), self.alphabet.size)
 
     def written(self, symbols: Ints) -> str:
         """Return the text of ``symbols``; of a search over phones, its whole words alone."""
@@ -127,6 +139,7 @@ def prepare_context(
     frame_seconds: float,
     settings: BeamSettings,
     spoken: SpokenWords | None = None,
+    columns: slice = ALL,
 ) -> SearchContext:
     """Return the context of a search without hot words; compile the kernels if necessary.
 
@@ -136,6 +149,7 @@ def prepare_context(
         frame_seconds: from one frame to the next.
         settings: of the search.
         spoken: its words, where the search is over phones.
+        columns: of what the search is given that are its log-probabilities.
 
     Raises:
         ConfigurationError: the settings need a scorer, or are for another number of symbols.
@@ -162,6 +176,7 @@ def prepare_context(
         kernels,
         calibration,
         spoken,
+        columns=columns,
     )
 
 

@@ -14,8 +14,10 @@ from plainspeech.arrays import Array
 from plainspeech.decoding.hot_words import HotWords, validated_hot_words
 from plainspeech.decoding.results import PartialText
 from plainspeech.decoding.validation import (
+    ALL,
     OneUtterance,
     impossible_frame_error,
+    own_columns,
     require_count,
     require_frame_seconds,
     validated,
@@ -55,10 +57,12 @@ class GreedyDecoder:
     Attributes:
         alphabet: of the log-probabilities.
         frame_seconds: from one frame to the next.
+        columns: of what it is given that are these log-probabilities; the others are left alone.
     """
 
     alphabet: Alphabet
     frame_seconds: float
+    columns: slice = ALL
 
     description = "greedy"
 
@@ -106,7 +110,7 @@ class GreedyDecoder:
             DecodingError: there are hot words.
         """
         self._refuse(hot_words)
-        return GreedyStream(self.alphabet, self.frame_seconds)
+        return GreedyStream(self.alphabet, self.frame_seconds, self.columns)
 
     def _refuse(self, hot_words: HotWords | None) -> None:
         if validated_hot_words(hot_words, self.alphabet):
@@ -125,6 +129,7 @@ class GreedyStream(OneUtterance):
 
     _alphabet: Alphabet
     _frame_seconds: float
+    _columns: slice = ALL
     _frames: int = field(init=False, default=0)
     _symbols: list[Symbols] = field(init=False, default_factory=list, repr=False)
     _best: list[Array] = field(init=False, default_factory=list, repr=False)
@@ -142,7 +147,7 @@ class GreedyStream(OneUtterance):
                 finished.
         """
         self._require_unfinished()
-        rows = validated(log_probabilities, self._alphabet.size)
+        rows = validated(own_columns(log_probabilities, self._columns), self._alphabet.size)
         if not len(rows):
             return
         symbols, best = rows.argmax(axis=1), rows.max(axis=1)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.results import Candidate
-from plainspeech.decoding.validation import validated
 
 Doubles = npt.NDArray[np.float64]
 
@@ -63,7 +62,7 @@ def trace_search(decoder: BeamSearchDecoder, log_probabilities: npt.ArrayLike) -
     """
     stream = decoder.stream()
     frames = []
-    for row in validated(log_probabilities, decoder.alphabet.size):
+    for row in decoder.validated(log_probabilities):
         stream.feed_validated(row[None])
         frames.append(tuple(stream.candidates()))
     return SearchTrace(tuple(frames), stream.finish().text)

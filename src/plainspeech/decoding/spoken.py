@@ -76,6 +76,10 @@ class SpokenWords:
         """Return the name of a phone; a space for the boundary."""
         return symbol if symbol == " " else self.pronunciations.phones[ord(symbol) - _FIRST - 1]
 
+    def lacks(self, phrase: str) -> bool:
+        """Return whether a word of ``phrase`` has no pronunciation."""
+        return not all(word in self.pronunciations.words for word in phrase.split())
+
     def spoken(self, phrase: str) -> list[str]:
         """Return the ways to say a hot phrase, the usual first.
 

@@ -26,7 +26,6 @@ from plainspeech.decoding.validation import (
     OneUtterance,
     impossible_frame_error,
     require_count,
-    validated,
 )
 from plainspeech.errors import DecodingError
 from plainspeech.transcript import Transcript
@@ -67,7 +66,7 @@ class BeamStream(OneUtterance):
             DecodingError: they are no log-probabilities over the alphabet, or the stream is
                 finished.
         """
-        self.feed_validated(validated(log_probabilities, self._context.alphabet.size).copy())
+        self.feed_validated(self._context.validated(log_probabilities).copy())
 
     def feed_validated(self, rows: Array, ends: bool = False) -> None:
         """Do what `feed` does with ``rows`` that are checked and will not be changed.

@@ -13,6 +13,7 @@ from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.context import character_ids, model_mode
 from plainspeech.decoding.kernels.records import CHARACTER_MODEL, NO_MODEL
 from plainspeech.decoding.lexicon import written_words
+from plainspeech.decoding.spoken import SpokenWords
 from plainspeech.lm.scorer import score_words
 from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID
 
@@ -65,9 +66,12 @@ class TextScorer:
         rows = self._decoder.scaled_likelihoods(log_probabilities)
         # A model over characters scores a space at the end, which makes it another text.
         trailing = self._mode != CHARACTER_MODEL
-        return TextScore(
-            acoustic_score(rows, text, self._decoder.alphabet, trailing), self.lm_score(text)
-        )
+        spoken = self._decoder.spoken
+        if spoken is None:
+            acoustic = acoustic_score(rows, text, self._decoder.alphabet, trailing)
+        else:
+            acoustic = _spoken_score(rows, text, spoken)
+        return TextScore(acoustic, self.lm_score(text))
 
     def lm_score(self, text: str) -> float:
         """Return `TextScore.lm` of ``text``."""
@@ -91,7 +95,12 @@ class TextScorer:
         """Return the words of ``text`` outside the lexicon; none without a model over words."""
         if self._mode in (NO_MODEL, CHARACTER_MODEL):
             return []
-        return [word for word in text.split() if word not in self._ids]
+        spoken = self._decoder.spoken
+        return [
+            word
+            for word in text.split()
+            if word not in self._ids or (spoken is not None and spoken.lacks(word))
+        ]
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -104,6 +113,25 @@ class TextScorer:
         # A word that is listed twice has its first id, as in the lexicon.
         pairs = zip(reversed(words), reversed(places.tolist()), strict=True)
         return {word: place + len(SPECIAL_WORDS) for word, place in pairs}
+
+
+def _spoken_score(rows: npt.NDArray[np.float32], text: str, spoken: SpokenWords) -> float:
+    """Return the score of the likeliest way to say ``text``, as far as one word at a time finds it.
+
+    Minus infinity where a word has no pronunciation.
+    """
+    if spoken.lacks(text):
+        return -np.inf
+    ways = [spoken.spoken(word) for word in text.split()]
+    said = [way[0] for way in ways]
+    best = acoustic_score(rows, " ".join(said), spoken.alphabet)
+    for place, others in enumerate(ways):
+        for other in others[1:]:
+            changed = [*said[:place], other, *said[place + 1 :]]
+            score = acoustic_score(rows, " ".join(changed), spoken.alphabet)
+            if score > best:
+                best, said = score, changed
+    return best
 
 
 def acoustic_score(

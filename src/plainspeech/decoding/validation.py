@@ -33,6 +33,18 @@ class OneUtterance:
         self._finished = True
 
 
+ALL = slice(None)
+"""All columns of what a decoder is given."""
+
+
+def own_columns(values: npt.ArrayLike, columns: slice) -> npt.ArrayLike:
+    """Return the ``columns`` of ``values`` that a decoder decodes."""
+    if columns == ALL:
+        return values
+    given = np.asarray(values)
+    return given[:, columns] if given.ndim == 2 else given
+
+
 def matrix(values: npt.ArrayLike, name: str, columns: int) -> npt.NDArray[Any]:
     """Return ``values`` as an array of floats, of any precision.
 

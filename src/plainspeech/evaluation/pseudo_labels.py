@@ -92,7 +92,8 @@ def _labels(recognizer: Recognizer, batch: dict[Path, Array]) -> Iterator[Pseudo
     for (path, waveform), outputs, transcript in zip(batch.items(), rows, transcripts, strict=True):
         seconds = len(waveform) / recognizer.bundle.features.sample_rate
         text = transcript.text
-        pair = Pair(path.stem, "", greedy_text(outputs, recognizer.bundle.alphabet), text)
+        alphabet = recognizer.bundle.alphabet
+        pair = Pair(path.stem, "", greedy_text(outputs[:, : alphabet.size], alphabet), text)
         agreement = max(0.0, 1.0 - error_rates([pair]).characters.rate) if text else 0.0
         utterance = Utterance(path.stem, path, text, seconds, _speaker(path.stem))
         yield PseudoLabel(utterance, agreement)

@@ -80,7 +80,7 @@ def draw_log_probabilities(analysis: Analysis, axes: Axes | None = None) -> Axes
     names = [_name(symbol) for symbol in analysis.symbols] + ["blank"]
     step = analysis.frame_seconds
     for chunk in analysis.chunks:
-        rows = chunk.log_probabilities
+        rows = chunk.log_probabilities[:, : len(names)]
         end = chunk.start + step * len(rows)
         image = axes.imshow(
             np.maximum(rows, _LEAST).T,

@@ -12,11 +12,13 @@ from matplotlib.patches import Patch
 
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.search_trace import SearchTrace, trace_search
+from plainspeech.decoding.settings import BeamSettings
 from plainspeech.decoding.text_scores import TextScorer
 from plainspeech.errors import ConfigurationError
 from plainspeech.evaluation.explanation import Explanation, explain_text
 from plainspeech.figures.style import NEUTRAL, RIGHT, WRONG, axes_or_new
 from plainspeech.runtime.analysis import AnalysedChunk
+from plainspeech.runtime.decoders import search_of
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.transcript import Transcript
 
@@ -63,7 +65,7 @@ def watch_search(recognizer: Recognizer, chunk: AnalysedChunk) -> Search:
             "decoder: greedy decoding has no search to draw; use the beam search (beam)"
         )
     rows = chunk.log_probabilities
-    plain = BeamSearchDecoder(recognizer.bundle.alphabet, frame_seconds=decoder.frame_seconds)
+    plain = search_of(recognizer.bundle, None, BeamSettings(merge="prefix"))
     alone = plain.decode(rows)
     text = chunk.transcript.text
     return Search(

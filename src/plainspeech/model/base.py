@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -22,6 +23,11 @@ class Heads(NamedTuple):
     output: Tensor
     inner: tuple[Tensor, ...] = ()
     phones: Tensor | None = None
+
+    @property
+    def joined(self) -> Tensor:
+        """What bundles have: the model's own output, then that over phones, if there is one."""
+        return self.output if self.phones is None else torch.cat([self.output, self.phones], -1)
 
 
 class AcousticModel(nn.Module, ABC):
@@ -58,5 +64,5 @@ class AcousticModel(nn.Module, ABC):
         return (lengths + self.subsampling - 1) // self.subsampling
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities ``(batch, output_frames, symbols)`` and their lengths."""
-        return self.heads(features, lengths).output, self.output_lengths(lengths)
+        """Return `Heads.joined`, ``(batch, output_frames, outputs)``, and their lengths."""
+        return self.heads(features, lengths).joined, self.output_lengths(lengths)

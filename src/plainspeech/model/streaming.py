@@ -91,12 +91,12 @@ class Streaming(Crnn):
             state: from before the window.
 
         Returns:
-            Log-probabilities ``(batch, chunk, symbols)``, how many of these frames there are, and
+            `Heads.joined`, ``(batch, chunk, outputs)``, how many of these frames there are, and
             the state for the window that begins ``3 * chunk`` features later.
         """
         heads, state = self._run(features, lengths, 1, state)
         owned = self.output_lengths(lengths).clamp(max=self.windows.chunk)
-        return heads.output, owned, state
+        return heads.joined, owned, state
 
     def start(self, batch: int) -> StreamState:
         """Return the state at the start of ``batch`` utterances."""

@@ -6,6 +6,7 @@ A bundle is a folder, or one zip of it:
 - ``model.int8.onnx``: the same with weights of eight bits. One of the two may be missing.
 - ``streaming/``: either or both of these again, as a network for streaming; optional.
 - ``scorer/``: a language model for the beam search, see `plainspeech.lm.package`; optional.
+- ``pronunciations.txt``: how the scorer's words sound, where the network hears phones; optional.
 - ``bundle.json``: format version, alphabet, feature settings (of the streaming network too), frame
   rate, settings of the beam search, model card, size and SHA-256 of every file, and a SHA-256 of
   all that.
@@ -35,8 +36,9 @@ from plainspeech.artifact import (
 )
 from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import ConfigurationError, ModelError, nearest
+from plainspeech.errors import ConfigurationError, DataError, ModelError, nearest
 from plainspeech.features import FeatureSettings
+from plainspeech.pronunciations import Pronunciations, output_size, parse_pronunciations
 
 if TYPE_CHECKING:
     from plainspeech.lm.scorer import Scorer
@@ -52,6 +54,8 @@ NETWORK_FILES = {"int8": "model.int8.onnx", "float32": "model.onnx"}
 """The file of a network of each precision; of two, the first here is the one that is used."""
 WEIGHTS_FILE = "weights.safetensors"
 """The file of the weights that training can start from."""
+LEXICON_FILE = "pronunciations.txt"
+"""The file of the words that can be found over phones, see `plainspeech.pronunciations`."""
 SCORER_FOLDER = "scorer/"
 STREAMING_FOLDER = "streaming/"
 
@@ -92,6 +96,8 @@ class Bundle:
         streaming_part: None if it has none, or if ``networks`` are for streaming themselves.
         weights: a checkpoint in float16 that training can start from, by the name of its file;
             empty if there is none.
+        phones: that the network hears beside letters; empty for one of letters alone.
+        lexicon: how words sound, by the name of its file; empty without phones.
     """
 
     origin: Path
@@ -104,6 +110,13 @@ class Bundle:
     scorer_files: Files = field(default_factory=dict, repr=False)
     streaming_part: StreamingPart | None = None
     weights: Files = field(default_factory=dict, repr=False)
+    phones: tuple[str, ...] = ()
+    lexicon: Files = field(default_factory=dict, repr=False)
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the network's output: over the alphabet, then over phones if it hears them."""
+        return self.alphabet.size + (output_size(self.phones) if self.phones else 0)
 
     @property
     def precision(self) -> str:
@@ -172,7 +185,28 @@ class Bundle:
             decoding=_decoding(record),
             scorer_files=_within(SCORER_FOLDER, files),
             streaming_part=_streaming_part(record, files),
+            phones=_phones(record),
+            lexicon=RenamedFiles({n: n for n in (LEXICON_FILE,) if n in files}, files),
         )
+
+    def pronunciations(self) -> Pronunciations | None:
+        """Return how words sound, None for a model of letters alone.
+
+        Raises:
+            ModelError: the lexicon is missing, damaged, or of other phones.
+        """
+        if not self.phones:
+            return None
+        origin = self.origin / LEXICON_FILE
+        if LEXICON_FILE not in self.lexicon:
+            raise ModelError(f"{origin}: is missing: the network hears phones")
+        try:
+            found = parse_pronunciations(self.lexicon[LEXICON_FILE], origin)
+        except DataError as error:
+            raise ModelError(str(error)) from error
+        if found.phones != self.phones:
+            raise ModelError(f"{origin}: has other phones than bundle.json")
+        return found
 
     def scorer(self) -> Scorer | None:
         """Return the scorer of the bundle, None if it has none.
@@ -193,13 +227,14 @@ class Bundle:
             ModelError: ``folder`` exists and is not a bundle, or cannot be written.
         """
         scorer = {SCORER_FOLDER + name: content for name, content in self.scorer_files.items()}
-        files = {**_named(self.networks), **self.weights, **scorer}
+        files = {**_named(self.networks), **self.weights, **self.lexicon, **scorer}
         part = self.streaming_part
         if part is not None:
             files |= _named(part.networks, STREAMING_FOLDER)
         values = {
             "format": FORMAT,
             "alphabet": self.alphabet.text,
+            **({"phones": list(self.phones)} if self.phones else {}),
             "features": asdict(self.features),
             **({"streaming": {"features": asdict(part.features)}} if part else {}),
             "frame_seconds": self.frame_seconds,
@@ -270,6 +305,17 @@ def _alphabet(record: Record) -> Alphabet:
     symbols = record.take("alphabet", str)
     with record.named():
         return Alphabet(tuple(symbols))
+
+
+def _phones(record: Record) -> tuple[str, ...]:
+    """Return the phones; a bundle of letters alone has none."""
+    if "phones" not in record.values:
+        return ()
+    phones = record.take("phones", list)
+    named = all(isinstance(phone, str) and phone for phone in phones)
+    if not named or phones != sorted(set(phones)):
+        raise ModelError(f"{record.where}: 'phones' must be names, sorted, each once")
+    return tuple(phones)
 
 
 def _frame_seconds(record: Record) -> float:

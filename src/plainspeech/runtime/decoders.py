@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
 from plainspeech.decoding.greedy import GreedyDecoder
+from plainspeech.decoding.settings import BeamSettings
+from plainspeech.decoding.validation import ALL
 from plainspeech.errors import ConfigurationError, nearest
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.transcript import Alternative, Transcript
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from plainspeech.decoding.hot_words import HotWords
     from plainspeech.decoding.results import Hypothesis, PartialText
     from plainspeech.decoding.stream import BeamStream
+    from plainspeech.lm.scorer import NGramLanguageModel
 
 DECODERS = ("greedy", "beam")
 
@@ -137,7 +141,7 @@ def choose_decoder(
             raise ConfigurationError(
                 "n-best: greedy decoding gives one text; choose decoder 'beam'"
             )
-        return GreedyDecoder(bundle.alphabet, bundle.frame_seconds)
+        return GreedyDecoder(bundle.alphabet, bundle.frame_seconds, letters_of(bundle))
     if n_best is not None and n_best < 1:
         raise ConfigurationError(f"n-best is {n_best}; it must be 1 or above")
     search = _beam_search(bundle, language_model)
@@ -145,7 +149,6 @@ def choose_decoder(
 
 
 def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearchDecoder:
-    from plainspeech.decoding.beam_search import BeamSearchDecoder
     from plainspeech.lm.scorer import Scorer
 
     settings = bundle.decoding
@@ -160,6 +163,55 @@ def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearc
         settings = replace(
             settings, alpha=0.0, beta=0.0, prior_weight=0.0, merge="prefix", calibration=None
         )
-    return BeamSearchDecoder(
-        bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **vars(settings)
-    )
+    return search_of(bundle, scorer, settings)
+
+
+_COVERED = 0.99
+"""Share of a language model's words that must have a pronunciation for a search over phones."""
+
+
+def letters_of(bundle: Bundle) -> slice:
+    """Return the columns of the network's output that are over letters."""
+    return slice(bundle.alphabet.size) if bundle.phones else ALL
+
+
+def search_of(
+    bundle: Bundle, scorer: NGramLanguageModel | None, settings: BeamSettings
+) -> BeamSearchDecoder:
+    """Return the beam search with a language model: over phones if the network hears them.
+
+    Over letters where there is no language model, or the bundle's lexicon has too few of its words;
+    and for a call whose hot words the lexicon lacks.
+
+    Args:
+        bundle: the model.
+        scorer: the language model; None for none.
+        settings: of the search.
+
+    Raises:
+        ModelError: the lexicon of the bundle is damaged.
+        LanguageModelError: the language model does not fit the model.
+    """
+    from plainspeech.decoding.beam_search import BeamSearchDecoder
+    from plainspeech.lm.tables import SPECIAL_WORDS
+
+    def search(columns: slice, size: int, **options: Any) -> BeamSearchDecoder:
+        known = settings.log_priors
+        if known is not None and len(known) != size:  # those of the other search
+            options |= {"prior_weight": 0.0, "log_priors": None, "calibration": None}
+        return BeamSearchDecoder(
+            bundle.alphabet,
+            scorer,
+            frame_seconds=bundle.frame_seconds,
+            columns=columns,
+            **{**vars(settings), **options},
+        )
+
+    spelled = partial(search, letters_of(bundle), bundle.alphabet.size)
+    lexicon = bundle.pronunciations() if scorer else None
+    if scorer is None or lexicon is None:
+        return spelled()
+    if lexicon.share_of(scorer.vocabulary[len(SPECIAL_WORDS) :]) < _COVERED:
+        return spelled()
+    phones = slice(bundle.alphabet.size, bundle.outputs)
+    return search(phones, lexicon.size, pronunciations=lexicon, spelled=spelled)

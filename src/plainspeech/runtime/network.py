@@ -2,8 +2,9 @@
 
 The inputs of every network are ``features``, float32 ``(batch, frames, bins)``, padded with any
 values, and ``lengths``, int64 ``(batch,)``. Its outputs are ``log_probabilities``, float32
-``(batch, output frames, symbols)``, natural logarithms with the blank last, and
-``output_lengths``, int64 ``(batch,)``. Padding does not influence the output, nor do the utterances
+``(batch, output frames, symbols)``, natural logarithms with the blank last, and ``output_lengths``,
+int64 ``(batch,)``. A network that hears phones has those over them in further columns: the boundary
+of words, the phones, and a blank of their own. Padding does not influence the output, nor do the utterances
 of a batch influence each other in float32; in int8 they do, so that a batch is one utterance.
 
 The network for streaming is *windowed*: its number of frames is fixed, those of a chunk and of the
@@ -218,7 +219,7 @@ def _check_contract(bundle: Bundle, session: InferenceSession) -> None:
             f"{bundle.origin}: its model has the inputs {names[0]} and the outputs {names[1]}; "
             f"they must begin with {_INPUTS} and {_OUTPUTS}, with as many states after both"
         )
-    for node, size in ((inputs[0], bundle.features.bins), (outputs[0], bundle.alphabet.size)):
+    for node, size in ((inputs[0], bundle.features.bins), (outputs[0], bundle.outputs)):
         if len(node.shape) != 3 or node.shape[2] != size:
             raise ModelError(
                 f"{bundle.origin}: {node.name} of its model has the shape {node.shape}; "

@@ -254,7 +254,7 @@ class Recognizer:
             ``(output frames, symbols)`` float32 each, natural logarithms, the blank last; no frame
             for a waveform that is too short for one frame of features.
         """
-        results = [np.empty((0, self.bundle.alphabet.size), np.float32) for _ in waveforms]
+        results = [np.empty((0, self.bundle.outputs), np.float32) for _ in waveforms]
         frames = [self.bundle.features.frames(len(waveform)) for waveform in waveforms]
         # On a GPU features are what takes many threads, else batches of both.
         outer, inner = (self.threads, 1) if self._batched is None else (1, self.threads)

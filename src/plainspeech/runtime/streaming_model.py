@@ -77,7 +77,7 @@ class AudioStream(OneUtterance):
         self._log_mel = LogMelStream(bundle.features)
         self._features = np.empty((0, bundle.features.bins), np.float32)
         self._state = network.start(1)
-        self._symbols = bundle.alphabet.size
+        self._symbols = bundle.outputs
 
     def feed(self, waveform: Array) -> Array:
         """Take the next samples and return the output that they complete.

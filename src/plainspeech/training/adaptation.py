@@ -25,7 +25,8 @@ from plainspeech.evaluation.error_rates import (
     rate_interval,
 )
 from plainspeech.evaluation.recognition import recognise
-from plainspeech.runtime.bundle import Bundle
+from plainspeech.files import write_atomically
+from plainspeech.runtime.bundle import LEXICON_FILE, Bundle
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.augmentation import Augmentation
 from plainspeech.training.checkpoint import load_weights
@@ -45,6 +46,7 @@ _FEWEST_DEV = 3
 _DEV_SHARE = 0.2
 _RATE = 2e-4
 _START_DECAY = 30.0
+_CRF_WEIGHT = 0.9  # as networks that hear phones are trained
 _PATIENCE = 4  # epochs
 _SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the trained weights in the sum with those of the start."""
@@ -91,7 +93,12 @@ def adaptation_recipe(name: str, start: Path, folder: Path, seconds: float) -> R
     return Recipe(
         name=name,
         preset=load_weights(start).run["recipe"]["preset"],
-        data=Data((folder / "train.jsonl",), folder / "dev.jsonl", batch_seconds),
+        data=Data(
+            (folder / "train.jsonl",),
+            folder / "dev.jsonl",
+            batch_seconds,
+            pronunciations=folder / LEXICON_FILE if bundle.phones else None,
+        ),
         optimisation=Optimisation(
             epochs=epochs,
             learning_rate=_RATE,
@@ -99,6 +106,7 @@ def adaptation_recipe(name: str, start: Path, folder: Path, seconds: float) -> R
             weight_decay=0.0,
             average_decay=0.99,
             start_decay=_START_DECAY,
+            crf_weight=_CRF_WEIGHT if bundle.phones else 0.0,
             patience=_PATIENCE,
         ),
         alphabet=bundle.alphabet.text,
@@ -110,12 +118,16 @@ def adaptation_recipe(name: str, start: Path, folder: Path, seconds: float) -> R
     )
 
 
-def write_split(folder: Path, train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
-    """Write the manifests that an `adaptation_recipe` names.
+def write_split(
+    folder: Path, train: Sequence[Utterance], dev: Sequence[Utterance], start: Path
+) -> None:
+    """Write the manifests that an `adaptation_recipe` names, and the lexicon of ``start``.
 
     Raises:
         DataError: they cannot be written.
     """
+    for name, content in Bundle.load(start).lexicon.items():
+        write_atomically(folder / name, content)
     write_manifest(folder / "train.jsonl", train)
     write_manifest(folder / "dev.jsonl", dev)
 
@@ -172,7 +184,7 @@ def finish(trainer: Trainer, dev: Sequence[Utterance]) -> Adapted:
     chosen = trainer.folder / "chosen.safetensors"
     combine(paths, (share, 1 - share)).save(chosen)
     exported = trainer.folder / "bundle"
-    export_bundle(chosen, exported)
+    export_bundle(chosen, exported, pronunciations=trainer.recipe.data.pronunciations)
     begun, made = Bundle.load(start), Bundle.load(exported)
     made = replace(made, decoding=begun.decoding, scorer_files=begun.scorer_files)
     made.write(exported)

@@ -115,12 +115,9 @@ class Checkpoint:
             raise ModelError(f"{path}: not a checkpoint of plainspeech") from error
 
     def weights_alone(self) -> Checkpoint:
-        """Return a checkpoint with the averaged weights in float16, for bundles.
-
-        Without those of phones, which no bundle has a use for.
-        """
+        """Return a checkpoint with the averaged weights in float16, for bundles."""
         average = {
-            f"average.{name}": weight.half() for name, weight in self.letter_weights().items()
+            f"average.{name}": weight.half() for name, weight in self.part("average").items()
         }
         return Checkpoint(average, self.progress, self.run)
 
@@ -138,15 +135,16 @@ class Checkpoint:
             ) from error
 
     def _fitting(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the averaged weights, of phones only if ``model`` learns them."""
-        own = model.state_dict()
-        learns_phones = any(name.startswith(PHONES) for name in own)
-        return self.part("average") if learns_phones else self.letter_weights()
-
-    def letter_weights(self) -> dict[str, Tensor]:
-        """Return the averaged weights without those of the head over phones."""
+        """Return the averaged weights, of the head over phones only if ``model`` has one."""
         weights = self.part("average")
+        if any(name.startswith(PHONES) for name in model.state_dict()):
+            return weights
         return {name: w for name, w in weights.items() if not name.startswith(PHONES)}
+
+    @property
+    def phones(self) -> tuple[str, ...]:
+        """What else it hears; nothing for a model of letters alone."""
+        return tuple(self.run.get("phones", ()))
 
     @property
     def alphabet(self) -> Alphabet:

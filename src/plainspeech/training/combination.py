@@ -41,7 +41,7 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
     for path, checkpoint, share in zip(paths, checkpoints, shares, strict=True):
         if checkpoint.alphabet != checkpoints[0].alphabet:
             raise ModelError(f"{path}: writes another alphabet than {paths[0]}")
-        weights = checkpoint.letter_weights()
+        weights = checkpoint.part("average")
         shapes = {name: weight.shape for name, weight in weights.items()}
         if sums and shapes != {name: weight.shape for name, weight in sums.items()}:
             raise ModelError(f"{path}: its weights do not have the shapes of those of {paths[0]}")

@@ -19,7 +19,6 @@ constant; this module computes ``ln Z`` for a trigram model, exactly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -43,19 +42,16 @@ class SymbolModel(NamedTuple):
         return SymbolModel(self.following.to(device), self.ends.to(device))
 
 
-@dataclass(frozen=True)
-class Competition:
+class Competition(NamedTuple):
     """The texts that compete with each transcript, and how much that weighs.
 
     Attributes:
         weight: of ``ln Z``, beside CTC.
-        symbols: of the alphabet.
-        phones: of a pronunciation lexicon, for a model that learns phones.
+        model: of the symbols, or of the phones of a model that learns them.
     """
 
     weight: float
-    symbols: SymbolModel
-    phones: SymbolModel | None = None
+    model: SymbolModel
 
 
 def estimate_symbol_model(texts: Iterable[Sequence[int]], symbols: int) -> SymbolModel:

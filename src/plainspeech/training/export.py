@@ -20,7 +20,8 @@ from plainspeech.errors import ModelError
 from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset, preset
 from plainspeech.model.streaming import Streaming, StreamState
-from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle, StreamingPart
+from plainspeech.pronunciations import output_size, read_pronunciations
+from plainspeech.runtime.bundle import LEXICON_FILE, WEIGHTS_FILE, Bundle, StreamingPart
 from plainspeech.runtime.network import WholeNetwork, WindowedNetwork
 from plainspeech.training.checkpoint import Checkpoint
 
@@ -187,7 +188,12 @@ def _share(graph: onnx.GraphProto) -> None:
             node.input[place] = renamed.get(name, name)
 
 
-def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | None = None) -> None:
+def export_bundle(
+    checkpoint_path: Path,
+    bundle: Path,
+    streaming_path: Path | None = None,
+    pronunciations: Path | None = None,
+) -> None:
     """Write the averaged weights of a checkpoint as a model bundle.
 
     It has the network in float32 and in int8; where the preset can stream, a streaming one, in int8
@@ -198,10 +204,13 @@ def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | No
         bundle: the folder to write.
         streaming_path: of a checkpoint whose weights the streaming network takes, trained as the
             preset that streams; by default it takes the same weights as the other.
+        pronunciations: a lexicon of all words that are to be found over phones, for a checkpoint
+            that learned them; without it the bundle has letters alone.
 
     Raises:
-        ModelError: a checkpoint cannot be read or is of another model, or onnxruntime
-            computes something else from the exported model than torch does.
+        DataError: the lexicon cannot be read.
+        ModelError: it has other phones than the checkpoint; a checkpoint cannot be read or is of
+            another model, or onnxruntime computes something else from the exported model than torch does.
     """
     trained = live = _Trained.load(checkpoint_path)
     own = {}
@@ -210,7 +219,8 @@ def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | No
         _require_streaming(trained, live)
         own["streaming"] = {"preset": live.preset, **live.history()}
     chosen = preset(trained.preset)
-    network, difference = trained.network(chosen)
+    lexicon = _lexicon(trained, pronunciations) if pronunciations else {}
+    network, difference = trained.network(chosen, bool(lexicon))
     Bundle(
         origin=bundle,
         alphabet=trained.checkpoint.alphabet,
@@ -219,7 +229,9 @@ def export_bundle(checkpoint_path: Path, bundle: Path, streaming_path: Path | No
         card={**_card(trained, difference), **own},
         networks={"float32": network, "int8": quantise(network)},
         weights={WEIGHTS_FILE: trained.weights()},
-        streaming_part=_streaming_part(chosen, live),
+        streaming_part=_streaming_part(chosen, live, bool(lexicon)),
+        phones=trained.checkpoint.phones if lexicon else (),
+        lexicon=lexicon,
     ).write(bundle)
 
 
@@ -258,9 +270,10 @@ class _Trained:
         """The name of what they were trained as."""
         return str(self.checkpoint.run["recipe"]["preset"])
 
-    def network(self, chosen: Preset) -> tuple[bytes, float]:
+    def network(self, chosen: Preset, with_phones: bool) -> tuple[bytes, float]:
         """Return ONNX of a preset with these weights, and its largest difference to torch."""
-        model = chosen.build(self.checkpoint.alphabet.size)
+        phones = output_size(self.checkpoint.phones) if with_phones else 0
+        model = chosen.build(self.checkpoint.alphabet.size, phones)
         self.checkpoint.give_average(model, self.path)
         model.eval()
         network = to_onnx(model, chosen.features.bins)
@@ -296,6 +309,8 @@ def _require_streaming(trained: _Trained, live: _Trained) -> None:
         )
     if live.checkpoint.alphabet != trained.checkpoint.alphabet:
         raise ModelError(f"{live.path}: writes another alphabet than {trained.path}")
+    if live.checkpoint.phones != trained.checkpoint.phones:
+        raise ModelError(f"{live.path}: learned other phones than {trained.path}")
     if live.preset != wanted:
         raise ModelError(
             f"{live.path}: trained as {live.preset!r}; the streaming network beside "
@@ -303,12 +318,21 @@ def _require_streaming(trained: _Trained, live: _Trained) -> None:
         )
 
 
-def _streaming_part(chosen: Preset, live: _Trained) -> StreamingPart | None:
+def _lexicon(trained: _Trained, path: Path) -> dict[str, bytes]:
+    """Return the file of a lexicon, which has the phones that the weights were trained with."""
+    known = read_pronunciations(path).phones
+    if known != trained.checkpoint.phones:
+        learned = " ".join(trained.checkpoint.phones) or "none"
+        raise ModelError(f"{path}: has other phones than {trained.path} has learned: {learned}")
+    return {LEXICON_FILE: path.read_bytes()}
+
+
+def _streaming_part(chosen: Preset, live: _Trained, with_phones: bool) -> StreamingPart | None:
     """Return the streaming network beside a preset, None where that does not stream."""
     if chosen.streams_as is None:
         return None
     windowed = preset(chosen.streams_as)
-    network, _ = live.network(windowed)
+    network, _ = live.network(windowed, with_phones)
     return StreamingPart(windowed.features, {"int8": quantise(network)})
 
 
@@ -316,7 +340,7 @@ def _card(trained: _Trained, difference: float) -> dict[str, Any]:
     """Return what is known of the model: what its recipe says, and what its training measured."""
     run = trained.checkpoint.run
     recipe = run["recipe"]
-    parameters = sum(weight.numel() for weight in trained.checkpoint.letter_weights().values())
+    parameters = sum(weight.numel() for weight in trained.checkpoint.part("average").values())
     return {
         "name": recipe["name"],
         **recipe["card"],

@@ -31,7 +31,7 @@ from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
 from plainspeech.pronunciations import Pronunciations
 from plainspeech.training.checkpoint import Checkpoint, Progress
-from plainspeech.training.crf import Competition, estimate_symbol_model
+from plainspeech.training.crf import Competition, SymbolModel, estimate_symbol_model
 from plainspeech.training.device import FeatureExtractor, autocast, mixed_precision
 from plainspeech.training.processes import ALONE, Processes
 from plainspeech.training.recipe import Optimisation, Recipe
@@ -213,13 +213,15 @@ class Trainer:
         weight = self.recipe.optimisation.crf_weight
         if not weight:
             return None
-        letters = (self.alphabet.encode(u.text) for u in train)
-        symbols = estimate_symbol_model(letters, self.alphabet.blank_id).to(self.device)
         if pronunciations is None:
-            return Competition(weight, symbols)
-        spoken = (pronunciations.encode(u.text) or [] for u in train)
-        phones = estimate_symbol_model(spoken, pronunciations.size - 1).to(self.device)
-        return Competition(weight, symbols, phones)
+            texts = (self.alphabet.encode(u.text) for u in train)
+            return Competition(weight, self._modelled(texts, self.alphabet.blank_id))
+        spoken = (pronunciations.encode(u.text) for u in train)
+        known = (phones for phones in spoken if phones)
+        return Competition(weight, self._modelled(known, pronunciations.size - 1))
+
+    def _modelled(self, texts: Iterable[Sequence[int]], symbols: int) -> SymbolModel:
+        return estimate_symbol_model(texts, symbols).to(self.device)
 
     def _packed(
         self,
@@ -584,6 +586,6 @@ def validate(
         for utterance, rows, length in zip(
             batch.utterances, log_probabilities.cpu().numpy(), lengths.tolist(), strict=True
         ):
-            texts[utterance.id] = greedy_text(rows[:length], alphabet)
+            texts[utterance.id] = greedy_text(rows[:length, : alphabet.size], alphabet)
         on_batch()
     return [Pair(u.id, u.speaker, u.text, texts[u.id]) for u in loader.utterances]

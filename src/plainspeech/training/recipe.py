@@ -80,8 +80,9 @@ class Optimisation:
         intermediate_weight: share of the intermediate CTC loss in the whole.
         consistency_weight: of the consistency between two augmentations of each utterance
             (CR-CTC; Yao et al., ICLR 2025); 0 takes one.
-        crf_weight: of the competition between all texts, see `plainspeech.training.crf`: 0 is CTC
-            and 1 CTC-CRF; a little below 1, some of CTC stays, which steadies it.
+        crf_weight: of the competition between all texts, see `plainspeech.training.crf`, at the
+            output that the search takes, over phones if the model learns them: 0 is CTC and 1
+            CTC-CRF; a little below 1, some of CTC stays, which steadies it.
         pronunciation_weight: share of the phones in the whole, where ``data.pronunciations`` names
             a lexicon.
         distillation_weight: at the start, of the divergence from the recipe's teacher; it falls to

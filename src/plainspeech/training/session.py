@@ -95,7 +95,7 @@ def prepare_run(
 def _silent(
     utterances: Sequence[Utterance], pronunciations: Pronunciations, path: Path
 ) -> list[str]:
-    """Return a line if some utterances teach no phones; one that none does is an error."""
+    """Return a line if some utterances teach no phones."""
     missing = [
         (utterance, word)
         for utterance in utterances
@@ -106,11 +106,6 @@ def _silent(
         return []
     first, word = missing[0]
     count = len({utterance.id for utterance, _ in missing})
-    if count == len(utterances):
-        raise DataError(
-            f"{path}: every utterance has a word that the lexicon lacks; the first is {word!r} of "
-            f"{first.id}"
-        )
     return [
         f"{path}: {count:,} of {len(utterances):,} utterances have words without a pronunciation "
         f"and teach letters alone; the first is {word!r} of {first.id}"

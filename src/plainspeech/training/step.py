@@ -96,8 +96,8 @@ def batch_loss(
     (1 - w) CTC + w intermediate CTC for a model with an intermediate head; of a model that learns
     phones, the phones' share of the whole is ``pronunciation_weight``; with two views, the
     consistency of their outputs besides (`consistency`); with a teacher, what it would have them be
-    (`distillation`). With a ``competition``, CTC at the outputs is CTC-CRF
-    (`plainspeech.training.crf`).
+    (`distillation`). With a ``competition``, CTC at the output that the search takes is CTC-CRF
+    (`plainspeech.training.crf`): over phones, if the model learns them.
 
     Args:
         model: to train.
@@ -115,8 +115,8 @@ def batch_loss(
     symbols = float(batch.target_lengths.sum()) if symbols is None else symbols
     losses = ctc_loss(output, lengths, batch.targets, batch.target_lengths)
     loss = losses.sum() / symbols
-    if competition:
-        every = log_partition(output, lengths, competition.symbols)
+    if competition and phones is None:
+        every = log_partition(output, lengths, competition.model)
         loss = loss + competition.weight * every.sum() / symbols
     if inner:
         inner_losses = [ctc_loss(h, lengths, batch.targets, batch.target_lengths) for h in inner]
@@ -140,8 +140,8 @@ def _phone_losses(
         log_probabilities, lengths, batch.phones, batch.phone_lengths, zero_infinity=True
     )
     known = (batch.phone_lengths > 0).to(losses.device) & (losses > 0)
-    if competition and competition.phones:
-        every = log_partition(log_probabilities, lengths, competition.phones)
+    if competition:
+        every = log_partition(log_probabilities, lengths, competition.model)
         losses = losses + competition.weight * every
     return torch.where(known, losses, 0.0)
 

@@ -46,6 +46,7 @@ class Teacher:
                 f"preset every {preset.frame_seconds:g} s; they must be the same"
             )
         self._network = open_network(bundle)
+        self._letters = slice(alphabet.size)
         self._bank = FilterBank(bundle.features).to(device)
 
     @torch.no_grad()
@@ -58,6 +59,6 @@ class Teacher:
         """
         features, frames = self._bank(waveforms, lengths)
         given = zip(features.cpu().numpy(), frames.tolist(), strict=True)
-        outputs = [self._network.run([rows[:count]])[0] for rows, count in given]
+        outputs = [self._network.run([rows[:count]])[0][:, self._letters] for rows, count in given]
         padded = pad_sequence([torch.from_numpy(output) for output in outputs], batch_first=True)
         return to_device(padded, waveforms.device)

@@ -46,7 +46,7 @@ def with_phones(checkpoint: Checkpoint, phones: Sequence[str], model: AcousticMo
         phones: that ``model`` learns, in order.
         model: with random weights.
     """
-    if checkpoint.run.get("phones") == list(phones):
+    if checkpoint.phones == tuple(phones):
         return checkpoint
     own = {name: w for name, w in model.state_dict().items() if name.startswith(PHONES)}
     fresh = {f"average.{name}": weight.cpu() for name, weight in own.items()}

@@ -58,9 +58,9 @@ class DevSet:
     outputs: Outputs
     alphabet: Alphabet
 
-    def log_priors(self) -> tuple[float, ...]:
-        """Return the priors of the symbols that the outputs of the model have."""
-        return estimate_log_priors(self.outputs.log_probabilities.values())
+    def log_priors(self, decoder: BeamSearchDecoder) -> tuple[float, ...]:
+        """Return the priors of the symbols that ``decoder`` searches, by the model's outputs."""
+        return estimate_log_priors(map(decoder.validated, self.outputs.log_probabilities.values()))
 
     def decode(self, decoder: Decoder) -> DevResult:
         """Decode every utterance that could be read, on all cores."""

@@ -24,7 +24,7 @@ from plainspeech.evaluation.error_rates import (
 from plainspeech.lm.package import read_scorer_files, with_weights
 from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle
-from plainspeech.runtime.decoders import choose_decoder
+from plainspeech.runtime.decoders import choose_decoder, search_of
 from plainspeech.tuning.dev_set import DevResult, DevSet
 from plainspeech.tuning.optimisation import OnTrial, Trial, TuningHistory, optimise
 
@@ -159,10 +159,7 @@ class Tuner:
             raise LanguageModelError(
                 f"{bundle.origin}: has no language model; give one (--language-model SCORER)"
             )
-        decoder = BeamSearchDecoder(
-            bundle.alphabet, scorer, frame_seconds=bundle.frame_seconds, **vars(settings)
-        )
-        return cls(bundle, files, decoder, language_model is not None)
+        return cls(bundle, files, search_of(bundle, scorer, settings), language_model is not None)
 
     def search(self, dev_set: DevSet, trials: int, seed: int, on_trial: OnTrial) -> TuningHistory:
         """Search for the settings; see `plainspeech.tuning.optimisation`."""
@@ -171,7 +168,7 @@ class Tuner:
             result = dev_set.decode(self.untuned.with_settings(**vars(settings)))
             return Trial(settings, result.word_error_rate, result.milliseconds)
 
-        start = replace(self.untuned.settings, log_priors=dev_set.log_priors())
+        start = replace(self.untuned.settings, log_priors=dev_set.log_priors(self.untuned))
         return optimise(measure, start, trials, seed, on_trial)
 
     def calibrate(self, dev_set: DevSet, chosen: BeamSettings) -> BeamSettings:
