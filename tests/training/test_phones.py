@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tiny
 import torch
 from tiny import TEXTS, ignore, trainer_of, without_times, write_corpus, write_recipe
+from typer.testing import CliRunner
 
+from plainspeech.cli import app
+from plainspeech.errors import ModelError
+from plainspeech.lm.package import read_scorer_files
+from plainspeech.runtime.bundle import LEXICON_FILE, Bundle
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.export import export_bundle
@@ -32,6 +40,13 @@ def learn_phones(recipe: Path, initial: str = "") -> Path:
     text += "\ncrf_weight = 0.5\npronunciation_weight = 0.4\n"
     recipe.write_text(f'initial = "{initial}"\n{text}' if initial else text)
     return recipe
+
+
+def build_scorer(folder: Path) -> None:
+    """Write ``scorer`` of ``text.txt``."""
+    options = ["--order", "2", "--estimator", "builtin", "-o", str(folder / "scorer")]
+    result = CliRunner().invoke(app, ["lm", "build", str(folder / "text.txt"), *options])
+    assert result.exit_code == 0, result.output
 
 
 @pytest.fixture
@@ -61,15 +76,119 @@ def test_a_stopped_run_goes_on_as_if_it_never_had(corpus: Path) -> None:
     assert any(name.startswith("phones.") for name in weights(corpus / "whole" / BEST))
 
 
-def test_a_bundle_has_the_letters_alone(corpus: Path) -> None:
+def test_a_bundle_without_a_lexicon_has_letters_alone(corpus: Path) -> None:
     trainer_of(learn_phones(write_recipe(corpus)), corpus / "run").fit(ignore, ignore)
 
     export_bundle(corpus / "run" / BEST, corpus / "bundle")
 
-    assert not any(
-        name.startswith("phones.") for name in weights(corpus / "bundle" / "weights.safetensors")
-    )
-    load_model(corpus / "bundle").transcribe(corpus / "0.wav")
+    bundle = Bundle.load(corpus / "bundle")
+    assert (bundle.phones, bundle.pronunciations()) == ((), None)
+    rows = load_model(corpus / "bundle").log_probabilities([tiny.speak("a cab")])[0]
+    assert rows.shape[1] == bundle.outputs == bundle.alphabet.size
+
+
+@pytest.fixture(scope="module")
+def phone_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of letters and phones, with a language model of its words."""
+    folder = tmp_path_factory.mktemp("phones")
+    write_corpus(folder)
+    write_lexicon(folder)
+    trainer_of(learn_phones(write_recipe(folder)), folder / "run").fit(ignore, ignore)
+    export_bundle(folder / "run" / BEST, folder / "b", pronunciations=folder / "lexicon.txt")
+    (folder / "text.txt").write_text("\n".join(TEXTS))
+    build_scorer(folder)
+    files = read_scorer_files(folder / "scorer")
+    replace(Bundle.load(folder / "b"), scorer_files=files).write(folder / "b")
+    return folder / "b"
+
+
+def test_a_bundle_with_a_lexicon_is_searched_over_phones(phone_bundle: Path) -> None:
+    bundle = Bundle.load(phone_bundle)
+    words = {word for text in TEXTS for word in text.split()}
+    assert bundle.phones == tuple(sorted(SOUNDS.values()))
+    model = load_model(phone_bundle)
+
+    found = model.transcribe_waveforms([tiny.speak("a cab")])[0]
+
+    assert model.decoder.description == "beam 100 over phones, 2-gram"
+    assert set(found.text.split()) <= words
+    rows = model.log_probabilities([tiny.speak("a cab")])[0]
+    both = np.exp(rows[:, : bundle.alphabet.size]), np.exp(rows[:, bundle.alphabet.size :])
+    for part in both:
+        np.testing.assert_allclose(part.sum(1), np.ones(len(rows)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "description"),
+    [
+        ({"decoder": "greedy"}, "greedy"),
+        ({"language_model": "none"}, "beam 100, no language model"),
+    ],
+)
+def test_letters_are_decoded_as_ever(
+    phone_bundle: Path, options: dict[str, str], description: str
+) -> None:
+    model = load_model(phone_bundle, **options)  # type: ignore[arg-type]
+    assert model.decoder.description == description
+    model.transcribe_waveforms([tiny.speak("a cab")])
+
+
+def test_a_language_model_whose_words_have_no_pronunciations_is_searched_over_letters(
+    phone_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("nobody says these words\n" * 3)
+    build_scorer(tmp_path)
+    model = load_model(phone_bundle, language_model=tmp_path / "scorer")
+    assert model.decoder.description == "beam 100, 2-gram"
+    model.transcribe_waveforms([tiny.speak("a cab")])
+
+
+def test_hot_words_that_the_lexicon_lacks_are_searched_over_letters(phone_bundle: Path) -> None:
+    model = load_model(phone_bundle)
+    waveform = tiny.speak("a cab")
+    with_known = model.transcribe_waveforms([waveform], {"cab": 5.0})[0]
+    assert set(with_known.text.split()) <= {word for text in TEXTS for word in text.split()}
+    model.transcribe_waveforms([waveform], {"zebra": 5.0})
+
+
+def test_it_is_tuned_over_phones(phone_bundle: Path, tmp_path: Path) -> None:
+    corpus = phone_bundle.parent / "corpus.jsonl"
+    arguments = ["tune", str(phone_bundle), str(corpus), "--output", str(tmp_path / "tuned")]
+    more = ["--trials", "3", "--cache", str(tmp_path / "cache")]
+    result = CliRunner().invoke(app, [*arguments, *more])
+    assert result.exit_code == 0, result.output
+    tuned = Bundle.load(tmp_path / "tuned")
+    assert tuned.decoding.log_priors is not None
+    assert len(tuned.decoding.log_priors) == tuned.outputs - tuned.alphabet.size
+    assert "over phones" in load_model(tmp_path / "tuned").decoder.description
+    load_model(tmp_path / "tuned").transcribe_waveforms([tiny.speak("a cab")], {"zebra": 5.0})
+
+
+def test_it_is_adapted_with_its_phones(phone_bundle: Path, tmp_path: Path) -> None:
+    corpus, output = phone_bundle.parent / "corpus.jsonl", tmp_path / "adapted"
+    arguments = ["adapt", str(corpus), "--model", str(phone_bundle), "--output", str(output)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 or "the adapted model has" in result.output, result.output
+
+
+def test_a_lexicon_of_other_phones_is_refused(corpus: Path) -> None:
+    trainer_of(learn_phones(write_recipe(corpus)), corpus / "run").fit(ignore, ignore)
+    (corpus / "other.txt").write_text("zoo Z UW\n")
+    with pytest.raises(ModelError, match=r"other\.txt: has other phones"):
+        export_bundle(corpus / "run" / BEST, corpus / "bundle", pronunciations=corpus / "other.txt")
+
+
+def test_a_bundle_whose_lexicon_is_gone_or_of_other_phones_is_refused(
+    phone_bundle: Path, tmp_path: Path
+) -> None:
+    whole = Bundle.load(phone_bundle)
+    without, other = tmp_path / "without", tmp_path / "other"
+    replace(whole, lexicon={}).write(without)
+    replace(whole, lexicon={LEXICON_FILE: b"zoo Z UW\n"}).write(other)
+    with pytest.raises(ModelError, match="is missing"):
+        load_model(without)
+    with pytest.raises(ModelError, match="has other phones"):
+        load_model(other)
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -17,7 +17,7 @@ from plainspeech.decoding.calibration import Calibration, Evidence
 from plainspeech.decoding.hot_words import HotWords, validated_hot_words
 from plainspeech.decoding.results import Hypothesis
 from plainspeech.decoding.settings import BeamSettings, Merge
-from plainspeech.decoding.validation import ALL, require_count, require_frame_seconds
+from plainspeech.decoding.validation import require_count, require_frame_seconds
 from plainspeech.errors import ConfigurationError
 from plainspeech.pronunciations import Pronunciations
 from plainspeech.transcript import Transcript
@@ -67,7 +67,7 @@ class BeamSearchDecoder:
         merge: Merge | None = None,
         calibration: Calibration | None = None,
         pronunciations: Pronunciations | None = None,
-        columns: slice = ALL,
+        columns: slice | None = None,
         spelled: Callable[[], BeamSearchDecoder] | None = None,
     ) -> None:
         """Prepare to decode.

@@ -32,7 +32,7 @@ from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.results import text_of
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.decoding.spoken import SpokenWords
-from plainspeech.decoding.validation import ALL, own_columns, validated
+from plainspeech.decoding.validation import own_columns, validated
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
 from plainspeech.lm.tables import (
@@ -77,7 +77,7 @@ class SearchContext:
     calibration: Calibration
     spoken: SpokenWords | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
-    columns: slice = ALL
+    columns: slice | None = None
 
     def validated(self, log_probabilities: npt.ArrayLike) -> Array:
         """Return what the search takes of what it is given.
@@ -139,7 +139,7 @@ def prepare_context(
     frame_seconds: float,
     settings: BeamSettings,
     spoken: SpokenWords | None = None,
-    columns: slice = ALL,
+    columns: slice | None = None,
 ) -> SearchContext:
     """Return the context of a search without hot words; compile the kernels if necessary.
 

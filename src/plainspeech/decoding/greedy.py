@@ -14,7 +14,6 @@ from plainspeech.arrays import Array
 from plainspeech.decoding.hot_words import HotWords, validated_hot_words
 from plainspeech.decoding.results import PartialText
 from plainspeech.decoding.validation import (
-    ALL,
     OneUtterance,
     impossible_frame_error,
     own_columns,
@@ -62,7 +61,7 @@ class GreedyDecoder:
 
     alphabet: Alphabet
     frame_seconds: float
-    columns: slice = ALL
+    columns: slice | None = None
 
     description = "greedy"
 
@@ -129,7 +128,7 @@ class GreedyStream(OneUtterance):
 
     _alphabet: Alphabet
     _frame_seconds: float
-    _columns: slice = ALL
+    _columns: slice | None = None
     _frames: int = field(init=False, default=0)
     _symbols: list[Symbols] = field(init=False, default_factory=list, repr=False)
     _best: list[Array] = field(init=False, default_factory=list, repr=False)

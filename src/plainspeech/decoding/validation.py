@@ -33,13 +33,9 @@ class OneUtterance:
         self._finished = True
 
 
-ALL = slice(None)
-"""All columns of what a decoder is given."""
-
-
-def own_columns(values: npt.ArrayLike, columns: slice) -> npt.ArrayLike:
-    """Return the ``columns`` of ``values`` that a decoder decodes."""
-    if columns == ALL:
+def own_columns(values: npt.ArrayLike, columns: slice | None) -> npt.ArrayLike:
+    """Return the ``columns`` of ``values`` that a decoder decodes; None for all."""
+    if columns is None:
         return values
     given = np.asarray(values)
     return given[:, columns] if given.ndim == 2 else given

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.decoding.validation import ALL
 from plainspeech.errors import ConfigurationError, nearest
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.transcript import Alternative, Transcript
@@ -170,9 +169,9 @@ _COVERED = 0.99
 """Share of a language model's words that must have a pronunciation for a search over phones."""
 
 
-def letters_of(bundle: Bundle) -> slice:
-    """Return the columns of the network's output that are over letters."""
-    return slice(bundle.alphabet.size) if bundle.phones else ALL
+def letters_of(bundle: Bundle) -> slice | None:
+    """Return the columns of the network's output that are over letters; None for all."""
+    return slice(bundle.alphabet.size) if bundle.phones else None
 
 
 def search_of(
@@ -195,7 +194,7 @@ def search_of(
     from plainspeech.decoding.beam_search import BeamSearchDecoder
     from plainspeech.lm.tables import SPECIAL_WORDS
 
-    def search(columns: slice, size: int, **options: Any) -> BeamSearchDecoder:
+    def search(columns: slice | None, size: int, **options: Any) -> BeamSearchDecoder:
         known = settings.log_priors
         if known is not None and len(known) != size:  # those of the other search
             options |= {"prior_weight": 0.0, "log_priors": None, "calibration": None}

@@ -4,8 +4,9 @@ The inputs of every network are ``features``, float32 ``(batch, frames, bins)``,
 values, and ``lengths``, int64 ``(batch,)``. Its outputs are ``log_probabilities``, float32
 ``(batch, output frames, symbols)``, natural logarithms with the blank last, and ``output_lengths``,
 int64 ``(batch,)``. A network that hears phones has those over them in further columns: the boundary
-of words, the phones, and a blank of their own. Padding does not influence the output, nor do the utterances
-of a batch influence each other in float32; in int8 they do, so that a batch is one utterance.
+of words, the phones, and a blank of their own. Padding does not influence the output, nor do the
+utterances of a batch influence each other in float32; in int8 they do, so that a batch is one
+utterance.
 
 The network for streaming is *windowed*: its number of frames is fixed, those of a chunk and of the
 look-ahead after it, and its output is that of the chunk. Its further inputs are a state, zeros at

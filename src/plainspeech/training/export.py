@@ -210,7 +210,8 @@ def export_bundle(
     Raises:
         DataError: the lexicon cannot be read.
         ModelError: it has other phones than the checkpoint; a checkpoint cannot be read or is of
-            another model, or onnxruntime computes something else from the exported model than torch does.
+            another model, or onnxruntime computes something else from the exported model than
+            torch does.
     """
     trained = live = _Trained.load(checkpoint_path)
     own = {}

@@ -1,0 +1,192 @@
+"""The search over phones, against the enumeration of all that can be said."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from brute_force import random_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_lm import ToyLm, random_lm
+
+from plainspeech.alphabet import ENGLISH
+from plainspeech.arrays import Array
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.search_trace import trace_search
+from plainspeech.decoding.spoken import SpokenWords
+from plainspeech.decoding.text_scores import TextScorer, acoustic_score
+from plainspeech.errors import ConfigurationError, DecodingError, LanguageModelError
+from plainspeech.lm.tables import EOS_ID, score_word
+from plainspeech.pronunciations import Pronunciations
+
+WORDS = ("too", "two", "a", "at", "toot")
+A, T = 1, 2
+LEXICON = Pronunciations(
+    ("A", "T"),
+    {"too": [(T, A)], "two": [(T, A)], "a": [(A,), (A, A)], "at": [(A, T)], "toot": [(T, A, T)]},
+)
+WIDE: dict[str, Any] = {
+    "beam_width": 4000,
+    "beam_threshold": np.inf,
+    "token_floor": -np.inf,
+    "merge": "prefix",
+}
+
+seeds = st.integers(0, 2**32 - 1)
+frame_counts = st.integers(1, 5)
+
+
+def over_phones(seed: int, **options: Any) -> BeamSearchDecoder:
+    return BeamSearchDecoder(
+        ENGLISH, random_lm(seed, WORDS), pronunciations=LEXICON, **(WIDE | options)
+    )
+
+
+def lm_score(words: tuple[str, ...], lm: ToyLm) -> float:
+    """Return the logarithm of the probability of a sentence."""
+    state, total = int(lm.tables.bos_state), 0.0
+    for index in [*(lm.vocabulary.index(word) for word in words), EOS_ID]:
+        found, state = score_word(lm.tables, int(state), index)
+        total += float(found)
+    return total
+
+
+def said_in(rows: Array, spoken: SpokenWords, most: int) -> dict[str, float]:
+    """Return the acoustic score of all that can be said in so many words, by phones."""
+    sounds = sorted(spoken.ids)
+    texts = (
+        " ".join(said)
+        for count in range(most + 1)
+        for said in itertools.product(sounds, repeat=count)
+    )
+    return {text: acoustic_score(rows, text, spoken.alphabet) for text in texts}
+
+
+@settings(max_examples=30)
+@given(seeds, st.lists(st.sampled_from(WORDS), max_size=4))
+def test_words_that_sound_alike_are_told_apart_by_the_sentence(seed: int, words: list[str]) -> None:
+    lm = random_lm(seed, WORDS)
+    spoken = SpokenWords.of(LEXICON, lm)
+    text = " ".join(spoken.spoken(word)[0] for word in words)
+
+    found = spoken.written(text, {})
+
+    alike = [("too", "two") if word in ("too", "two") else (word,) for word in words]
+    best = max(lm_score(each, lm) for each in itertools.product(*alike))
+    assert lm_score(tuple(found), lm) == pytest.approx(best, abs=1e-4)
+    assert [LEXICON.words[word][0] for word in found] == [LEXICON.words[word][0] for word in words]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, frame_counts)
+def test_the_best_of_all_that_can_be_said_is_found(seed: int, frames: int) -> None:
+    words = tuple(word for word in WORDS if word != "two")  # none sounds like another
+    lm = random_lm(seed, words)
+    decoder = BeamSearchDecoder(ENGLISH, lm, pronunciations=LEXICON, **WIDE)
+    assert decoder.spoken is not None
+    rows = random_rows(seed, frames, LEXICON.size)
+
+    best = decoder.decode_n_best(rows, 1)[0]
+
+    totals = []
+    for text, acoustic in said_in(rows, decoder.spoken, most=3).items():
+        written = tuple(decoder.spoken.written(text, {}))
+        language = decoder.settings.alpha * lm_score(written, lm)
+        totals.append(acoustic + language + decoder.settings.beta * len(written))
+    assert best.score == pytest.approx(max(totals), abs=1e-3)
+    scored = TextScorer(decoder).score(rows, best.transcript.text)
+    assert scored.total == pytest.approx(best.score, abs=1e-3)
+
+
+def frames_of(*phones: int) -> Array:
+    """Return log-probabilities that say ``phones``, with a blank after each."""
+    blank = LEXICON.size - 1
+    rows = np.full((2 * len(phones), LEXICON.size), np.log(0.01), np.float32)
+    for place, phone in enumerate(phones):
+        rows[2 * place, phone] = rows[2 * place + 1, blank] = 0.0
+    return rows - np.logaddexp.reduce(rows, axis=1, keepdims=True)
+
+
+def test_what_sounds_like_no_word_is_not_written() -> None:
+    decoder = over_phones(1, unknown_word_penalty=5.0)
+    found = decoder.decode(frames_of(T, T, T))
+    assert set(found.text.split()) <= set(WORDS)
+
+
+def test_words_have_times_and_phones_names() -> None:
+    best = over_phones(1).decode_n_best(frames_of(T, A, T, 0, A, T), 1)[0]
+
+    assert best.transcript.text == "toot at"
+    first, second = best.transcript.words
+    assert first.end <= second.start
+    assert [each.text for each in best.characters] == ["T", "A", "T", " ", "A", "T"]
+
+
+def test_a_stream_gives_what_the_whole_does_and_whole_words_in_between() -> None:
+    rows, decoder = frames_of(T, A, T, 0, A, T), over_phones(1)
+    stream = decoder.stream()
+    partial = []
+    for row in rows:
+        stream.feed(row[None])
+        partial.append(stream.partial())
+    assert stream.finish() == decoder.decode(rows)
+    assert "toot" in partial[7].text.split()
+    assert partial[-1].stable in ("", "toot")
+    assert trace_search(decoder, rows).text == "toot at"
+
+
+@pytest.mark.parametrize("wanted", ["too", "two"])
+def test_a_hot_word_is_written_rather_than_what_sounds_like_it(wanted: str) -> None:
+    assert over_phones(3).decode(frames_of(T, A), {wanted: 8.0}).text == wanted
+
+
+def test_a_hot_word_outside_the_vocabulary_is_found_by_its_pronunciation() -> None:
+    lexicon = Pronunciations(LEXICON.phones, {**LEXICON.words, "tata": [(T, A, T, A)]})
+    decoder = BeamSearchDecoder(ENGLISH, random_lm(1, WORDS), pronunciations=lexicon)
+    rows = frames_of(T, A, T, A)
+    assert decoder.decode(rows).text != "tata"
+    assert decoder.decode(rows, {"tata": 10.0}).text == "tata"
+    assert decoder.decode(rows, {"at tata": 10.0}).text != "tata"
+
+
+def test_hot_words_without_a_pronunciation_are_searched_by_letters() -> None:
+    lm = random_lm(1, WORDS)
+    letters = slice(ENGLISH.size)
+    decoder = BeamSearchDecoder(
+        ENGLISH,
+        lm,
+        pronunciations=LEXICON,
+        columns=slice(ENGLISH.size, ENGLISH.size + LEXICON.size),
+        spelled=lambda: BeamSearchDecoder(ENGLISH, lm, columns=letters),
+    )
+    rows = np.full((5, ENGLISH.size), np.log(1e-3), np.float32)
+    rows[np.arange(5), ENGLISH.encode("xylox")] = 0.0
+    rows = np.hstack([rows, frames_of(A, A, A)[:5]])
+    assert decoder.decode(rows).text in ("a", "a a")
+    assert decoder.decode(rows, {"xylox": 10.0}).text == "xylox"
+    assert decoder.decode_batch([rows, rows], hot_words={"xylox": 10.0})[1].text == "xylox"
+    stream = decoder.stream({"xylox": 10.0})
+    stream.feed(rows)
+    assert stream.finish().text == "xylox"
+
+
+def test_without_letters_such_hot_words_are_an_error() -> None:
+    with pytest.raises(DecodingError, match="'xylox' has no pronunciation"):
+        over_phones(1).decode(frames_of(A), {"xylox": 5.0})
+
+
+def test_a_search_over_phones_needs_words_that_have_pronunciations() -> None:
+    with pytest.raises(ConfigurationError, match="needs a scorer"):
+        BeamSearchDecoder(ENGLISH, pronunciations=LEXICON)
+    with pytest.raises(LanguageModelError, match="no word of the language model"):
+        BeamSearchDecoder(ENGLISH, random_lm(1, ("other", "words")), pronunciations=LEXICON)
+
+
+def test_a_word_without_a_pronunciation_is_unknown_to_the_search() -> None:
+    decoder = BeamSearchDecoder(ENGLISH, random_lm(1, (*WORDS, "other")), pronunciations=LEXICON)
+    scorer = TextScorer(decoder)
+    assert scorer.unknown_words("too other thing") == ["other", "thing"]
+    assert scorer.score(frames_of(T, A), "other").acoustic == -np.inf
