@@ -27,9 +27,8 @@ def test_words_have_phones_without_stress_the_usual_pronunciation_first(tmp_path
     lexicon = read_pronunciations(written(tmp_path, LEXICON))
 
     assert lexicon.phones == ("AE", "AH", "DH", "IY", "K", "S", "T")
-    names = ("|", *lexicon.phones)
     spoken = {
-        word: [" ".join(names[phone] for phone in phones) for phones in known]
+        word: [" ".join(map(lexicon.name, sound)) for sound in known]
         for word, known in lexicon.words.items()
     }
     assert spoken == {"the": ["DH AH", "DH IY"], "cat": ["K AE T"], "sat": ["S AE T"]}
@@ -39,8 +38,10 @@ def test_words_have_phones_without_stress_the_usual_pronunciation_first(tmp_path
 def test_a_text_is_the_phones_of_its_words_with_boundaries_between(tmp_path: Path) -> None:
     lexicon = read_pronunciations(written(tmp_path, LEXICON))
 
-    the, cat = lexicon.words["the"][0], lexicon.words["cat"][0]
+    the, cat = lexicon.encode("the"), lexicon.encode("cat")
 
+    assert the == [1 + lexicon.phones.index(phone) for phone in ("DH", "AH")]
+    assert cat == [1 + lexicon.phones.index(phone) for phone in ("K", "AE", "T")]
     assert lexicon.encode("the cat") == [*the, BOUNDARY, *cat]
     assert lexicon.encode("") == []
     assert lexicon.encode("the dog") is None

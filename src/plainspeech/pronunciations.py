@@ -17,22 +17,28 @@ from plainspeech.errors import DataError
 _VARIANT = re.compile(r"\(\d+\)$")
 _STRESS = re.compile(r"\d$")
 _COMMENTS = ("#", ";;;")
+_MOST_PHONES = 6_000  # as many as characters of private use
 
 BOUNDARY = 0
 """Id of the boundary between two words; phones have the ids after it."""
+
+_FIRST = 0xE000  # of Unicode's private use area
 
 
 @dataclass(frozen=True)
 class Pronunciations:
     """A pronunciation lexicon.
 
+    A pronunciation is a string with a character a phone, `phone_character` of its id: half a
+    million phones are read, kept and compared as fast as letters so.
+
     Attributes:
-        phones: names of the phones, sorted.
-        words: for each word its pronunciations, as ids, the most usual first.
+        phones: names of the phones, sorted; the id of one is its place, from 1.
+        words: for each word its pronunciations, the most usual first.
     """
 
     phones: tuple[str, ...]
-    words: Mapping[str, Sequence[tuple[int, ...]]]
+    words: Mapping[str, Sequence[str]]
 
     @property
     def size(self) -> int:
@@ -41,7 +47,7 @@ class Pronunciations:
 
     def share_of(self, words: Sequence[str]) -> float:
         """Return the share of ``words`` that have a pronunciation; 0 of none."""
-        return sum(word in self.words for word in words) / max(len(words), 1)
+        return sum(map(self.words.__contains__, words)) / max(len(words), 1)
 
     def encode(self, text: str) -> list[int] | None:
         """Return the ids of the phones of ``text``, with `BOUNDARY` between words.
@@ -53,8 +59,17 @@ class Pronunciations:
             known = self.words.get(word)
             if known is None:
                 return None
-            ids += (BOUNDARY, *known[0]) if ids else known[0]
+            ids += [BOUNDARY] * bool(ids) + [ord(character) - _FIRST for character in known[0]]
         return ids
+
+    def name(self, character: str) -> str:
+        """Return the name of the phone that `phone_character` stands for."""
+        return self.phones[ord(character) - _FIRST - 1]
+
+
+def phone_character(phone: int) -> str:
+    """Return the character that stands for the phone with this id."""
+    return chr(_FIRST + phone)
 
 
 def output_size(phones: Sequence[str]) -> int:
@@ -83,24 +98,31 @@ def parse_pronunciations(content: bytes, path: Path) -> Pronunciations:
         lines = content.decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot read the pronunciations: {error}") from error
-    named: dict[str, dict[tuple[str, ...], None]] = {}
+    spoken: list[tuple[str, list[str]]] = []
     for number, line in enumerate(lines, start=1):
-        word, *phones = _without_comment(line).split() or [""]
+        if "#" in line or ";" in line:
+            line = _without_comment(line)
+        word, *phones = line.split() or [""]
         if not word:
             continue
         if not phones:
             raise DataError(f"{path}, line {number}: {word[:60]!r} has no phones after it")
-        named.setdefault(_VARIANT.sub("", word).lower(), {})[
-            tuple(_STRESS.sub("", phone) for phone in phones)
-        ] = None
-    if not named:
+        spoken.append((_VARIANT.sub("", word) if word[-1] == ")" else word, phones))
+    if not spoken:
         raise DataError(f"{path}: no pronunciation is in it; a line is a word and its phones")
-    names = sorted({phone for known in named.values() for phones in known for phone in phones})
-    ids = {phone: index for index, phone in enumerate(names, start=BOUNDARY + 1)}
-    words = {
-        word: tuple(tuple(ids[phone] for phone in phones) for phones in known)
-        for word, known in named.items()
-    }
+    stressed = {phone for _, phones in spoken for phone in phones}
+    plain = {phone: _STRESS.sub("", phone) or phone for phone in stressed}
+    names = sorted(set(plain.values()))
+    if len(names) > _MOST_PHONES:
+        raise DataError(f"{path}: has {len(names):,} phones; at most {_MOST_PHONES:,}")
+    ids = {name: index for index, name in enumerate(names, start=BOUNDARY + 1)}
+    characters = {phone: phone_character(ids[name]) for phone, name in plain.items()}
+    words: dict[str, list[str]] = {}
+    for word, phones in spoken:
+        known = words.setdefault(word.lower(), [])
+        sound = "".join([characters[phone] for phone in phones])
+        if sound not in known:
+            known.append(sound)
     return Pronunciations(tuple(names), words)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,12 @@ from plainspeech.decoding.spoken import SpokenWords
 from plainspeech.decoding.text_scores import TextScorer, acoustic_score
 from plainspeech.errors import ConfigurationError, DecodingError, LanguageModelError
 from plainspeech.lm.tables import EOS_ID, score_word
-from plainspeech.pronunciations import Pronunciations
+from plainspeech.pronunciations import parse_pronunciations, phone_character
 
 WORDS = ("too", "two", "a", "at", "toot")
 A, T = 1, 2
-LEXICON = Pronunciations(
-    ("A", "T"),
-    {"too": [(T, A)], "two": [(T, A)], "a": [(A,), (A, A)], "at": [(A, T)], "toot": [(T, A, T)]},
+LEXICON = parse_pronunciations(
+    b"too T A\ntwo T A\na A\na(2) A A\nat A T\ntoot T A T\n", Path("lexicon")
 )
 WIDE: dict[str, Any] = {
     "beam_width": 4000,
@@ -144,7 +145,8 @@ def test_a_hot_word_is_written_rather_than_what_sounds_like_it(wanted: str) -> N
 
 
 def test_a_hot_word_outside_the_vocabulary_is_found_by_its_pronunciation() -> None:
-    lexicon = Pronunciations(LEXICON.phones, {**LEXICON.words, "tata": [(T, A, T, A)]})
+    sound = "".join(map(phone_character, (T, A, T, A)))
+    lexicon = replace(LEXICON, words={**LEXICON.words, "tata": [sound]})
     decoder = BeamSearchDecoder(ENGLISH, random_lm(1, WORDS), pronunciations=lexicon)
     rows = frames_of(T, A, T, A)
     assert decoder.decode(rows).text != "tata"
@@ -185,8 +187,11 @@ def test_a_search_over_phones_needs_words_that_have_pronunciations() -> None:
         BeamSearchDecoder(ENGLISH, random_lm(1, ("other", "words")), pronunciations=LEXICON)
 
 
-def test_a_word_without_a_pronunciation_is_unknown_to_the_search() -> None:
+def test_a_word_without_a_pronunciation_is_unknown_to_the_search(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     decoder = BeamSearchDecoder(ENGLISH, random_lm(1, (*WORDS, "other")), pronunciations=LEXICON)
     scorer = TextScorer(decoder)
     assert scorer.unknown_words("too other thing") == ["other", "thing"]
     assert scorer.score(frames_of(T, A), "other").acoustic == -np.inf
+    assert "cannot be found: 1; the first is 'other'" in caplog.text

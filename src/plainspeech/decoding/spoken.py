@@ -8,6 +8,7 @@ is there, by the language model over the whole of it.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,11 @@ from plainspeech.decoding.lexicon import build_spoken_lexicon
 from plainspeech.errors import DecodingError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
 from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID, score_word
-from plainspeech.pronunciations import Pronunciations
+from plainspeech.pronunciations import Pronunciations, phone_character
 
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
 
-_FIRST = 0xE000  # of Unicode's private use area
 _MOST_SPOKEN = 16  # ways to say a hot phrase
 
 
@@ -49,20 +49,30 @@ class SpokenWords:
 
     @classmethod
     def of(cls, pronunciations: Pronunciations, scorer: NGramLanguageModel) -> SpokenWords:
-        """Return those words of ``scorer`` that have a pronunciation."""
-        found: dict[str, dict[int, None]] = {}
+        """Return those words of ``scorer`` that have a pronunciation; the log says of others."""
+        ids: dict[str, tuple[int, ...]] = {}
+        silent: list[str] = []
         for index, word in enumerate(scorer.vocabulary[len(SPECIAL_WORDS) :], len(SPECIAL_WORDS)):
-            for phones in pronunciations.words.get(word, ()):
-                found.setdefault(_string(phones), {})[index] = None
-        ids = {string: tuple(words) for string, words in found.items()}
+            sounds = pronunciations.words.get(word)
+            if sounds is None:
+                silent.append(word)
+            for sound in sounds or ():
+                ids[sound] = (*ids.get(sound, ()), index)
+        if silent and ids:
+            logging.getLogger("plainspeech").warning(
+                "words of the language model without a pronunciation, which cannot be found: %d; "
+                "the first is %r",
+                len(silent),
+                silent[0][:60],
+            )
         start = int(scorer.tables.bos_state)
         return cls(pronunciations, ids, scorer.vocabulary, scorer.tables, start)
 
     @cached_property
     def alphabet(self) -> Alphabet:
         """A space for the boundary of words, then a character a phone."""
-        count = len(self.pronunciations.phones)
-        return Alphabet((" ", *(chr(_FIRST + index) for index in range(1, count + 1))))
+        phones = range(1, len(self.pronunciations.phones) + 1)
+        return Alphabet((" ", *map(phone_character, phones)))
 
     def lexicon(self) -> Trie:
         """Return the lexicon of the search.
@@ -74,7 +84,7 @@ class SpokenWords:
 
     def name(self, symbol: str) -> str:
         """Return the name of a phone; a space for the boundary."""
-        return symbol if symbol == " " else self.pronunciations.phones[ord(symbol) - _FIRST - 1]
+        return symbol if symbol == " " else self.pronunciations.name(symbol)
 
     def lacks(self, phrase: str) -> bool:
         """Return whether a word of ``phrase`` has no pronunciation."""
@@ -91,7 +101,7 @@ class SpokenWords:
             if word not in self.pronunciations.words:
                 raise DecodingError(f"hot_words: {word[:60]!r} has no pronunciation in the lexicon")
         ways = product(*(self.pronunciations.words[word] for word in words))
-        return [" ".join(map(_string, way)) for way in islice(ways, _MOST_SPOKEN)]
+        return [" ".join(way) for way in islice(ways, _MOST_SPOKEN)]
 
     def written(self, text: str, expected: Mapping[str, float]) -> list[str]:
         """Return the likeliest words that sound like ``text``.
@@ -127,14 +137,9 @@ class SpokenWords:
         for index in self.ids.get(sound, ()):
             yield self.vocabulary[index], index
         for word in expected:
-            ways = self.pronunciations.words.get(word, ())
-            if sound in map(_string, ways) and word not in self._known:
+            if sound in self.pronunciations.words.get(word, ()) and word not in self._known:
                 yield word, UNKNOWN_ID
 
     @cached_property
     def _known(self) -> frozenset[str]:
         return frozenset(self.vocabulary)
-
-
-def _string(phones: Sequence[int]) -> str:
-    return "".join(chr(_FIRST + phone) for phone in phones)
