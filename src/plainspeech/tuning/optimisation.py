@@ -54,8 +54,8 @@ RANGES = {
 }
 
 THRESHOLDS: dict[str, list[float]] = {
-    "beam_threshold": [5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0],
-    "token_floor": [-3.0, -4.0, -5.0, -6.0, -7.0, -8.0],
+    "beam_threshold": [6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 14.0],
+    "token_floor": [-4.0, -5.0, -6.0, -7.0, -8.0],
 }
 """From the narrowest to the widest; at the widest the weights are chosen."""
 
