@@ -42,9 +42,8 @@ def never(*_: object) -> Trie:
 def test_what_was_kept_is_what_was_made(
     words: list[str], alphabet: Alphabet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = module._trie(
-        words, np.arange(3, 3 + len(words), dtype=np.int32), alphabet, random_lm(0, words).tables
-    )
+    ids, none = np.arange(3, 3 + len(words), dtype=np.int32), np.empty(0, np.int32)
+    made = module._trie(words, ids, none, alphabet, random_lm(0, words).tables)
     first = built(words, alphabet=alphabet)
     monkeypatch.setattr(module, "_trie", never)
     for kept in (first, built(words, alphabet=alphabet)):
@@ -66,6 +65,20 @@ def test_another_lexicon_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(AssertionError, match="laid out again"):
             built(**change)
+
+
+def test_other_words_that_sound_alike_are_another_lexicon(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoken(*alike: int) -> Trie:
+        tables = random_lm(0, WORDS).tables
+        return module.build_spoken_lexicon({"a": alike, "b": (5,)}, ENGLISH, tables)
+
+    first = spoken(3, 4)
+    monkeypatch.setattr(module, "_trie", never)
+    again = spoken(3, 4)
+    np.testing.assert_array_equal(again.nodes, first.nodes)
+    np.testing.assert_array_equal(again.homophones, [3, 4, -1])
+    with pytest.raises(AssertionError, match="laid out again"):
+        spoken(4, 3)
 
 
 def test_words_that_are_left_out_are_logged_each_time(caplog: pytest.LogCaptureFixture) -> None:

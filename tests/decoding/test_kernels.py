@@ -41,7 +41,7 @@ def test_a_lexicon_has_its_words_and_no_others() -> None:
         layout = lay_out(sorted(words, key=hash), alphabet, "words")
         nodes = np.zeros(len(layout.parents) + 1, [("mask", "u8"), ("first", "i4")])
         layout.fill(nodes)
-        trie = Trie(nodes, layout.listed_symbols(alphabet), np.empty(0, np.int32))
+        trie = Trie(nodes, layout.listed_symbols(alphabet))
         prefixes = {word[:length] for word in words for length in range(len(word) + 1)}
         assert len(layout.parents) == len(prefixes)
         for text in [*prefixes, *(prefix + symbols[-1] for prefix in prefixes)]:

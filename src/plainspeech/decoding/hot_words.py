@@ -181,7 +181,7 @@ def build_hot_words(weights: Mapping[str, float], alphabet: Alphabet) -> Trie:
     layout = lay_out(list(phrases), alphabet, "hot_words")
     nodes = np.zeros(len(layout.parents) + 1, HOT_NODE)
     layout.fill(nodes)
-    trie = Trie(nodes, layout.listed_symbols(alphabet), np.empty(0, np.int32))
+    trie = Trie(nodes, layout.listed_symbols(alphabet))
     if phrases:
         from plainspeech.decoding.kernels.tries import link_hot_words
 

@@ -147,7 +147,7 @@ class Trie(NamedTuple):
 
     nodes: Records
     symbols: Ints
-    homophones: Ints
+    homophones: Ints = np.empty(0, np.int32)
 
 
 @jitable
