@@ -106,14 +106,14 @@ def test_speed_may_cost_next_to_nothing(given: float) -> None:
     def measure(settings: BeamSettings) -> Trial:
         return Trial(settings, 0.2 + given * (settings.beam_threshold < 10), 1.0)
 
-    assert run(measure, trials=1).chosen.beam_threshold == (5 if given < ALLOWED_LOSS else 10)
+    assert run(measure, trials=1).chosen.beam_threshold == (6 if given < ALLOWED_LOSS else 10)
 
 
 def test_no_measured_time_makes_the_wider_of_two_the_faster() -> None:
     """A machine that got faster meanwhile: what is tried last, the widest, seems the fastest."""
     clock = iter(range(10_000, 0, -1))
     found = run(lambda settings: Trial(settings, 0.2, next(clock)), trials=1)
-    assert (found.chosen.beam_threshold, found.chosen.token_floor) == (5, -3)
+    assert (found.chosen.beam_threshold, found.chosen.token_floor) == (6, -4)
 
 
 @pytest.mark.parametrize("after", [1, 7, 30, 30 + THRESHOLD_TRIALS - 1])
