@@ -142,7 +142,7 @@ def _check_card(card: Any) -> None:
     tuning = card["tuning"]
     assert tuning["before"]["wer"] == pytest.approx(1 / 9)
     assert tuning["tuned"]["wer"] == 0.0
-    assert tuning["trials"] == {"weights": 5, "thresholds": 48}
+    assert tuning["trials"] == {"weights": 5, "thresholds": 40}
     assert (tuning["utterances"], tuning["finished"]) == (3, True)
     assert tuning["command"].startswith("plainspeech tune --trials 5")
     assert {"manifest", "date", "hours", "seed"} < tuning.keys()
@@ -257,7 +257,7 @@ def test_ctrl_c_keeps_the_best_so_far(
     left[0] = 4
     assert run(bundle, manifest, "--language-model", scorer) == 1
     errors = capsys.readouterr().err
-    assert "interrupted: 3 of 5 weights and 0 of 48" in errors
+    assert "interrupted: 3 of 5 weights and 0 of 40" in errors
     assert "Traceback" not in errors
     tuning = Bundle.load(bundle).card["tuning"]
     assert (tuning["finished"], tuning["trials"]["weights"]) == (False, 3)

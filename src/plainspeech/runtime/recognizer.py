@@ -251,8 +251,9 @@ class Recognizer:
             waveforms: ``(samples,)`` float32 each, at the sample rate of the model's features.
 
         Returns:
-            ``(output frames, symbols)`` float32 each, natural logarithms, the blank last; no frame
-            for a waveform that is too short for one frame of features.
+            ``(output frames, columns)`` float32 each, natural logarithms: over the alphabet, its
+            blank last, and of a model that hears phones then over these (`Bundle.phones`); no
+            frame for a waveform that is too short for one frame of features.
         """
         results = [np.empty((0, self.bundle.outputs), np.float32) for _ in waveforms]
         frames = [self.bundle.features.frames(len(waveform)) for waveform in waveforms]
