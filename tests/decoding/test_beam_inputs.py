@@ -12,7 +12,7 @@ import pytest
 from brute_force import random_rows
 from toy_lm import random_lm
 
-from plainspeech.alphabet import Alphabet
+from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import LanguageModelError, PlainspeechError
 
@@ -92,3 +92,14 @@ def test_words_of_another_case_are_folded(caplog: pytest.LogCaptureFixture) -> N
     # The word as it is written comes before one that is folded to it.
     assert texts[0] == texts[1]
     assert len(caplog.messages) == 1
+
+
+def test_a_model_with_more_words_than_probabilities_is_refused() -> None:
+    lm = random_lm(0, ("a", "ab"))
+
+    class Longer:
+        vocabulary = (*lm.vocabulary, "abb", "bab")
+        tables, order, alpha, beta = lm.tables, lm.order, lm.alpha, lm.beta
+
+    with pytest.raises(LanguageModelError, match="7 words, but probabilities of 5"):
+        BeamSearchDecoder(ENGLISH, Longer())

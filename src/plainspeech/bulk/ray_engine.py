@@ -7,13 +7,14 @@ that died, and each pass takes what the passes before it have not given.
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from plainspeech.bulk.items import planned
@@ -81,7 +82,7 @@ class RayEngine:
         """Yield the outcomes of those ``groups`` whose workers did not die."""
         import ray.data
 
-        rows = [{"group": pickle.dumps(group)} for group in groups]
+        rows = [{"group": json.dumps([asdict(item) for item in group])} for group in groups]
         outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Worker,
             fn_constructor_args=(self._make,),
@@ -93,10 +94,10 @@ class RayEngine:
             max_task_retries=0,
         )
         for row in outcomes.iter_rows():
-            result = pickle.loads(row["outcomes"])  # noqa: S301  # of a worker of this run
-            if isinstance(result, PlainspeechError):
-                raise result
-            yield from result
+            result = json.loads(row["outcomes"])
+            if isinstance(result, str):
+                raise PlainspeechError(result)
+            yield from (Outcome(**values) for values in result)
 
 
 class _Worker:
@@ -112,19 +113,20 @@ class _Worker:
         self._made: Transcribe | None = None
 
     def __call__(self, batch: Any) -> Any:
-        """Return the outcomes of each group of ``batch``, a table with a column ``group``."""
+        """Return the outcomes of each group of ``batch``, a table with a column of JSON."""
         import pyarrow
 
         results = [self._of_group(group.as_py()) for group in batch["group"]]
-        return pyarrow.table({"outcomes": pyarrow.array(results, pyarrow.large_binary())})
+        return pyarrow.table({"outcomes": pyarrow.array(results, pyarrow.large_string())})
 
-    def _of_group(self, group: bytes) -> bytes:
-        items: Sequence[Item] = pickle.loads(group)  # noqa: S301  # of the process that made it
+    def _of_group(self, group: str) -> str:
+        """Return the outcomes of a group, or what the model's loading raised, as a string."""
         try:
             transcribe = self._made = self._made or self._make()
         except PlainspeechError as error:
-            return pickle.dumps(error)
-        return pickle.dumps([transcribe(item) for item in items])
+            return json.dumps(str(error))
+        items = [Item(**values) for values in json.loads(group)]
+        return json.dumps([asdict(transcribe(item)) for item in items])
 
 
 def grouped(items: Sequence[Item], workers: int, largest: int) -> list[list[Item]]:

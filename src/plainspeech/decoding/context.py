@@ -157,6 +157,12 @@ def prepare_context(
     """
     parameters = _parameters(settings, alphabet, scorer, spoken is not None)
     tables = scorer.tables if scorer else _no_model()
+    if scorer and isinstance(tables, NGramTables) and len(tables.unigrams) < len(scorer.vocabulary):
+        # The search would read beyond the arrays.
+        raise LanguageModelError(
+            f"scorer: {len(scorer.vocabulary):,} words, but probabilities of "
+            f"{len(tables.unigrams):,}: a word is listed twice, or its tables are another model's"
+        )
     if spoken:
         lexicon = spoken.lexicon()
     else:
