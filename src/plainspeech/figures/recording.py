@@ -11,6 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from plainspeech.arrays import Array
+from plainspeech.decoding.validation import own_columns
 from plainspeech.evaluation.error_rates import Operation, Pair, align_words
 from plainspeech.features import FeatureSettings, LogMel, mel
 from plainspeech.figures.style import HEAT, INK, NEUTRAL, RIGHT, WRONG, axes_or_new
@@ -66,21 +67,22 @@ def over_seconds(axes: Axes, duration: float) -> Axes:
 
 
 def draw_log_probabilities(analysis: Analysis, axes: Axes | None = None) -> Axes:
-    """Draw the network's log-probabilities as a heat map of characters, with the best path.
+    """Draw the network's log-probabilities as a heat map of symbols, with the best path.
+
+    They are characters, or the phones of a model whose search takes these.
 
     Args:
         analysis: of a recording.
         axes: to draw on; by default those of a new figure.
 
     Returns:
-        The axes: seconds, and characters from the bottom up in the order of the alphabet; the
-        blank is the top row.
+        The axes: seconds, and symbols from the bottom up in their order; the blank is the top row.
     """
     axes = axes_or_new(axes, height=4.5)
     names = [_name(symbol) for symbol in analysis.symbols] + ["blank"]
     step = analysis.frame_seconds
     for chunk in analysis.chunks:
-        rows = chunk.log_probabilities[:, : len(names)]
+        rows = np.asarray(own_columns(chunk.log_probabilities, analysis.columns))
         end = chunk.start + step * len(rows)
         image = axes.imshow(
             np.maximum(rows, _LEAST).T,

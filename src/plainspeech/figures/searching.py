@@ -65,7 +65,10 @@ def watch_search(recognizer: Recognizer, chunk: AnalysedChunk) -> Search:
             "decoder: greedy decoding has no search to draw; use the beam search (beam)"
         )
     rows = chunk.log_probabilities
-    plain = search_of(recognizer.bundle, None, BeamSettings(merge="prefix"))
+    if decoder.spoken:
+        plain = decoder.with_settings(alpha=0.0, beta=0.0)  # words of the lexicon, by their sound
+    else:
+        plain = search_of(recognizer.bundle, None, BeamSettings(merge="prefix"))
     alone = plain.decode(rows)
     text = chunk.transcript.text
     return Search(

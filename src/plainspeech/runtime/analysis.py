@@ -12,6 +12,7 @@ from plainspeech.errors import AudioError
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import vad
 from plainspeech.runtime.chunking import Chunker
+from plainspeech.runtime.decoders import letters_of
 from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.transcript import Transcript
 
@@ -42,7 +43,8 @@ class Analysis:
         waveform: ``(samples,)`` float32.
         features: settings of the model's features; its sample rate is the waveform's.
         frame_seconds: from one row of log-probabilities to the next.
-        symbols: of the log-probabilities, without the blank.
+        symbols: that were decoded, without the blank: characters, or names of phones.
+        columns: of the log-probabilities over these and the blank; None for all.
         chunks: in order, without the silence between them.
     """
 
@@ -50,6 +52,7 @@ class Analysis:
     features: FeatureSettings
     frame_seconds: float
     symbols: tuple[str, ...]
+    columns: slice | None
     chunks: tuple[AnalysedChunk, ...]
 
     @property
@@ -121,6 +124,15 @@ def analyse_waveform(recognizer: Recognizer, waveform: Array) -> Analysis:
         waveform,
         settings,
         recognizer.bundle.frame_seconds,
-        recognizer.bundle.alphabet.symbols,
+        *_decoded(recognizer),
         tuple(chunks),
     )
+
+
+def _decoded(recognizer: Recognizer) -> tuple[tuple[str, ...], slice | None]:
+    """Return the symbols that the decoder takes, and the columns that are over them."""
+    spoken = getattr(recognizer.decoder, "spoken", None)
+    letters = letters_of(recognizer.bundle)
+    if spoken is None:
+        return recognizer.bundle.alphabet.symbols, letters
+    return (" ", *recognizer.bundle.phones), slice(recognizer.bundle.alphabet.size, None)
