@@ -239,6 +239,8 @@ def test_what_cannot_be_read_is_named(
     with pytest.raises(PlainspeechError, match=r"cuts.000000.jsonl.gz, line 1: not an utterance"):
         read_packed(str(place))
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    registry = sys.modules["fsspec.registry"]._registry
+    monkeypatch.delitem(registry, "s3", raising=False)  # of another test
     with pytest.raises(ConfigurationError, match=r"pip install 'plainspeech\[s3\]'"):
         read_packed("s3://bucket/place")
 

@@ -20,7 +20,7 @@ from typing import Any
 from plainspeech.bulk.items import planned
 from plainspeech.bulk.work import ATTEMPTS, Item, Outcome, Transcribe
 from plainspeech.cores import available_cores
-from plainspeech.errors import ConfigurationError, PlainspeechError
+from plainspeech.errors import ConfigurationError, ModelError, PlainspeechError
 
 _GROUP_ITEMS = 16  # of a task, at most; Ray takes some milliseconds for each
 _MOST_GROUPS = 10_000  # of a pass, unless that makes larger ones necessary
@@ -96,7 +96,7 @@ class RayEngine:
         for row in outcomes.iter_rows():
             result = json.loads(row["outcomes"])
             if isinstance(result, str):
-                raise PlainspeechError(result)
+                raise ModelError(result)
             yield from (Outcome(**values) for values in result)
 
 

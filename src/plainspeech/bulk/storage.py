@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 from plainspeech.errors import AudioError, ConfigurationError, DataError
 
 
-class StorageError(AudioError):
+class StorageError(OSError):
     """A recording could not be read from its store; later that may succeed."""
 
 

@@ -163,13 +163,13 @@ def may_pass(error: BaseException | None) -> bool:
     A recording that is missing or damaged stays so.
     """
     while error is not None:
-        if isinstance(error, (OSError, MemoryError, storage.StorageError)):
+        if isinstance(error, (OSError, MemoryError)):
             return not isinstance(error, _PERMANENT)
         error = error.__cause__
     return False
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, PlainspeechError):
+    if isinstance(error, (PlainspeechError, storage.StorageError)):
         return str(error)
     return str(PlainspeechError(f"{type(error).__name__}: {error}"))  # on one line

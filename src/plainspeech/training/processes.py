@@ -160,7 +160,7 @@ class Processes:
                 raise SystemExit(1) from error
             if isinstance(error, PlainspeechError):
                 raise
-            raise PlainspeechError(
+            raise ConfigurationError(
                 f"process {self.rank} of {self.count} has lost another, which was killed or cannot "
                 f"be reached any more; the same command resumes from the last checkpoint"
             ) from error
