@@ -73,7 +73,7 @@ def test_words_that_sound_alike_are_told_apart_by_the_sentence(seed: int, words:
     spoken = SpokenWords.of(LEXICON, lm)
     text = " ".join(spoken.spoken(word)[0] for word in words)
 
-    found = spoken.written(text, {})
+    found = spoken.written(text, {}, int(lm.tables.bos_state))
 
     alike = [("too", "two") if word in ("too", "two") else (word,) for word in words]
     best = max(lm_score(each, lm) for each in itertools.product(*alike))
@@ -94,7 +94,7 @@ def test_the_best_of_all_that_can_be_said_is_found(seed: int, frames: int) -> No
 
     totals = []
     for text, acoustic in said_in(rows, decoder.spoken, most=3).items():
-        written = tuple(decoder.spoken.written(text, {}))
+        written = tuple(decoder.spoken.written(text, {}, int(lm.tables.bos_state)))
         language = decoder.settings.alpha * lm_score(written, lm)
         totals.append(acoustic + language + decoder.settings.beta * len(written))
     assert best.score == pytest.approx(max(totals), abs=1e-3)
@@ -195,3 +195,19 @@ def test_a_word_without_a_pronunciation_is_unknown_to_the_search(
     assert scorer.unknown_words("too other thing") == ["other", "thing"]
     assert scorer.score(frames_of(T, A), "other").acoustic == -np.inf
     assert "cannot be found: 1; the first is 'other'" in caplog.text
+
+
+@settings(max_examples=20)
+@given(seeds, st.booleans())
+def test_within_a_sentence_its_words_count(seed: int, ends: bool) -> None:
+    lm = random_lm(seed, WORDS)
+    decoder = BeamSearchDecoder(ENGLISH, lm, pronunciations=LEXICON, **WIDE)
+    _, state = score_word(lm.tables, int(lm.tables.bos_state), lm.vocabulary.index("at"))
+
+    found = decoder.within_sentence(int(state), ends).decode(frames_of(T, A)).text
+
+    scores = {}
+    for word in ("too", "two"):
+        first, after = score_word(lm.tables, int(state), lm.vocabulary.index(word))
+        scores[word] = first + (score_word(lm.tables, int(after), EOS_ID)[0] if ends else 0.0)
+    assert found == max(scores, key=scores.__getitem__)

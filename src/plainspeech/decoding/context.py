@@ -96,7 +96,8 @@ class SearchContext:
         """Return the words of ``text``, which is in the alphabet of the search."""
         if self.spoken is None:
             return text.split(" ") if text else []
-        return self.spoken.written(text, self.expected)
+        start, ends = int(self.tables.bos_state), self.parameters.sentence_end
+        return self.spoken.written(text, self.expected, start, ends)
 
     def scaled_likelihoods(self, rows: Array) -> Array:
         """Return what the search sees of log-probabilities: divided by priors, if it has any."""

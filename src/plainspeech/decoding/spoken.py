@@ -38,14 +38,12 @@ class SpokenWords:
         ids: of the words that are spoken so, by strings of `alphabet`.
         vocabulary: of the language model.
         tables: of the language model.
-        sentence_start: its state before the first word.
     """
 
     pronunciations: Pronunciations
     ids: Mapping[str, tuple[int, ...]]
     vocabulary: Sequence[str]
     tables: Tables
-    sentence_start: int
 
     @classmethod
     def of(cls, pronunciations: Pronunciations, scorer: NGramLanguageModel) -> SpokenWords:
@@ -65,8 +63,7 @@ class SpokenWords:
                 len(silent),
                 silent[0][:60],
             )
-        start = int(scorer.tables.bos_state)
-        return cls(pronunciations, ids, scorer.vocabulary, scorer.tables, start)
+        return cls(pronunciations, ids, scorer.vocabulary, scorer.tables)
 
     @cached_property
     def alphabet(self) -> Alphabet:
@@ -103,7 +100,9 @@ class SpokenWords:
         ways = product(*(self.pronunciations.words[word] for word in words))
         return [" ".join(way) for way in islice(ways, _MOST_SPOKEN)]
 
-    def written(self, text: str, expected: Mapping[str, float]) -> list[str]:
+    def written(
+        self, text: str, expected: Mapping[str, float], start: int, ends: bool = True
+    ) -> list[str]:
         """Return the likeliest words that sound like ``text``.
 
         By dynamic programming over the states of the language model, so that none is likelier. What
@@ -113,8 +112,10 @@ class SpokenWords:
             text: what was said, words separated by spaces.
             expected: hot words, with the nats that each adds; those outside the vocabulary count as
                 unknown words.
+            start: state of the language model before the first word.
+            ends: whether the sentence ends with the text.
         """
-        alive: dict[int, tuple[float, tuple[str, ...]]] = {self.sentence_start: (0.0, ())}
+        alive: dict[int, tuple[float, tuple[str, ...]]] = {start: (0.0, ())}
         for sound in text.split(" ") if text else ():
             candidates = list(self._candidates(sound, expected))
             if not candidates:
@@ -128,9 +129,10 @@ class SpokenWords:
                         after[int(following)] = total, (*words, word)
             alive = after
         best = max(
-            alive.items(), key=lambda each: each[1][0] + score_word(self.tables, each[0], EOS_ID)[0]
+            (score + (score_word(self.tables, state, EOS_ID)[0] if ends else 0.0), words)
+            for state, (score, words) in alive.items()
         )
-        return list(best[1][1])
+        return list(best[1])
 
     def _candidates(self, sound: str, expected: Mapping[str, float]) -> Iterator[tuple[str, int]]:
         """Yield the words that sound so, and their ids."""
