@@ -425,7 +425,27 @@ def read_listed(read: Read, record: Record) -> dict[str, bytes]:
     return {name: _read_checked(read, name, *listed[name], record) for name in listed}
 
 
-class ListedFiles(Mapping[str, bytes]):
+class NamedFiles(Mapping[str, bytes]):
+    """Files by their names, each read when it is asked for; how is the subclass's.
+
+    Args:
+        listed: by the names, whatever it takes to read them.
+    """
+
+    def __init__(self, listed: Mapping[str, Any]) -> None:
+        self._listed = listed
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._listed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
+class ListedFiles(NamedFiles):
     """The files that a record lists, each as it was written; it is read when it is asked for.
 
     Args:
@@ -437,21 +457,13 @@ class ListedFiles(Mapping[str, bytes]):
     """
 
     def __init__(self, read: Read, record: Record) -> None:
+        super().__init__(_listed(record))
         self._read = read
         self._record = record
-        self._listed = _listed(record)
 
     def __getitem__(self, name: str) -> bytes:
-        return _read_checked(self._read, name, *self._listed[name], self._record)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._listed
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._listed)
-
-    def __len__(self) -> int:
-        return len(self._listed)
+        size, digest = self._listed[name]
+        return _read_checked(self._read, name, size, digest, self._record)
 
 
 def check_listed(read: Read, record: Record) -> None:

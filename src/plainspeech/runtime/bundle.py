@@ -18,7 +18,7 @@ and was not written since (`plainspeech.verified_files`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from plainspeech.alphabet import Alphabet
 from plainspeech.artifact import (
     Kind,
+    NamedFiles,
     Record,
     check_listed,
     checksums,
@@ -373,7 +374,7 @@ def _taken(record: Record, defaults: FeatureSettings | BeamSettings) -> dict[str
     }
 
 
-class StoredFiles(Files):
+class StoredFiles(NamedFiles):
     """The files that a record lists, in the folder or zip that the record is in.
 
     Each use checks size and hash, so that a file is the one that was written or an error.
@@ -383,25 +384,16 @@ class StoredFiles(Files):
     """
 
     def __init__(self, record: Record) -> None:
+        super().__init__(record.part("files").values)
         self._record = record
-        self._listed = record.part("files").values
 
     def __getitem__(self, name: str) -> bytes:
         one = replace(self._record, values={"files": {name: self._listed[name]}})
         with reading(one.origin, one.kind) as read:
             return read_listed(read, one)[name]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._listed
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._listed)
-
-    def __len__(self) -> int:
-        return len(self._listed)
-
-
-class RenamedFiles(Files):
+class RenamedFiles(NamedFiles):
     """Some files by other names.
 
     Args:
@@ -410,17 +402,8 @@ class RenamedFiles(Files):
     """
 
     def __init__(self, names: Mapping[str, str], files: Files) -> None:
-        self._names = names
+        super().__init__(names)
         self._files = files
 
     def __getitem__(self, name: str) -> bytes:
-        return self._files[self._names[name]]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+        return self._files[self._listed[name]]
