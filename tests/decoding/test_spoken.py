@@ -162,7 +162,7 @@ def test_hot_words_without_a_pronunciation_are_searched_by_letters() -> None:
         lm,
         pronunciations=LEXICON,
         columns=slice(ENGLISH.size, ENGLISH.size + LEXICON.size),
-        spelled=lambda: BeamSearchDecoder(ENGLISH, lm, columns=letters),
+        fallback=lambda: BeamSearchDecoder(ENGLISH, lm, columns=letters),
     )
     rows = np.full((5, ENGLISH.size), np.log(1e-3), np.float32)
     rows[np.arange(5), ENGLISH.encode("xylox")] = 0.0

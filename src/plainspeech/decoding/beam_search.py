@@ -68,7 +68,7 @@ class BeamSearchDecoder:
         calibration: Calibration | None = None,
         pronunciations: Pronunciations | None = None,
         columns: slice | None = None,
-        spelled: Callable[[], BeamSearchDecoder] | None = None,
+        fallback: Callable[[], BeamSearchDecoder] | None = None,
     ) -> None:
         """Prepare to decode.
 
@@ -93,7 +93,7 @@ class BeamSearchDecoder:
                 of words, its phones and the blank, and ``alphabet`` is that of the texts alone.
                 Words without a pronunciation are not found, and unknown ones are forbidden.
             columns: of what it is given that are its log-probabilities; the others are left alone.
-            spelled: makes the decoder over letters that takes over, in a search over phones, where
+            fallback: makes the decoder over letters that takes over, in a search over phones, where
                 hot words have no pronunciation; without one they are an error.
 
         Raises:
@@ -130,7 +130,7 @@ class BeamSearchDecoder:
         self._context = prepare_context(
             symbols, scorer, frame_seconds, self.settings, spoken, columns
         )
-        self._spelled = spelled
+        self._fallback = fallback
         self._latest: tuple[HotWords, SearchContext] = ({}, self._context)
 
     @property
@@ -290,8 +290,8 @@ class BeamSearchDecoder:
         if latest != hot_words:
             weights = validated_hot_words(hot_words, self.alphabet)
             spoken = self._context.spoken
-            if self._spelled and spoken and any(map(spoken.lacks, weights)):
-                context = self._spelled()._with_hot_words(weights)
+            if self._fallback and spoken and any(map(spoken.lacks, weights)):
+                context = self._fallback()._with_hot_words(weights)
             else:
                 context = self._context.with_hot_words(weights)
             self._latest = (dict(hot_words), context)

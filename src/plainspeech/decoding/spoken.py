@@ -49,19 +49,19 @@ class SpokenWords:
     def of(cls, pronunciations: Pronunciations, scorer: NGramLanguageModel) -> SpokenWords:
         """Return those words of ``scorer`` that have a pronunciation; the log says of others."""
         ids: dict[str, tuple[int, ...]] = {}
-        silent: list[str] = []
+        unpronounced: list[str] = []
         for index, word in enumerate(scorer.vocabulary[len(SPECIAL_WORDS) :], len(SPECIAL_WORDS)):
             sounds = pronunciations.words.get(word)
             if sounds is None:
-                silent.append(word)
+                unpronounced.append(word)
             for sound in sounds or ():
                 ids[sound] = (*ids.get(sound, ()), index)
-        if silent and ids:
+        if unpronounced and ids:
             logging.getLogger("plainspeech").warning(
                 "words of the language model without a pronunciation, which cannot be found: %d; "
                 "the first is %r",
-                len(silent),
-                silent[0][:60],
+                len(unpronounced),
+                unpronounced[0][:60],
             )
         return cls(pronunciations, ids, scorer.vocabulary, scorer.tables)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -206,11 +206,12 @@ def search_of(
             **{**vars(settings), **options},
         )
 
-    spelled = partial(search, letters_of(bundle), bundle.alphabet.size)
+    # Kept: the calls whose hot words need it may each have others.
+    letters = cache(partial(search, letters_of(bundle), bundle.alphabet.size))
     lexicon = bundle.pronunciations() if scorer else None
     if scorer is None or lexicon is None:
-        return spelled()
+        return letters()
     if lexicon.share_of(scorer.vocabulary[len(SPECIAL_WORDS) :]) < _COVERED:
-        return spelled()
+        return letters()
     phones = slice(bundle.alphabet.size, bundle.outputs)
-    return search(phones, lexicon.size, pronunciations=lexicon, spelled=spelled)
+    return search(phones, lexicon.size, pronunciations=lexicon, fallback=letters)

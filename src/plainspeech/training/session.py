@@ -75,7 +75,7 @@ def prepare_run(
         pronunciations = read_pronunciations(recipe.data.pronunciations)
         run["phones"] = list(pronunciations.phones)
         run["data"] = _digest([*usable, *dev], pronunciations)
-        lines += _silent(usable, pronunciations, recipe.data.pronunciations)
+        lines += _without_pronunciations(usable, pronunciations, recipe.data.pronunciations)
     trainer = Trainer(
         recipe,
         chosen,
@@ -92,7 +92,7 @@ def prepare_run(
     return trainer, lines
 
 
-def _silent(
+def _without_pronunciations(
     utterances: Sequence[Utterance], pronunciations: Pronunciations, path: Path
 ) -> list[str]:
     """Return a line if some utterances teach no phones."""
