@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int32]
 
 _MASK_BITS = 64
-_NONE = np.empty(0, np.int32)
+_NO_HOMOPHONES = np.empty(0, np.int32)
 _WORTH_IT = 1_000_000  # bytes of a trie; a smaller one is laid out faster than it is read
 
 
@@ -67,7 +67,7 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
         LanguageModelError: none of ``words`` can be written with the alphabet.
     """
     written, places = written_words(words, alphabet)
-    return _lexicon(written, places + np.int32(first_id), _NONE, alphabet, tables)
+    return _lexicon(written, places + np.int32(first_id), _NO_HOMOPHONES, alphabet, tables)
 
 
 def build_spoken_lexicon(

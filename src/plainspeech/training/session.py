@@ -63,19 +63,19 @@ def prepare_run(
     usable = [utterance for utterance in train if utterance.id not in names]
     if not usable:
         raise DataError(f"nothing is left to train on: {lines[0]}")
-    run = {"recipe": _plain(asdict(recipe)), "data": _digest([*usable, *dev]), "code": _revision()}
+    lexicon = recipe.data.pronunciations
+    pronunciations = read_pronunciations(lexicon) if lexicon else None
+    digest = _digest([*usable, *dev], pronunciations)
+    run = {"recipe": _plain(asdict(recipe)), "data": digest, "code": _revision()}
     run["hours"] = sum(u.duration for u in usable) / 3600
     initial = load_weights(recipe.initial) if recipe.initial else None
     if initial:
         run["initial"] = initial.digest()
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
-    pronunciations = None
-    if recipe.data.pronunciations:
-        pronunciations = read_pronunciations(recipe.data.pronunciations)
+    if lexicon and pronunciations:
         run["phones"] = list(pronunciations.phones)
-        run["data"] = _digest([*usable, *dev], pronunciations)
-        lines += _without_pronunciations(usable, pronunciations, recipe.data.pronunciations)
+        lines += _without_pronunciations(usable, pronunciations, lexicon)
     trainer = Trainer(
         recipe,
         chosen,
