@@ -19,6 +19,7 @@ import plainspeech
 SOURCE = Path(plainspeech.__file__).parent
 BASE = {
     "alphabet",
+    "object_stores",
     "pronunciations",
     "arrays",
     "artifact",
@@ -48,6 +49,7 @@ TOP = {"__init__", "__main__", "cli"}
 
 ALLOWED = {
     "alphabet": {"errors"},
+    "object_stores": {"errors"},
     "pronunciations": {"errors"},
     "arrays": set(),
     "cores": set(),

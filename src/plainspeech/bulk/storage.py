@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from plainspeech.errors import AudioError, ConfigurationError, DataError
+from plainspeech.errors import AudioError, DataError
+from plainspeech.object_stores import file_system
 
 
 class StorageError(OSError):
@@ -34,7 +35,7 @@ def files_below(url: str) -> list[tuple[str, str, float]]:
         ConfigurationError: the library for such URLs is not installed.
         DataError: they cannot be listed.
     """
-    system, root = _system(url)
+    system, root = file_system(url)
     try:
         found = system.find(root, detail=True)
     except Exception as error:  # each store has errors of its own
@@ -53,7 +54,7 @@ def read_text(url: str) -> str | None:
         ConfigurationError: the library for such URLs is not installed.
         DataError: it cannot be read.
     """
-    system, path = _system(url)
+    system, path = file_system(url)
     try:
         if not system.isfile(path):
             return None
@@ -73,7 +74,7 @@ def opened(url: str) -> Iterator[BinaryIO]:
         StorageError: it cannot be read now.
         AudioError: there is none, or it may not be read.
     """
-    system, path = _system(url)
+    system, path = file_system(url)
     with tempfile.TemporaryDirectory(prefix="plainspeech-") as folder:
         copy = Path(folder, "recording")
         try:
@@ -87,17 +88,3 @@ def opened(url: str) -> Iterator[BinaryIO]:
         with copy.open("rb") as file:
             cast("Any", file.raw).name = url  # for messages
             yield file
-
-
-def _system(url: str) -> tuple[Any, str]:
-    """Return the file system of ``url``, and its path there."""
-    try:
-        from fsspec.core import url_to_fs
-
-        system, path = url_to_fs(url)
-    except ImportError as error:
-        advice = "; pip install 'plainspeech[s3]'" if url.startswith("s3://") else ""
-        raise ConfigurationError(f"{url}: {error}{advice}") from error
-    except ValueError as error:  # no such protocol
-        raise ConfigurationError(f"{url}: {error}") from error
-    return system, str(path)

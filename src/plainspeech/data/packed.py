@@ -26,14 +26,14 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.data.loading import Batch, Samples, batch_of, plan_epoch, waveform_of
 from plainspeech.data.manifest import Track, Utterance, untracked
-from plainspeech.errors import AudioError, ConfigurationError, DataError, PlainspeechError
+from plainspeech.errors import AudioError, DataError, PlainspeechError
 from plainspeech.files import write_atomically
+from plainspeech.object_stores import file_system
 from plainspeech.pronunciations import Pronunciations
 
 CUTS, RECORDINGS = "cuts.*.jsonl.gz", "recording.*.tar"
@@ -256,13 +256,7 @@ def _opened(location: str) -> tuple[Any, str]:
     Raises:
         ConfigurationError: it is of a kind for which nothing is installed.
     """
-    try:
-        files, path = url_to_fs(location)
-    except (ImportError, ValueError) as error:
-        advice = "pip install 'plainspeech[s3]'" if location.startswith("s3:") else str(error)
-        raise ConfigurationError(
-            f"{location}: needs a package that is missing: {advice}"
-        ) from error
+    files, path = file_system(location)
     return files, path.rstrip("/")
 
 
