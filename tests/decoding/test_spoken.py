@@ -26,6 +26,7 @@ from plainspeech.pronunciations import parse_pronunciations, phone_character
 
 WORDS = ("too", "two", "a", "at", "toot")
 A, T = 1, 2
+SILENT = -25.0  # the log-probability of what frames do not say
 LEXICON = parse_pronunciations(
     b"too T A\ntwo T A\na A\na(2) A A\nat A T\ntoot T A T\n", Path("lexicon")
 )
@@ -103,9 +104,12 @@ def test_the_best_of_all_that_can_be_said_is_found(seed: int, frames: int) -> No
 
 
 def frames_of(*phones: int) -> Array:
-    """Return log-probabilities that say ``phones``, with a blank after each."""
+    """Return log-probabilities that say ``phones``, with a blank after each.
+
+    So sure that no language model of these tests outweighs one phone of them.
+    """
     blank = LEXICON.size - 1
-    rows = np.full((2 * len(phones), LEXICON.size), np.log(0.01), np.float32)
+    rows = np.full((2 * len(phones), LEXICON.size), SILENT, np.float32)
     for place, phone in enumerate(phones):
         rows[2 * place, phone] = rows[2 * place + 1, blank] = 0.0
     return rows - np.logaddexp.reduce(rows, axis=1, keepdims=True)
