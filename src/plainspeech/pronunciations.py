@@ -8,8 +8,9 @@ knows, and lets it learn from every word what a phone sounds like.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from plainspeech.errors import DataError
@@ -45,10 +46,6 @@ class Pronunciations:
         """Number of outputs of a model over the phones: the boundary, the phones and the blank."""
         return output_size(self.phones)
 
-    def share_of(self, words: Sequence[str]) -> float:
-        """Return the share of ``words`` that have a pronunciation; 0 of none."""
-        return sum(map(self.words.__contains__, words)) / max(len(words), 1)
-
     def encode(self, text: str) -> list[int] | None:
         """Return the ids of the phones of ``text``, with `BOUNDARY` between words.
 
@@ -65,6 +62,35 @@ class Pronunciations:
     def name(self, character: str) -> str:
         """Return the name of the phone that `phone_character` stands for."""
         return self.phones[ord(character) - _FIRST - 1]
+
+
+class WordsOnDemand(Mapping[str, Sequence[str]]):
+    """The words of a file, which is parsed when one of them is asked for: that takes a while.
+
+    Args:
+        sha256: of the file, as hexadecimal digits.
+        parse: returns them.
+
+    Attributes:
+        sha256: what is derived from the words can be kept under it.
+    """
+
+    def __init__(self, sha256: str, parse: Callable[[], Mapping[str, Sequence[str]]]) -> None:
+        self.sha256 = sha256
+        self._parse = parse
+
+    def __getitem__(self, word: str) -> Sequence[str]:
+        return self._parsed[word]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parsed)
+
+    def __len__(self) -> int:
+        return len(self._parsed)
+
+    @cached_property
+    def _parsed(self) -> Mapping[str, Sequence[str]]:
+        return self._parse()
 
 
 def phone_character(phone: int) -> str:

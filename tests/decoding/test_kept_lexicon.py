@@ -43,9 +43,9 @@ def test_what_was_kept_is_what_was_made(
     words: list[str], alphabet: Alphabet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids, none = np.arange(3, 3 + len(words), dtype=np.int32), np.empty(0, np.int32)
-    made = module._trie(words, ids, none, alphabet, random_lm(0, words).tables)
+    made = module.build_trie(words, ids, none, alphabet, random_lm(0, words).tables)
     first = built(words, alphabet=alphabet)
-    monkeypatch.setattr(module, "_trie", never)
+    monkeypatch.setattr(module, "build_trie", never)
     for kept in (first, built(words, alphabet=alphabet)):
         np.testing.assert_array_equal(kept.nodes, made.nodes)
         np.testing.assert_array_equal(kept.symbols, made.symbols)
@@ -55,7 +55,7 @@ def test_what_was_kept_is_what_was_made(
 
 def test_another_lexicon_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     built(WORDS)
-    monkeypatch.setattr(module, "_trie", never)
+    monkeypatch.setattr(module, "build_trie", never)
     built(WORDS)
     for change in (
         {"words": WORDS[::-1]},
@@ -65,20 +65,6 @@ def test_another_lexicon_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(AssertionError, match="laid out again"):
             built(**change)
-
-
-def test_other_words_that_sound_alike_are_another_lexicon(monkeypatch: pytest.MonkeyPatch) -> None:
-    def spoken(*alike: int) -> Trie:
-        tables = random_lm(0, WORDS).tables
-        return module.build_spoken_lexicon({"a": alike, "b": (5,)}, ENGLISH, tables)
-
-    first = spoken(3, 4)
-    monkeypatch.setattr(module, "_trie", never)
-    again = spoken(3, 4)
-    np.testing.assert_array_equal(again.nodes, first.nodes)
-    np.testing.assert_array_equal(again.homophones, [3, 4, -1])
-    with pytest.raises(AssertionError, match="laid out again"):
-        spoken(4, 3)
 
 
 def test_words_that_are_left_out_are_logged_each_time(caplog: pytest.LogCaptureFixture) -> None:

@@ -58,7 +58,7 @@ def lm_score(words: tuple[str, ...], lm: ToyLm) -> float:
 
 def said_in(rows: Array, spoken: SpokenWords, most: int) -> dict[str, float]:
     """Return the acoustic score of all that can be said in so many words, by phones."""
-    sounds = sorted(spoken.ids)
+    sounds = sorted({sound for known in LEXICON.words.values() for sound in known})
     texts = (
         " ".join(said)
         for count in range(most + 1)

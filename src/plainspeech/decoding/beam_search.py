@@ -66,7 +66,7 @@ class BeamSearchDecoder:
         log_priors: Sequence[float] | None = None,
         merge: Merge | None = None,
         calibration: Calibration | None = None,
-        pronunciations: Pronunciations | None = None,
+        pronunciations: Pronunciations | SpokenWords | None = None,
         columns: slice | None = None,
         fallback: Callable[[], BeamSearchDecoder] | None = None,
     ) -> None:
@@ -89,9 +89,10 @@ class BeamSearchDecoder:
             log_priors: their natural logarithms, the blank last.
             merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
             calibration: computes the confidences; by default one fitted to the bundled model.
-            pronunciations: of the scorer's words: the log-probabilities are then over the boundary
-                of words, its phones and the blank, and ``alphabet`` is that of the texts alone.
-                Words without a pronunciation are not found, and unknown ones are forbidden.
+            pronunciations: of the scorer's words, or these words by how they sound: the
+                log-probabilities are then over the boundary of words, the phones and the blank, and
+                ``alphabet`` is that of the texts alone. Words without a pronunciation are not
+                found, and unknown ones are forbidden.
             columns: of what it is given that are its log-probabilities; the others are left alone.
             fallback: makes the decoder over letters that takes over, in a search over phones, where
                 hot words have no pronunciation; without one they are an error.
@@ -102,7 +103,6 @@ class BeamSearchDecoder:
                 pronunciation.
         """
         from plainspeech.decoding.context import prepare_context
-        from plainspeech.decoding.spoken import SpokenWords
 
         self.alphabet = alphabet
         self.scorer = scorer
@@ -121,11 +121,7 @@ class BeamSearchDecoder:
             merge=merge or ("state" if scorer else "prefix"),
             calibration=calibration,
         )
-        spoken = None
-        if pronunciations is not None:
-            if scorer is None:
-                raise ConfigurationError("a search over phones needs a scorer, for its words")
-            spoken = SpokenWords.of(pronunciations, scorer)
+        spoken = _spoken(pronunciations, scorer)
         symbols = spoken.alphabet if spoken else alphabet
         self._context = prepare_context(
             symbols, scorer, frame_seconds, self.settings, spoken, columns
@@ -296,6 +292,23 @@ class BeamSearchDecoder:
                 context = self._context.with_hot_words(weights)
             self._latest = (dict(hot_words), context)
         return context
+
+
+def _spoken(
+    pronunciations: Pronunciations | SpokenWords | None, scorer: NGramLanguageModel | None
+) -> SpokenWords | None:
+    from plainspeech.decoding.spoken import SpokenWords
+
+    if pronunciations is None:
+        return None
+    if scorer is None:
+        raise ConfigurationError("a search over phones needs a scorer, for its words")
+    if isinstance(pronunciations, Pronunciations):
+        pronunciations = SpokenWords.of(pronunciations, scorer)
+    elif pronunciations.tables is not scorer.tables:
+        raise ConfigurationError("pronunciations: are those of the words of another scorer")
+    pronunciations.check_coverage()
+    return pronunciations
 
 
 def _fed(context: SearchContext, rows: Array) -> BeamStream:

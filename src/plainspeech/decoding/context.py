@@ -27,7 +27,7 @@ from plainspeech.decoding.kernels.records import (
     SearchParameters,
     Trie,
 )
-from plainspeech.decoding.lexicon import build_lexicon
+from plainspeech.decoding.lexicon import build_lexicon, check_probabilities
 from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.results import text_of
 from plainspeech.decoding.settings import BeamSettings
@@ -158,14 +158,10 @@ def prepare_context(
     """
     parameters = _parameters(settings, alphabet, scorer, spoken is not None)
     tables = scorer.tables if scorer else _no_model()
-    if scorer and isinstance(tables, NGramTables) and len(tables.unigrams) < len(scorer.vocabulary):
-        # The search would read beyond the arrays.
-        raise LanguageModelError(
-            f"scorer: {len(scorer.vocabulary):,} words, but probabilities of "
-            f"{len(tables.unigrams):,}: a word is listed twice, or its tables are another model's"
-        )
+    if scorer:
+        check_probabilities(scorer)
     if spoken:
-        lexicon = spoken.lexicon()
+        lexicon = spoken.lexicon
     else:
         words = _words(scorer) if scorer and parameters.mode == WORD_MODEL else []
         lexicon = build_lexicon(words, len(SPECIAL_WORDS), alphabet, tables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from plainspeech.errors import LanguageModelError
 
 if TYPE_CHECKING:
     from plainspeech.decoding.kernels.records import Trie
-    from plainspeech.lm.scorer import Tables
+    from plainspeech.lm.scorer import NGramLanguageModel, Tables
     from plainspeech.lm.table_cache import Arrays
 
 Ints = npt.NDArray[np.int32]
@@ -66,62 +66,106 @@ def build_lexicon(words: Sequence[str], first_id: int, alphabet: Alphabet, table
     Raises:
         LanguageModelError: none of ``words`` can be written with the alphabet.
     """
+    from plainspeech.decoding.kernels.records import Trie
+
     written, places = written_words(words, alphabet)
-    return _lexicon(written, places + np.int32(first_id), _NO_HOMOPHONES, alphabet, tables)
-
-
-def build_spoken_lexicon(
-    strings: Mapping[str, Sequence[int]], alphabet: Alphabet, tables: Tables
-) -> Trie:
-    """Return the trie of ``strings``, at whose ends are the ids of the words that sound so.
-
-    Raises:
-        LanguageModelError: there are none.
-    """
-    if not strings:
-        raise LanguageModelError("lexicon: no word of the language model has a pronunciation")
-    ids: list[int] = []
-    homophones: list[int] = []
-    for words in strings.values():
-        ids.append(words[0] if len(words) == 1 else -2 - len(homophones))
-        if len(words) > 1:
-            homophones += (*words, -1)
-    alike = np.array(homophones, np.int32)
-    return _lexicon(list(strings), np.array(ids, np.int32), alike, alphabet, tables)
-
-
-def _lexicon(
-    strings: Sequence[str], ids: Ints, homophones: Ints, alphabet: Alphabet, tables: Tables
-) -> Trie:
-    """Return the trie of ``strings``, which have ``ids``, from the cache if it is there."""
-    from plainspeech.decoding.kernels import records, scoring
-    from plainspeech.lm.table_cache import cached_arrays
-    from plainspeech.lm.tables import NGramTables
+    ids = places + np.int32(first_id)
 
     def make() -> Arrays:
-        made = _trie(strings, ids, homophones, alphabet, tables)
-        return {"nodes": made.nodes, "symbols": made.symbols}
+        trie = build_trie(written, ids, _NO_HOMOPHONES, alphabet, tables)
+        return {"nodes": trie.nodes, "symbols": trie.symbols}
 
-    if not isinstance(tables, NGramTables):  # KenLM's probabilities would have to be asked for
-        return records.Trie(**make(), homophones=homophones)
-    name = hashlib.sha256("\0".join(strings).encode(errors="surrogatepass"))
-    for array in (ids, homophones, tables.unigrams):
-        name.update(array.tobytes())
-    kept = cached_arrays(
-        f"lexicon {alphabet.symbols} {name.hexdigest()}",
-        [__file__, records.__file__, scoring.__file__],
-        make,
-        ["nodes", "symbols"],
-        _WORTH_IT,
-    )
+    name = hashlib.sha256("\0".join(written).encode(errors="surrogatepass"))
+    name.update(ids.tobytes())
+    made = kept_lexicon(f"lexicon {alphabet.symbols} {name.hexdigest()}", make, tables)
+    return Trie(made["nodes"], made["symbols"], _NO_HOMOPHONES)
+
+
+def kept_lexicon(
+    name: str,
+    make: Callable[[], Arrays],
+    tables: Tables,
+    arrays: Sequence[str] = ("nodes", "symbols"),
+    code: Sequence[str] = (),
+) -> Arrays:
+    """Return the arrays that ``make`` returns, from disk where an earlier process has saved them.
+
+    What is small is not kept, nor what comes from probabilities that KenLM has to be asked for.
+
+    Args:
+        name: of the lexicon, unique but for the probabilities.
+        make: returns the arrays of a trie, and what else is to be kept.
+        tables: the language model, whose probabilities of words count.
+        arrays: their names, ``"nodes"`` among them.
+        code: the files of the code that makes them, besides that which makes tries.
+    """
+    from plainspeech.decoding.kernels import records, scoring
+    from plainspeech.lm import tables as layout
+    from plainspeech.lm.table_cache import cached_arrays
+
+    if isinstance(tables, layout.NGramTables):
+        unigrams = hashlib.sha256(tables.unigrams.tobytes()).hexdigest()
+        sources = [__file__, records.__file__, scoring.__file__, layout.__file__, *code]
+        made = cached_arrays(f"{name} {unigrams}", sources, make, arrays, _WORTH_IT)
+    else:
+        made = make()
     # Files do not say that the fields are aligned, by which compiled code tells types apart.
-    nodes = kept["nodes"].view(records.TRIE_NODE)
-    return records.Trie(nodes, kept["symbols"], homophones)
+    return {**made, "nodes": made["nodes"].view(records.TRIE_NODE)}
 
 
-def _trie(
+def check_probabilities(scorer: NGramLanguageModel) -> None:
+    """Check that there are probabilities of all words: compiled code would read beyond the arrays.
+
+    Raises:
+        LanguageModelError: there are not.
+    """
+    from plainspeech.lm.tables import NGramTables
+
+    words, tables = len(scorer.vocabulary), scorer.tables
+    if isinstance(tables, NGramTables) and len(tables.unigrams) < words:
+        raise LanguageModelError(
+            f"scorer: {words:,} words, but probabilities of {len(tables.unigrams):,}: a word is "
+            f"listed twice, or its tables are another model's"
+        )
+
+
+def words_of(lexicon: Trie, symbols: Sequence[int]) -> list[int]:
+    """Return the ids of the words that are written with these symbols; none where none is."""
+    node = 0
+    for symbol in symbols:
+        found = _child(lexicon, node, symbol)
+        if found is None:
+            return []
+        node = found
+    word = int(lexicon.nodes["word"][node])
+    if word >= -1:
+        return [word] if word >= 0 else []
+    alike = lexicon.homophones[-2 - word :]
+    return alike[: int(np.argmax(alike < 0))].tolist()  # type: ignore[no-any-return]
+
+
+def _child(lexicon: Trie, node: int, symbol: int) -> int | None:
+    """Do what `plainspeech.decoding.kernels.tries.child` does, in Python."""
+    first, end = lexicon.nodes["first"][node : node + 2].tolist()
+    if len(lexicon.symbols):
+        siblings = lexicon.symbols[first:end].tolist()
+        return first + siblings.index(symbol) if symbol in siblings else None
+    mask, bit = int(lexicon.nodes["mask"][node]), 1 << symbol
+    return first + (mask & (bit - 1)).bit_count() if mask & bit else None
+
+
+def build_trie(
     strings: Sequence[str], ids: Ints, homophones: Ints, alphabet: Alphabet, tables: Tables
 ) -> Trie:
+    """Return the trie of ``strings``, which have ``ids``, with its look-ahead.
+
+    Args:
+        strings: that the alphabet can write.
+        ids: of the words; of several with the same string, see `Trie`.
+        homophones: see `Trie`.
+        alphabet: of the strings.
+        tables: the language model.
+    """
     from plainspeech.decoding.kernels.records import NONE, TRIE_NODE, Trie
     from plainspeech.decoding.kernels.scoring import compute_look_ahead
 

@@ -8,23 +8,27 @@ is there, by the language model over the whole of it.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice, product
-from typing import TYPE_CHECKING
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech import pronunciations as parsing
 from plainspeech.alphabet import Alphabet
-from plainspeech.decoding.lexicon import build_spoken_lexicon
-from plainspeech.errors import DecodingError
+from plainspeech.decoding.kernels import records
+from plainspeech.decoding.kernels.records import Ints, Trie
+from plainspeech.decoding.lexicon import build_trie, check_probabilities, kept_lexicon, words_of
+from plainspeech.errors import DecodingError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
 from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID, score_word
-from plainspeech.pronunciations import Pronunciations, phone_character
-
-if TYPE_CHECKING:
-    from plainspeech.decoding.kernels.records import Trie
+from plainspeech.pronunciations import Pronunciations, WordsOnDemand, phone_character
 
 _MOST_SPOKEN = 16  # ways to say a hot phrase
 
@@ -35,49 +39,68 @@ class SpokenWords:
 
     Attributes:
         pronunciations: of the words.
-        ids: of the words that are spoken so, by strings of `alphabet`.
         vocabulary: of the language model.
         tables: of the language model.
+        lexicon: of the search: the pronunciations of the words, over `alphabet`.
+        unpronounced: ids of the words that have none.
     """
 
     pronunciations: Pronunciations
-    ids: Mapping[str, tuple[int, ...]]
     vocabulary: Sequence[str]
     tables: Tables
+    lexicon: Trie
+    unpronounced: Ints
 
     @classmethod
     def of(cls, pronunciations: Pronunciations, scorer: NGramLanguageModel) -> SpokenWords:
-        """Return those words of ``scorer`` that have a pronunciation; the log says of others."""
-        ids: dict[str, tuple[int, ...]] = {}
-        unpronounced: list[str] = []
-        for index, word in enumerate(scorer.vocabulary[len(SPECIAL_WORDS) :], len(SPECIAL_WORDS)):
-            sounds = pronunciations.words.get(word)
-            if sounds is None:
-                unpronounced.append(word)
-            for sound in sounds or ():
-                ids[sound] = (*ids.get(sound, ()), index)
-        if unpronounced and ids:
+        """Return the words of ``scorer``; what is made of many is kept on disk.
+
+        Raises:
+            LanguageModelError: ``scorer`` has no probabilities of some of its words.
+        """
+        check_probabilities(scorer)
+        vocabulary, tables = scorer.vocabulary, scorer.tables
+        made = kept_lexicon(
+            f"spoken words {pronunciations.phones} {_digest(pronunciations, vocabulary)}",
+            partial(_lay_out, pronunciations, vocabulary, tables),
+            tables,
+            ("nodes", "symbols", "homophones", "unpronounced"),
+            (__file__, parsing.__file__),
+        )
+        return cls(
+            pronunciations,
+            vocabulary,
+            tables,
+            records.Trie(made["nodes"], made["symbols"], made["homophones"]),
+            made["unpronounced"],
+        )
+
+    @property
+    def coverage(self) -> float:
+        """The share of the words that have a pronunciation; 0 of none."""
+        words = len(self.vocabulary) - len(SPECIAL_WORDS)
+        return 1 - len(self.unpronounced) / words if words else 0.0
+
+    def check_coverage(self) -> None:
+        """Log that there are words that cannot be found.
+
+        Raises:
+            LanguageModelError: no word can be.
+        """
+        if not self.coverage:
+            raise LanguageModelError("lexicon: no word of the language model has a pronunciation")
+        if len(self.unpronounced):
             logging.getLogger("plainspeech").warning(
                 "words of the language model without a pronunciation, which cannot be found: %d; "
                 "the first is %r",
-                len(unpronounced),
-                unpronounced[0][:60],
+                len(self.unpronounced),
+                self.vocabulary[int(self.unpronounced[0])][:60],
             )
-        return cls(pronunciations, ids, scorer.vocabulary, scorer.tables)
 
     @cached_property
     def alphabet(self) -> Alphabet:
         """A space for the boundary of words, then a character a phone."""
-        phones = range(1, len(self.pronunciations.phones) + 1)
-        return Alphabet((" ", *map(phone_character, phones)))
-
-    def lexicon(self) -> Trie:
-        """Return the lexicon of the search.
-
-        Raises:
-            LanguageModelError: no word has a pronunciation.
-        """
-        return build_spoken_lexicon(self.ids, self.alphabet, self.tables)
+        return _alphabet(self.pronunciations.phones)
 
     def name(self, symbol: str) -> str:
         """Return the name of a phone; a space for the boundary."""
@@ -136,7 +159,7 @@ class SpokenWords:
 
     def _candidates(self, sound: str, expected: Mapping[str, float]) -> Iterator[tuple[str, int]]:
         """Yield the words that sound so, and their ids."""
-        for index in self.ids.get(sound, ()):
+        for index in words_of(self.lexicon, self.alphabet.encode(sound)):
             yield self.vocabulary[index], index
         for word in expected:
             if sound in self.pronunciations.words.get(word, ()) and word not in self._known:
@@ -145,3 +168,45 @@ class SpokenWords:
     @cached_property
     def _known(self) -> frozenset[str]:
         return frozenset(self.vocabulary)
+
+
+def _lay_out(
+    pronunciations: Pronunciations, vocabulary: Sequence[str], tables: Tables
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of `SpokenWords.lexicon`, and `SpokenWords.unpronounced`."""
+    by_sound: dict[str, list[int]] = {}
+    unpronounced: list[int] = []
+    for index, word in enumerate(vocabulary[len(SPECIAL_WORDS) :], len(SPECIAL_WORDS)):
+        sounds = pronunciations.words.get(word)
+        if sounds is None:
+            unpronounced.append(index)
+        for sound in sounds or ():
+            by_sound.setdefault(sound, []).append(index)
+    ids: list[int] = []
+    homophones: list[int] = []
+    for words in by_sound.values():
+        ids.append(words[0] if len(words) == 1 else -2 - len(homophones))
+        if len(words) > 1:
+            homophones += (*words, records.NONE)
+    alike = np.array(homophones, np.int32)
+    alphabet = _alphabet(pronunciations.phones)
+    trie = build_trie(list(by_sound), np.array(ids, np.int32), alike, alphabet, tables)
+    return {**trie._asdict(), "unpronounced": np.array(unpronounced, np.int32)}
+
+
+def _alphabet(phones: Sequence[str]) -> Alphabet:
+    return Alphabet((" ", *map(phone_character, range(1, len(phones) + 1))))
+
+
+def _digest(pronunciations: Pronunciations, vocabulary: Sequence[str]) -> str:
+    """Return a hash of the words of both."""
+    words = pronunciations.words
+    if isinstance(words, WordsOnDemand):
+        sounds = words.sha256
+    else:
+        sounds = _sha256("".join(f"{word} {' '.join(known)}\n" for word, known in words.items()))
+    return sounds + _sha256("\n".join(vocabulary))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

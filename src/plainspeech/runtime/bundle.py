@@ -18,7 +18,8 @@ and was not written since (`plainspeech.verified_files`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,12 @@ from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ConfigurationError, DataError, ModelError, nearest
 from plainspeech.features import FeatureSettings
-from plainspeech.pronunciations import Pronunciations, output_size, parse_pronunciations
+from plainspeech.pronunciations import (
+    Pronunciations,
+    WordsOnDemand,
+    output_size,
+    parse_pronunciations,
+)
 
 if TYPE_CHECKING:
     from plainspeech.lm.scorer import Scorer
@@ -193,21 +199,28 @@ class Bundle:
     def pronunciations(self) -> Pronunciations | None:
         """Return how words sound, None for a model of letters alone.
 
+        The file is parsed when one of its words is asked for, which raises a ModelError where it is
+        no lexicon, or one of other phones.
+
         Raises:
-            ModelError: the lexicon is missing, damaged, or of other phones.
+            ModelError: the lexicon is missing or damaged.
         """
         if not self.phones:
             return None
-        origin = self.origin / LEXICON_FILE
         if LEXICON_FILE not in self.lexicon:
-            raise ModelError(f"{origin}: is missing: the network hears phones")
+            raise ModelError(f"{self.origin / LEXICON_FILE}: is missing: the network hears phones")
+        digest = hashlib.sha256(self.lexicon[LEXICON_FILE]).hexdigest()
+        return Pronunciations(self.phones, WordsOnDemand(digest, self._parsed_lexicon))
+
+    def _parsed_lexicon(self) -> Mapping[str, Sequence[str]]:
+        origin = self.origin / LEXICON_FILE
         try:
             found = parse_pronunciations(self.lexicon[LEXICON_FILE], origin)
         except DataError as error:
             raise ModelError(str(error)) from error
         if found.phones != self.phones:
             raise ModelError(f"{origin}: has other phones than bundle.json")
-        return found
+        return found.words
 
     def scorer(self) -> Scorer | None:
         """Return the scorer of the bundle, None if it has none.

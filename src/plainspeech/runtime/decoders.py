@@ -192,7 +192,7 @@ def search_of(
         LanguageModelError: the language model does not fit the model.
     """
     from plainspeech.decoding.beam_search import BeamSearchDecoder
-    from plainspeech.lm.tables import SPECIAL_WORDS
+    from plainspeech.decoding.spoken import SpokenWords
 
     def search(columns: slice | None, size: int, **options: Any) -> BeamSearchDecoder:
         known = settings.log_priors
@@ -211,7 +211,8 @@ def search_of(
     lexicon = bundle.pronunciations() if scorer else None
     if scorer is None or lexicon is None:
         return letters()
-    if lexicon.share_of(scorer.vocabulary[len(SPECIAL_WORDS) :]) < _COVERED:
+    spoken = SpokenWords.of(lexicon, scorer)
+    if spoken.coverage < _COVERED:
         return letters()
     phones = slice(bundle.alphabet.size, bundle.outputs)
-    return search(phones, lexicon.size, pronunciations=lexicon, fallback=letters)
+    return search(phones, lexicon.size, pronunciations=spoken, fallback=letters)
