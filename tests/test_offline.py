@@ -192,7 +192,7 @@ def test_the_server_opens_no_connection(home: Home, tmp_path: Path) -> None:
             time.sleep(1.0)  # onnxruntime would connect in a thread of its own
         finally:
             os.killpg(child.pid, signal.SIGTERM)
-            child.wait(30)
+            child.wait(60)
     home.check()
 
 

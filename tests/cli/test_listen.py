@@ -466,7 +466,7 @@ def test_a_terminal_and_ctrl_c_as_users_have_them(streaming_tone_bundle: Path) -
         while b"\x1b[2m" not in shown:  # something that may change yet
             shown += os.read(seen, 100_000)
         child.send_signal(signal.SIGINT)
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
     shown += os.read(seen, 100_000)
     os.close(terminal)
     os.close(seen)

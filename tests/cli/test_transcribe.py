@@ -359,7 +359,7 @@ def test_progress_is_on_a_terminal_only(
 def test_recordings_are_transcribed_side_by_side_and_printed_in_order(
     app: typer.Typer, clips: list[str], tone_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both_are_heard = Barrier(2, timeout=30)
+    both_are_heard = Barrier(2, timeout=60)
     transcribe_parts = Recognizer.transcribe_parts
 
     def together(self: Recognizer, source: str, **options: Any) -> Iterator[TranscriptPart]:

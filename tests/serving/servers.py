@@ -36,6 +36,7 @@ Speak = Callable[..., Array]
 
 PATH = "/v1/audio/transcriptions"
 SOURCE = Path(plainspeech.__file__).parents[1]
+PATIENCE = 60.0  # seconds, since machines that test may be busy; nothing waits for so long
 
 
 def loud() -> SpeechDetector:
@@ -65,7 +66,7 @@ class Blocked(Recognizer):
         self, waveforms: Any, hot_words: HotWords | None = None
     ) -> list[Transcript]:
         self.hot_words = hot_words
-        assert self.gate.wait(20)
+        assert self.gate.wait(PATIENCE)
         if self.passes:
             self.passes -= 1
             if not self.passes:
@@ -120,12 +121,12 @@ def running(model: Path | Recognizer, **settings: Any) -> Iterator[Running]:
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()
         try:
-            with httpx.Client(base_url=f"http://{netloc}", timeout=30) as client:
+            with httpx.Client(base_url=f"http://{netloc}", timeout=PATIENCE) as client:
                 client.get("/health")  # waits until it is up: the socket listens already
                 yield Running(netloc, app.state.engine, client, files)
         finally:
             server.should_exit = True
-            thread.join(timeout=20)
+            thread.join(timeout=PATIENCE)
             assert not thread.is_alive()
 
 
@@ -153,13 +154,13 @@ def process(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
                     break
             assert " at http" in line, "".join(said)
             url = line.split(" at ")[1].split(";")[0]
-            httpx.get(f"{url}/health", timeout=30)
+            httpx.get(f"{url}/health", timeout=PATIENCE)
             yield child, url
         finally:
             child.kill()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Tell whether ``condition`` comes true in time."""
     end = time.monotonic() + seconds
     while not condition():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import PATH, Running, Speak, running, wav
+from servers import PATH, PATIENCE, Running, Speak, running, wav
 from websockets.sync.client import connect
 
 from plainspeech.errors import ConfigurationError
@@ -119,7 +119,7 @@ def test_two_lengths_of_a_body_are_refused(server: Running, order: int) -> None:
     lengths = ["Content-Length: 5", "Transfer-Encoding: chunked"][:: 1 if order else -1]
     host, port = server.netloc.split(":")
     head = "\r\n".join([f"POST {PATH} HTTP/1.1", "Host: localhost", *lengths, "", ""])
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(head.encode() + b"0\r\n\r\n")
         answer = b""
         while part := connection.recv(65_536):  # until the server closes

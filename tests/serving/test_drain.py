@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from servers import PATH, Speak, eventually, process, wav
+from servers import PATH, PATIENCE, Speak, eventually, process, wav
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM"
 
 def post(url: str, content: bytes) -> httpx.Response:
     files, data = {"file": content}, {"model": "whisper-1"}
-    return httpx.post(url + PATH, files=files, data=data, timeout=30)
+    return httpx.post(url + PATH, files=files, data=data, timeout=PATIENCE)
 
 
 def test_no_accepted_request_is_lost(tone_bundle: Path, spoken: Speak) -> None:
@@ -51,7 +51,7 @@ def test_no_accepted_request_is_lost(tone_bundle: Path, spoken: Speak) -> None:
             else:
                 assert response.json() == {"text": wanted}
                 answered += 1
-        assert child.wait(10) == 0
+        assert child.wait(PATIENCE) == 0
     assert answered >= 5
     assert answered + refused == 40
 
@@ -65,14 +65,16 @@ def test_new_requests_are_503_while_it_drains(tone_bundle: Path, spoken: Speak) 
             yield body[:2_000]
             assert eventually(lambda: in_flight(url) == 1)
             child.send_signal(signal.SIGTERM)
-            assert eventually(lambda: httpx.get(f"{url}/health").status_code == 503)
-            assert httpx.get(f"{url}/health").json()["status"] == "draining"
+            assert eventually(
+                lambda: httpx.get(f"{url}/health", timeout=PATIENCE).status_code == 503
+            )
+            assert httpx.get(f"{url}/health", timeout=PATIENCE).json()["status"] == "draining"
             assert post(url, clip).status_code == 503
             yield body[2_000:]
 
-        response = httpx.post(url + PATH, content=upload(), headers=HEADERS, timeout=30)
+        response = httpx.post(url + PATH, content=upload(), headers=HEADERS, timeout=PATIENCE)
         assert response.json() == {"text": "good deed"}
-        assert child.wait(10) == 0
+        assert child.wait(PATIENCE) == 0
 
 
 def test_a_live_session_is_told(tone_bundle: Path) -> None:
@@ -80,10 +82,10 @@ def test_a_live_session_is_told(tone_bundle: Path) -> None:
         with connect(url.replace("http", "ws") + "/v1/stream") as client:
             assert json.loads(client.recv())["type"] == "ready"
             child.send_signal(signal.SIGTERM)
-            error = json.loads(client.recv(timeout=5))
+            error = json.loads(client.recv(timeout=PATIENCE))
             assert error["error"]["code"] == "draining"
         assert client.close_code == 1012
-        assert child.wait(10) == 0
+        assert child.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("kind", ["tone_bundle", "streaming_tone_bundle"])
@@ -94,7 +96,7 @@ def test_a_live_session_is_told_what_was_said_before(
     with process(request.getfixturevalue(kind)) as (child, url):
         with connect(url.replace("http", "ws") + "/v1/stream") as client:
             client.send(np.round(speech * 32767).astype("<i2").tobytes())
-            messages = [json.loads(client.recv(timeout=5)) for _ in range(2)]
+            messages = [json.loads(client.recv(timeout=PATIENCE)) for _ in range(2)]
             assert [message["type"] for message in messages] == ["ready", "partial"]
             child.send_signal(signal.SIGTERM)
             with suppress(ConnectionClosed):
@@ -103,7 +105,7 @@ def test_a_live_session_is_told_what_was_said_before(
         assert messages[-2]["end"] == 2.5
         assert messages[-1]["error"]["code"] == "draining"
         assert client.close_code == 1012
-        assert child.wait(10) == 0
+        assert child.wait(PATIENCE) == 0
 
 
 def test_a_second_signal_ends_it_at_once(tone_bundle: Path) -> None:
@@ -113,18 +115,20 @@ def test_a_second_signal_ends_it_at_once(tone_bundle: Path) -> None:
             yield b"--x"
             assert eventually(lambda: in_flight(url) == 1)
             child.send_signal(signal.SIGTERM)
-            assert eventually(lambda: httpx.get(f"{url}/health").status_code == 503)
+            assert eventually(
+                lambda: httpx.get(f"{url}/health", timeout=PATIENCE).status_code == 503
+            )
             child.send_signal(signal.SIGTERM)
-            child.wait(5)
+            child.wait(PATIENCE)
             yield b"--x"
 
         with suppress(httpx.TransportError):
-            response = httpx.post(url + PATH, content=upload(), headers=HEADERS, timeout=30)
+            response = httpx.post(url + PATH, content=upload(), headers=HEADERS, timeout=PATIENCE)
             assert response.status_code == 500
 
 
 def in_flight(url: str) -> float:
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=PATIENCE).text.splitlines()
     return float(
         next(line for line in lines if line.startswith("plainspeech_requests_in_flight")).split()[1]
     )

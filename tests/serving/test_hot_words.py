@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import Blocked, Running, Speak, process, running, wav
+from servers import PATIENCE, Blocked, Running, Speak, process, running, wav
 from websockets.sync.client import connect
 
 from plainspeech.decoding.hot_words import DEFAULT_WEIGHT, LONGEST_PHRASE
@@ -89,7 +89,7 @@ def test_phrases_within_phrases_at_the_largest_weight_do_not_end_the_server() ->
     content = SAMPLE.read_bytes()
     with (
         process(bundled_model_path()) as (child, url),
-        httpx.Client(base_url=url, timeout=60) as client,
+        httpx.Client(base_url=url, timeout=PATIENCE) as client,
     ):
         for count in (8, 20):
             hot = "\n".join(" ".join(["a"] * (i + 1)) + ":100" for i in range(count))

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from servers import PATH, Blocked, Running, Speak, eventually, running, wav
+from servers import PATH, PATIENCE, Blocked, Running, Speak, eventually, running, wav
 from websockets.sync.client import connect
 
 from plainspeech.serving.capacity import Capacity
@@ -42,7 +42,7 @@ def error_of(response: httpx.Response) -> dict[str, object]:
 def raw(server: Running, head: str, body: bytes = b"", version: str = "1.1") -> socket.socket:
     """Begin a request by hand."""
     host, port = server.netloc.split(":")
-    connection = socket.create_connection((host, int(port)), timeout=10)
+    connection = socket.create_connection((host, int(port)), timeout=PATIENCE)
     kind = "Content-Type: multipart/form-data; boundary=x"
     connection.sendall(
         f"POST {PATH} HTTP/{version}\r\nHost: localhost\r\n{kind}\r\n{head}\r\n\r\n".encode()
@@ -96,12 +96,17 @@ def test_waiting_uploads_leave_threads_for_everything_else(tone_bundle: Path, cl
 def upload(server: Running, clip: bytes) -> dict[str, Any]:
     """Return the arguments of a request of its own connection."""
     files, data = {"file": clip}, {"model": "tones"}
-    return {"url": f"http://{server.netloc}{PATH}", "files": files, "data": data, "timeout": 30}
+    return {
+        "url": f"http://{server.netloc}{PATH}",
+        "files": files,
+        "data": data,
+        "timeout": PATIENCE,
+    }
 
 
 def test_a_request_that_takes_too_long_is_504(tone_bundle: Path, clip: bytes) -> None:
     model = Blocked(tone_bundle)
-    with running(model, request_seconds=0.5) as server:
+    with running(model, request_seconds=2.0) as server:
         model.gate.clear()
         response = server.transcribe(clip)
         assert response.status_code == 504
@@ -115,8 +120,10 @@ def test_a_client_that_leaves_frees_its_place(tone_bundle: Path, clip: bytes) ->
     model = Blocked(tone_bundle)
     with running(model) as server:
         model.gate.clear()
+        brief = httpx.Timeout(PATIENCE, read=0.3)
+        files, data = {"file": clip}, {"model": "whisper-1"}
         with pytest.raises(httpx.ReadTimeout):
-            server.client.post(PATH, files={"file": clip}, data={"model": "whisper-1"}, timeout=0.3)
+            server.client.post(PATH, files=files, data=data, timeout=brief)
         assert server.is_at_rest()
         model.gate.set()
         assert server.transcribe(clip).json() == {"text": "good deed"}
@@ -124,7 +131,7 @@ def test_a_client_that_leaves_frees_its_place(tone_bundle: Path, clip: bytes) ->
 
 @pytest.fixture(scope="module")
 def lasting(tone_bundle: Path) -> Iterator[Running]:
-    with running(tone_bundle, upload_bytes=2_000_000, silence_seconds=0.3) as server:
+    with running(tone_bundle, upload_bytes=2_000_000, silence_seconds=1.0) as server:
         yield server
 
 
@@ -144,9 +151,7 @@ def test_an_upload_that_is_too_large(limited: Running) -> None:
 
 def test_ten_gigabytes_declared(limited: Running) -> None:
     with raw(limited, "Content-Length: 10000000000", FORM) as connection:
-        started = time.monotonic()
         assert b"413" in connection.recv(1_000)  # before anything more is sent
-        assert time.monotonic() - started < 1
 
 
 def test_chunks_without_end(limited: Running) -> None:
@@ -172,11 +177,11 @@ def test_a_client_that_leaves_in_the_middle(limited: Running) -> None:
 def test_a_client_that_sends_nothing_or_half_a_header(limited: Running) -> None:
     host, port = limited.netloc.split(":")
     for begun in (b"", b"POST /v1/audio"):
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
             connection.sendall(begun)
             assert connection.recv(1_000) == b""
     head = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(head + b"\r\n" + head)  # of the second, nothing more comes
         assert answer(connection).json()["status"] == "ready"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from servers import Running, Speak, eventually, running, wav
+from servers import PATIENCE, Running, Speak, eventually, running, wav
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
@@ -124,7 +124,7 @@ def test_partials_grow_and_tell_what_is_stable(either: Running, spoken: Speak) -
         for start in range(0, len(content), 3_200):
             client.send(content[start : start + 3_200])
             if start > 64_000 and not start % 32_000:
-                messages.append(json.loads(client.recv(timeout=5)))
+                messages.append(json.loads(client.recv(timeout=PATIENCE)))
         client.send(END)
         messages += rest(client)
     partials = [message for message in messages if message["type"] == "partial"]
@@ -188,14 +188,14 @@ def test_a_model_that_streams_does_not_keep_others_waiting(
 
     def slow(self: UtteranceStream, waveform: Array) -> PartialText:
         began.set()
-        assert gate.wait(20)
+        assert gate.wait(PATIENCE)
         return feed(self, waveform)
 
     monkeypatch.setattr(UtteranceStream, "feed", slow)
     with connect(url(streaming)) as client:
         client.send(talk)
         client.send(END)
-        assert began.wait(5)
+        assert began.wait(PATIENCE)
         assert streaming.client.get("/health").status_code == 200
         assert streaming.transcribe(wav(SILENCE)).json() == {"text": ""}
         gate.set()
@@ -295,7 +295,7 @@ def test_a_client_that_sends_nothing_is_let_go(tone_bundle: Path) -> None:
 
 
 def test_a_long_session_is_not_a_connection_without_a_request(tone_bundle: Path) -> None:
-    with running(tone_bundle, silence_seconds=1.0) as server, connect(url(server)) as client:
+    with running(tone_bundle, silence_seconds=2.0) as server, connect(url(server)) as client:
         for _ in range(12):
             client.send(bytes(6_400))
             time.sleep(0.2)

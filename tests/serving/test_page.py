@@ -67,7 +67,7 @@ def now(page: Page) -> float:
 
 def wait_for_time(page: Page, low: float, high: float) -> None:
     """Wait until the player has paused between two times, seconds."""
-    for _ in range(200):
+    for _ in range(2_400):
         paused = page.evaluate("document.querySelector('audio').paused")
         if paused and low <= now(page) <= high:
             return

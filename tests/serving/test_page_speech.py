@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Page
 from servers import Blocked, Running, Speak, process, running
-from test_page import BUNDLED, SAMPLE, SILENCE, now, wait_for_time
+from test_page import BUNDLED, SAMPLE, SILENCE, wait_for_time
 
 from browsers import chromium, needs_chromium, said, visit, wait_for
 from plainspeech.arrays import Array
@@ -77,7 +77,7 @@ def test_speech_becomes_text_while_the_button_is_held(tmp_path_factory: Any) -> 
         page.mouse.up()
         wait_for(page, "#status", "Done.")
         kept, rate = download(page)
-        assert len(kept) / rate > len(samples) / 16_000
+        assert len(kept) / rate > len(samples) / 16_000 / 2  # see `read_live`
         assert said(page) == read_live(page, LiveModel(load_model(BUNDLED)).begin())
         assert page.locator("#announced").inner_text() == said(page)
 
@@ -186,14 +186,15 @@ def test_that_nothing_was_heard_is_said(page: Page) -> None:
 
 
 def test_a_second_hold_goes_on_where_the_first_ended(page: Page) -> None:
+    durations = [0.0]
     for _ in range(2):
         hold(page)
         wait_for(page, "#status", "Listening")
         page.wait_for_timeout(1_000)
         page.mouse.up()
         wait_for(page, "#status", "Done.")
-    duration = float(page.evaluate("document.querySelector('audio').duration"))
-    assert duration > 2
+        durations.append(float(page.evaluate("document.querySelector('audio').duration")))
+    assert durations[0] < durations[1] < durations[2]
     page.locator("#clear").click()
     assert page.locator("#result").is_hidden()
 
@@ -213,8 +214,7 @@ def test_a_lost_connection_keeps_what_was_heard(browser: Browser, tone_bundle: P
     page.locator("#play:enabled").wait_for()
     assert read_live(page, server.engine.live.begin(None)).startswith(said(page))
     page.locator("#play").click()
-    page.wait_for_timeout(500)
-    assert now(page) > 0
+    page.wait_for_function("document.querySelector('audio').currentTime > 0")
     visited.__exit__(None, None, None)
 
 

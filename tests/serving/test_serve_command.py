@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from servers import SOURCE, process
+from servers import PATIENCE, SOURCE, process
 
 from plainspeech.serving.server import open_socket
 
@@ -24,7 +24,7 @@ def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -42,9 +42,12 @@ def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_head() -> Non
 def test_it_serves_until_a_signal_and_ends_well(tone_bundle: Path, name: str) -> None:
     with process(tone_bundle) as (child, url):
         assert url.startswith("http://127.0.0.1:")
-        assert httpx.get(f"{url}/health").json() == {"status": "ready", "model": "tones"}
+        assert httpx.get(f"{url}/health", timeout=PATIENCE).json() == {
+            "status": "ready",
+            "model": "tones",
+        }
         child.send_signal(getattr(signal, name))
-        assert child.wait(10) == 0
+        assert child.wait(PATIENCE) == 0
         assert child.stderr is not None
         assert child.stderr.read() == ""
 
@@ -54,9 +57,9 @@ def test_the_token_comes_from_the_environment(
 ) -> None:
     monkeypatch.setenv("PLAINSPEECH_TOKEN", "sesame")
     with process(tone_bundle) as (_, url):
-        assert httpx.get(f"{url}/v1/models").status_code == 401
+        assert httpx.get(f"{url}/v1/models", timeout=PATIENCE).status_code == 401
         headers = {"Authorization": "Bearer sesame"}
-        assert httpx.get(f"{url}/v1/models", headers=headers).status_code == 200
+        assert httpx.get(f"{url}/v1/models", headers=headers, timeout=PATIENCE).status_code == 200
 
 
 def test_an_address_for_all_is_warned_of(tone_bundle: Path) -> None:

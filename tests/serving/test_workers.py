@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from servers import PATH, Speak, eventually, process, wav
+from servers import PATH, PATIENCE, Speak, eventually, process, wav
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -104,11 +104,11 @@ def test_any_worker_tells_what_all_have_done(model: Model) -> None:
     bundle, clip = model
     with fleet(bundle) as served:
         for _ in range(8):  # each over a connection of its own
-            with httpx.Client(base_url=served.url) as client:
+            with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
                 assert post(client, clip).json() == {"text": "good deed"}
 
         def metrics() -> dict[str, float]:
-            lines = httpx.get(f"{served.url}/metrics").text.splitlines()
+            lines = httpx.get(f"{served.url}/metrics", timeout=PATIENCE).text.splitlines()
             pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
             return {name: float(value) for name, _, value in pairs}
 
@@ -127,7 +127,7 @@ def test_no_request_is_lost_while_the_model_is_replaced(model: Model) -> None:
     answers: list[int] = []
 
     def client_that_keeps_its_connection() -> None:
-        with httpx.Client(base_url=served.url, timeout=30) as client:
+        with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
             while not stop.is_set():
                 answers.append(post(client, clip).status_code)
 
@@ -141,16 +141,16 @@ def test_no_request_is_lost_while_the_model_is_replaced(model: Model) -> None:
             assert eventually(lambda: len(answers) > 20)
             rename(bundle, "better")
             served.reload()
-            assert eventually(lambda: served.has_said("better was loaded again"), 30)
+            assert eventually(lambda: served.has_said("better was loaded again"))
             reached = len(answers)
             assert eventually(lambda: len(answers) > reached + 20)
-            assert eventually(lambda: not any(map(alive, before)), 20)
+            assert eventually(lambda: not any(map(alive, before)))
         finally:
             stop.set()
             for client in clients:
                 client.join()
         assert set(answers) == {200}
-        models = httpx.get(f"{served.url}/v1/models").json()["data"]
+        models = httpx.get(f"{served.url}/v1/models", timeout=PATIENCE).json()["data"]
         assert [each["id"] for each in models] == ["better"]
         assert len(served.processes()) == 3
 
@@ -161,10 +161,10 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_before(model: Model) -> No
         before = served.workers()
         (bundle / "model.onnx").write_bytes(b"damaged")
         served.reload()
-        assert eventually(lambda: served.has_said("the model was not loaded again: "), 30)
+        assert eventually(lambda: served.has_said("the model was not loaded again: "))
         assert served.has_said("model.onnx")
         assert served.workers() == before
-        with httpx.Client(base_url=served.url) as client:
+        with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
             assert post(client, clip).status_code == 200
 
 
@@ -177,7 +177,7 @@ def test_a_worker_that_dies_is_replaced(model: Model) -> None:
         assert eventually(lambda: len(served.workers()) == 2)
         assert other in served.workers()
         for _ in range(8):
-            with httpx.Client(base_url=served.url) as client:
+            with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
                 assert post(client, clip).status_code == 200
 
 
@@ -186,9 +186,9 @@ def test_when_the_keeper_of_the_workers_dies_there_is_another(model: Model) -> N
     with fleet(bundle) as served:
         keeper, *workers = served.processes()
         os.kill(keeper, signal.SIGKILL)
-        assert eventually(lambda: served.has_said("was loaded again; "), 30)
-        assert eventually(lambda: not any(map(alive, workers)), 20)
-        with httpx.Client(base_url=served.url) as client:
+        assert eventually(lambda: served.has_said("was loaded again; "))
+        assert eventually(lambda: not any(map(alive, workers)))
+        with httpx.Client(base_url=served.url, timeout=PATIENCE) as client:
             assert post(client, clip).status_code == 200
 
 
@@ -200,12 +200,12 @@ def test_a_live_session_stays_with_its_worker(model: Model, spoken: Speak) -> No
         with connect(served.url.replace("http", "ws") + "/v1/stream") as live:
             assert json.loads(live.recv())["type"] == "ready"
             served.reload()
-            assert eventually(lambda: served.has_said("was loaded again; "), 30)
+            assert eventually(lambda: served.has_said("was loaded again; "))
             live.send(pcm)
             live.send(json.dumps({"type": "end"}))
             *_, final, done = map(json.loads, live)
         assert (final["text"], done["type"]) == ("good deed", "done")
-        assert eventually(lambda: not any(map(alive, before)), 20)
+        assert eventually(lambda: not any(map(alive, before)))
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
@@ -216,8 +216,8 @@ def test_it_drains_and_leaves_nothing(model: Model, name: str) -> None:
         with connect(served.url.replace("http", "ws") + "/v1/stream") as live:
             assert json.loads(live.recv())["type"] == "ready"
             served.child.send_signal(getattr(signal, name))
-            assert json.loads(live.recv(timeout=10))["error"]["code"] == "draining"
-        assert served.child.wait(20) == 0
+            assert json.loads(live.recv(timeout=PATIENCE))["error"]["code"] == "draining"
+        assert served.child.wait(PATIENCE) == 0
         assert not any(map(alive, every))
     assert served.said == []
 
@@ -229,7 +229,7 @@ def test_all_may_be_told_to_stop_at_once(model: Model) -> None:
         every = [served.child.pid, *served.processes()]
         for pid in every:
             os.kill(pid, signal.SIGTERM)
-        assert served.child.wait(20) == 0
+        assert served.child.wait(PATIENCE) == 0
         assert not any(map(alive, every))
 
 
@@ -242,14 +242,16 @@ def test_a_second_signal_ends_it_at_once(model: Model) -> None:
         def upload() -> Iterator[bytes]:
             yield body
             served.child.send_signal(signal.SIGTERM)
-            assert eventually(lambda: httpx.get(f"{served.url}/health").status_code == 503)
+            assert eventually(
+                lambda: httpx.get(f"{served.url}/health", timeout=PATIENCE).status_code == 503
+            )
             served.child.send_signal(signal.SIGTERM)
-            assert served.child.wait(10) == 0
+            assert served.child.wait(PATIENCE) == 0
             yield body
 
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         with suppress(httpx.TransportError):
-            httpx.post(served.url + PATH, content=upload(), headers=headers, timeout=30)
+            httpx.post(served.url + PATH, content=upload(), headers=headers, timeout=PATIENCE)
         assert eventually(lambda: not any(map(alive, every)))
 
 
@@ -258,7 +260,7 @@ def test_workers_do_not_outlive_the_supervisor(model: Model) -> None:
     with fleet(bundle) as served:
         every = served.processes()
         served.child.kill()
-        assert eventually(lambda: not any(map(alive, every)), 20)
+        assert eventually(lambda: not any(map(alive, every)))
 
 
 def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ def test_the_log_is_lines_of_json(model: Model) -> None:
     bundle, clip = model
     with fleet(bundle, "--json-logs", "--token", "sesame") as served:
         bearer = {"Authorization": "Bearer sesame", "X-Request-ID": "mine-1"}
-        with httpx.Client(base_url=served.url, headers=bearer) as client:
+        with httpx.Client(base_url=served.url, headers=bearer, timeout=PATIENCE) as client:
             assert post(client, clip).headers["X-Request-ID"] == "mine-1"
         with connect(
             served.url.replace("http", "ws") + "/v1/stream?token=sesame",
@@ -299,7 +301,7 @@ def test_the_log_is_lines_of_json(model: Model) -> None:
             with suppress(ConnectionClosed):
                 list(live)
         served.reload()
-        assert eventually(lambda: served.has_said("was loaded again; "), 30)
+        assert eventually(lambda: served.has_said("was loaded again; "))
         assert eventually(lambda: served.has_said("mine-2"))
     assert not served.has_said("sesame")
     lines = [json.loads(line) for line in served.said]
