@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import islice, product
 from typing import Any
 
@@ -159,11 +159,16 @@ class SpokenWords:
 
     def _candidates(self, sound: str, expected: Mapping[str, float]) -> Iterator[tuple[str, int]]:
         """Yield the words that sound so, and their ids."""
-        for index in words_of(self.lexicon, self.alphabet.encode(sound)):
+        for index in self._ids(sound):
             yield self.vocabulary[index], index
         for word in expected:
             if sound in self.pronunciations.words.get(word, ()) and word not in self._known:
                 yield word, UNKNOWN_ID
+
+    @cached_property
+    def _ids(self) -> Callable[[str], list[int]]:
+        """Returns the ids of the words that sound so; kept, for the same are said again."""
+        return cache(lambda sound: words_of(self.lexicon, self.alphabet.encode(sound)))
 
     @cached_property
     def _known(self) -> frozenset[str]:
