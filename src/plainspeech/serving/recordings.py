@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 _FIELDS = 32
 _FIELD_BYTES = 64 * 1024
-_MEMORY_BYTES = 64 * 1024  # of the file; what is more goes to the disk
+_MEMORY_BYTES = 1 << 20  # of the file; what is more goes to the disk, through other threads
 
 
 _LONGEST_NAME = 80  # characters
