@@ -32,6 +32,7 @@ _SPEAKERS, _OF_A_SPEAKER = 3, 16
 """What is measured quickly."""
 
 _DEV, _TRAIN = "dev-clean.jsonl", "train-clean-5.jsonl"
+_COMMANDS = "an4/train.jsonl", "an4/dev.jsonl"  # by `plainspeech data split`
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -144,6 +145,16 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
         ["--manifest", str(train), "--steps", "1" if given.quick else "7", "--warm-up", "1"],
         _missing(**{train.name: train.exists()}),
     )
+    commands = [given.corpus / name for name in _COMMANDS]
+    where = [*map(str, commands), str(given.output / "mends")]
+    lexicon = ["--pronunciations", str(DOCS.parent / "recipes" / "english-pronunciations.txt")]
+    picture = ["--picture", str(pictures / "mends.png")]
+    few = ["--minutes", "0.01"] if given.quick else []
+    yield Benchmark(
+        *("mends", "docs/reference-design.md", "benchmarks.training.mends"),
+        [*where, *lexicon, *picture, *few],
+        _missing(**{name: (given.corpus / name).exists() for name in _COMMANDS}),
+    )
     adapted = ["--count", "1", "--minutes", "1"] if given.quick else []
     results = str(given.output / "adaptation.json")
     yield Benchmark(
@@ -203,15 +214,15 @@ def main(
 def _cut(corpus: Path, output: Path) -> Path:
     """Write the first utterances of the first speakers in ``corpus`` below ``output``."""
     folder = output / "corpus"
-    folder.mkdir(exist_ok=True)
-    for path in map(corpus.joinpath, (_DEV, _TRAIN)):
-        if not path.exists():
+    for name in (_DEV, _TRAIN, *_COMMANDS):
+        if not (corpus / name).exists():
             continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         spoken: dict[str, list[Utterance]] = {}
-        for utterance in read_manifest(path):
+        for utterance in read_manifest(corpus / name):
             spoken.setdefault(utterance.speaker, []).append(utterance)
         chosen = list(spoken.values())[:_SPEAKERS]
-        write_manifest(folder / path.name, [u for one in chosen for u in one[:_OF_A_SPEAKER]])
+        write_manifest(folder / name, [u for one in chosen for u in one[:_OF_A_SPEAKER]])
     return folder
 
 

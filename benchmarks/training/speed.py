@@ -38,7 +38,6 @@ BASELINE = "published"
 DECILES = (1.9, 6.3, 10.0, 12.3, 13.2, 13.9, 14.5, 14.9, 15.4, 15.8, 17.3)
 CHARACTERS_PER_SECOND = 14.6
 RATE = 16_000
-PUBLISHED_BATCH, PUBLISHED_BINS, PUBLISHED_HOP_MS = 8, 128, 12.5
 
 
 @dataclass(frozen=True)
@@ -162,21 +161,21 @@ def published(corpus: Corpus, *, over_time: bool) -> System:
     """Return the plain loop: padded batches of 8 in random order, float32."""
     import torch
 
-    from benchmarks.training.published import PlainLoop
+    from benchmarks.training.published import BATCH, BINS, HOP_MS, PlainLoop, Published
 
-    loop = PlainLoop(over_time=over_time)
+    loop = PlainLoop(Published(over_time=over_time))
     order = np.random.default_rng(1).permutation(len(corpus.durations)).tolist()
-    plan = [order[i : i + PUBLISHED_BATCH] for i in range(0, len(order), PUBLISHED_BATCH)]
+    plan = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
 
     def step(batch: Batch) -> None:
-        frames = np.rint(batch.lengths / RATE / (PUBLISHED_HOP_MS / 1000)).astype(np.int64)
-        features = torch.randn(len(frames), int(frames.max()), PUBLISHED_BINS)
+        frames = np.rint(batch.lengths / RATE / (HOP_MS / 1000)).astype(np.int64)
+        features = torch.randn(len(frames), int(frames.max()), BINS)
         arrays = (frames, batch.targets, batch.target_lengths)
         loop.step(features, *map(torch.from_numpy, arrays))
 
     return System(
         sum(weight.numel() for weight in loop.model.parameters()),
-        f"random {PUBLISHED_BATCH}, fp32",
+        f"random {BATCH}, fp32",
         measured_steps(corpus, plan, step),
     )
 
