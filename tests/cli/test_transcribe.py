@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pty
@@ -49,6 +50,24 @@ def clips(tmp_path: Path, spoken: Speak) -> list[str]:
 def test_one_file_is_its_text_alone(app: typer.Typer, clips: list[str], tone_bundle: Path) -> None:
     result = CliRunner().invoke(app, [clips[0], "--model", str(tone_bundle)])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "first one\n", "")
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_garbage_is_collected_again_once_all_is_loaded(
+    app: typer.Typer,
+    clips: list[str],
+    tone_bundle: Path,
+    cores: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("plainspeech.cores.available_cores", lambda: cores)
+    result = CliRunner().invoke(app, [clips[0], "--model", str(tone_bundle)])
+    assert result.stdout == "first one\n"
+    for _ in range(100):  # the loader does it, after its last use
+        if gc.isenabled():
+            break
+        sleep(0.1)
+    assert gc.isenabled()
 
 
 def test_several_files_are_named(app: typer.Typer, clips: list[str], tone_bundle: Path) -> None:

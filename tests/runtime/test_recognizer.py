@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,13 @@ import plainspeech
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.arrays import Array
 from plainspeech.artifact import Kind
-from plainspeech.errors import AudioError, ConfigurationError, ModelError, PlainspeechError
+from plainspeech.errors import (
+    AudioError,
+    ConfigurationError,
+    LanguageModelError,
+    ModelError,
+    PlainspeechError,
+)
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import bundle as bundles
 from plainspeech.runtime import recognizer as recognizers
@@ -162,6 +170,61 @@ def test_a_model_with_other_inputs_is_refused(tone_bundle: Path, tmp_path: Path)
     folder = _bundle(tone_bundle, tmp_path / "m", networks={"float32": model.SerializeToString()})
     with pytest.raises(PlainspeechError, match=r"inputs \['samples', 'lengths'\]"):
         load_model(folder)
+
+
+class Later(Executor):
+    """Does nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self._tasks: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Note what is to be done."""
+        self._tasks.append((Future(), partial(function, *args, **kwargs)))
+        return self._tasks[-1][0]
+
+    def run(self) -> None:
+        """Do it."""
+        for future, task in self._tasks:
+            _settle(future, task)
+
+
+def _settle(future: Future[Any], task: Callable[[], Any]) -> None:
+    try:
+        future.set_result(task())
+    except PlainspeechError as error:
+        future.set_exception(error)
+
+
+def test_recordings_are_read_before_the_decoder_is_loaded(
+    tone_bundle: Path, recognizer: Recognizer, spoken: Speak
+) -> None:
+    waveform = spoken("feed a cab")
+    later = Later()
+    model = load_model(tone_bundle, threads=1, decoder="beam", loader=later)
+    expected = load_model(tone_bundle, threads=1, decoder="beam")
+    rows = model.log_probabilities([waveform])[0]
+    np.testing.assert_array_equal(rows, recognizer.log_probabilities([waveform])[0])
+    with ThreadPoolExecutor(1) as pool:
+        transcript = pool.submit(model.transcribe, waveform)
+        later.run()
+        assert transcript.result() == expected.transcribe(waveform)
+    assert model.decoder.description == expected.decoder.description
+    stream, other = model.decoder.stream({"cab": 2.0}), expected.decoder.stream({"cab": 2.0})
+    stream.feed(rows)
+    other.feed(rows)
+    assert stream.finish() == other.finish()
+
+
+def test_what_is_wrong_with_the_decoder_is_raised_with_the_first_text(
+    tone_bundle: Path, spoken: Speak
+) -> None:
+    later = Later()
+    model = load_model(tone_bundle, language_model="absent", loader=later)
+    later.run()
+    for _ in range(2):
+        with pytest.raises(LanguageModelError, match="absent: no such scorer"):
+            model.transcribe(spoken("cab"))
 
 
 def test_without_a_path_it_is_the_model_of_the_package(

@@ -15,6 +15,8 @@ from plainspeech.cli.terminal import stderr
 from plainspeech.errors import ConfigurationError, DataError, DecodingError, nearest
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from plainspeech.runtime.recognizer import Recognizer
 
 AlphabetOption = Annotated[
@@ -95,13 +97,16 @@ def wants_digits(numbers: str) -> bool:
     return numbers == "digits"
 
 
-def load_recognizer(model: Path | None, **options: Any) -> Recognizer:
+def load_recognizer(
+    model: Path | None, loader: Executor | None = None, **options: Any
+) -> Recognizer:
     """Load a model without garbage collection, which would take a seventh of the time.
 
     What is there then, a hundred thousand objects, is not looked through later either.
 
     Args:
         model: a bundle; None takes the English model.
+        loader: of one thread; see `plainspeech.runtime.recognizer.load_model`.
         options: of `plainspeech.runtime.recognizer.load_model`.
     """
     gc.disable()
@@ -109,10 +114,17 @@ def load_recognizer(model: Path | None, **options: Any) -> Recognizer:
         from plainspeech.runtime.recognizer import load_model
 
         with device_warnings():
-            return load_model(model, **options)
+            return load_model(model, loader=loader, **options)
     finally:
-        gc.freeze()
-        gc.enable()
+        if loader:
+            loader.submit(_collect_garbage)  # after the decoder
+        else:
+            _collect_garbage()
+
+
+def _collect_garbage() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @contextmanager

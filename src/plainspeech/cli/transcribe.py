@@ -125,6 +125,7 @@ def transcribe(
         recognizer = _load(
             model,
             words,
+            alone=len(waiting) == 1,
             decoder=decoder,
             language_model=language_model,
             precision=precision,
@@ -160,7 +161,14 @@ def _destination(files: Sequence[str], formats: str | None, output: Path | None)
     return Document(chosen[0])
 
 
-def _load(model: Path | None, words: dict[str, float], **options: Any) -> Recognizer:
+def _load(model: Path | None, words: dict[str, float], alone: bool, **options: Any) -> Recognizer:
+    from plainspeech.cores import available_cores
+
+    # What the user has chosen may be wrong, which is said before anything is read.
+    chosen = words or any(options[name] for name in ("decoder", "language_model", "n_best"))
+    if alone and not chosen and available_cores() > 1:
+        # One core reads the recording while the other still loads the decoder.
+        return load_recognizer(model, ThreadPoolExecutor(1, "loader"), **options)
     recognizer = load_recognizer(model, **options)
     recognizer.transcribe_waveforms([], words)  # an invalid hot word is one error, not one per file
     return recognizer

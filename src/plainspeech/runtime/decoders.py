@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -60,6 +61,37 @@ class Decoder(Protocol):
 
     def stream(self, hot_words: HotWords | None = None) -> DecoderStream:
         """Begin an utterance that arrives block by block."""
+
+
+class LoadingDecoder:
+    """A decoder that another thread is loading; whoever needs it first waits for it.
+
+    Its errors are raised there, too.
+
+    Args:
+        decoder: that is being loaded.
+    """
+
+    def __init__(self, decoder: Future[Decoder]) -> None:
+        self._decoder = decoder
+
+    @property
+    def description(self) -> str:
+        """That of the decoder."""
+        return self._decoder.result().description
+
+    def decode_batch(
+        self,
+        utterances: Sequence[npt.ArrayLike],
+        threads: int = 1,
+        hot_words: HotWords | None = None,
+    ) -> list[Transcript]:
+        """Return what the decoder does."""
+        return self._decoder.result().decode_batch(utterances, threads, hot_words)
+
+    def stream(self, hot_words: HotWords | None = None) -> DecoderStream:
+        """Begin an utterance that arrives block by block."""
+        return self._decoder.result().stream(hot_words)
 
 
 class NBest:

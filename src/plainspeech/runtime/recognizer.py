@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -22,7 +23,7 @@ from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
 from plainspeech.runtime.batched_pool import BatchedPool
 from plainspeech.runtime.bundle import Bundle, bundled_model_path
-from plainspeech.runtime.decoders import Decoder, choose_decoder
+from plainspeech.runtime.decoders import Decoder, LoadingDecoder, choose_decoder
 from plainspeech.runtime.devices import usable_device
 from plainspeech.runtime.helped_pool import HelpedPool
 from plainspeech.runtime.long_audio import (
@@ -288,6 +289,7 @@ def load_model(
     streaming: bool = False,
     n_best: int | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
+    loader: Executor | None = None,
 ) -> Recognizer:
     """Load a model.
 
@@ -303,6 +305,9 @@ def load_model(
         device: ``"cuda"`` runs the network, in float32, in batches on a GPU; where that is not
             possible, the processor computes, with a `plainspeech.runtime.devices.DeviceWarning`.
             Not to be used after a fork. Never tested with a GPU so far.
+        loader: loads the decoder while the first recording is read already; what is wrong with
+            decoder or language model is raised with its first text then. By default all is loaded
+            at the end.
 
     Raises:
         ConfigurationError: an argument is not valid, or needs another one.
@@ -324,7 +329,8 @@ def load_model(
     with ThreadPoolExecutor(1) as pool:
         # Loading a scorer takes half a second, in which another core can load the network.
         opening = pool.submit(open_network, bundle, usable)
-        chosen = choose_decoder(bundle, decoder, language_model, n_best)
+        choose = partial(choose_decoder, bundle, decoder, language_model, n_best)
+        chosen = LoadingDecoder(loader.submit(choose)) if loader else choose()
         network = opening.result()
         return Recognizer(bundle, threads, chosen, network, network.device)
 
