@@ -9,7 +9,7 @@ are: that shows that all of it runs, and its figures mean nothing.
     python -m benchmarks.run_all corpus measured --simulated simulated --scorer scorer \
         --binary model.binary --checkpoint best.safetensors --pocketsphinx PYTHON \
         --peer flashlight-text=PYTHON --kitchen doing_the_dishes.opus \
-        --speakers corpus/speakers.jsonl
+        --speakers corpus/speakers.jsonl --model earlier/english-small
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Given:
     speakers: Path | None
     kitchen: tuple[Path, ...]
     peers: tuple[str, ...]
+    models: tuple[Path, ...] = ()
     quick: bool = False
     binary: Path | None = None
 
@@ -82,10 +83,11 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
     once = ["--rounds", "1"] if given.quick else []
     kitchen = [part for path in given.kitchen for part in ("--kitchen", str(path))]
     peers = [part for peer in given.peers for part in ("--peer", peer)]
+    sphinx = ["--pocketsphinx", given.pocketsphinx] if given.pocketsphinx else []
     beside = [
         *(["--checkpoint", str(given.checkpoint)] if given.checkpoint else []),
-        *(["--pocketsphinx", given.pocketsphinx] if given.pocketsphinx else []),
-        *("--picture", str(pictures / "speed.png"), "--json", str(given.output / "speed.json")),
+        *sphinx,
+        *("--json", str(given.output / "speed.json")),
         *(["--repeat", "1", "--starts", "1"] if given.quick else ["--repeat", "3"]),
     ]
     yield Benchmark(
@@ -93,6 +95,18 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
         ["bundled", str(dev), "--every", "6", *beside],
         heard,
     )
+    drawn = [
+        *("--picture", str(pictures / "speed.png"), "--json", str(given.output / "frontier.json")),
+        *(["--repeat", "1"] if given.quick else []),
+    ]
+    yield Benchmark(
+        *("frontier", "docs/speed.md", "benchmarks.transcription.frontier"),
+        ["bundled", *map(str, given.models), str(dev), "--every", "6", *sphinx, *drawn],
+        heard,
+    )
+    for decoder in ("beam", "greedy"):
+        said = ["evaluate", "bundled", str(dev), "--decoder", decoder]
+        yield Benchmark(f"evaluate_{decoder}", "README.md", "plainspeech", said, heard)
     long_audio = "benchmarks.transcription.long_audio"
     yield Benchmark(
         "long_audio", "docs/transcribing.md", long_audio, [str(dev), "--repeat", "1"], heard
@@ -155,6 +169,12 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
         [*where, *lexicon, *picture, *few],
         _missing(**{name: (given.corpus / name).exists() for name in _COMMANDS}),
     )
+    read = ["--epochs", "1" if given.quick else "12", "--shard-size", "10"]
+    yield Benchmark(
+        *("packed", "docs/training.md", "benchmarks.training.packed"),
+        [str(train), *read],
+        _missing(**{train.name: train.exists()}),
+    )
     adapted = ["--count", "1", "--minutes", "1"] if given.quick else []
     results = str(given.output / "adaptation.json")
     yield Benchmark(
@@ -186,6 +206,9 @@ def main(
     ] = None,
     kitchen: Annotated[list[Path] | None, typer.Option(help="Recordings of noise.")] = None,
     peer: Annotated[list[str] | None, typer.Option(help="Decoders, NAME=PYTHON.")] = None,
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Bundles to be drawn beside the bundled one.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Names; all if none.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only to see that all of it runs.")
@@ -198,6 +221,7 @@ def main(
         *(pocketsphinx, pyctcdecode, speakers),
         kitchen=tuple(kitchen or ()),
         peers=tuple(peer or ()),
+        models=tuple(model or ()),
         quick=quick,
         binary=binary,
     )

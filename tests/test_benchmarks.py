@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import typer
 from benchmarks import run_all
 from benchmarks.decoder import simulate
 from benchmarks.decoder.systems import read_posteriors
+from benchmarks.transcription.frontier import Point, frontier
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plainspeech import ENGLISH
 from plainspeech.decoding.greedy import greedy_text
@@ -83,13 +87,16 @@ def test_all_are_run_or_named(
     assert "training (docs/speed.md): left out, not given: train-clean-5.jsonl" in said.out
     assert "failed: serving" in said.err
     modules = [command[2] for command in started]
-    assert modules == [f"benchmarks.{name}" for name in RUNS_WITH_DEV_ALONE]
+    own = [module for module in modules if module != "plainspeech"]
+    assert own == [f"benchmarks.{name}" for name in RUNS_WITH_DEV_ALONE]
+    assert modules.count("plainspeech") == 2  # evaluates
     head = (tmp_path / "measured" / "speed.txt").read_text().splitlines()
     assert head[1].startswith("python -m benchmarks.transcription.speed bundled ")
 
 
 RUNS_WITH_DEV_ALONE = [
     "transcription.speed",
+    "transcription.frontier",
     "transcription.long_audio",
     "alignment.measure",
     "serving.load",
@@ -97,7 +104,30 @@ RUNS_WITH_DEV_ALONE = [
 ]
 
 
+NOTHING = run_all.Given(Path(), Path(), None, None, None, None, None, None, (), ())
+
+
 def test_every_module_that_is_run_is_there() -> None:
-    nothing = None, None, None, None, None, None
-    given = run_all.Given(Path(), Path(), *nothing, (), ())
-    assert {one.module for one in run_all.benchmarks(given)} <= set(MODULES)
+    assert {one.module for one in run_all.benchmarks(NOTHING)} <= {*MODULES, "plainspeech"}
+
+
+def test_every_benchmark_of_the_documents_is_run() -> None:
+    run = {one.module for one in run_all.benchmarks(NOTHING)}
+    pages = [FOLDER.parent / "README.md", *(FOLDER.parent / "docs").glob("*.md")]
+    texts = [page.read_text(encoding="utf-8") for page in pages if page.name != "log.md"]
+    named = {name for text in texts for name in re.findall(r"-m (benchmarks(?:\.\w+)+)", text)}
+    assert "benchmarks.transcription.frontier" in named
+    assert named - run == {"benchmarks.decoder.transformers_processor"}  # which measures nothing
+
+
+def test_the_frontier_is_what_nothing_beats_in_both() -> None:
+    fast, good, worse, slow = Point(1, 50), Point(3, 17), Point(4, 18), Point(9, 16)
+    assert frontier([slow, good, worse, fast]) == [fast, good, slow]
+
+
+@given(st.lists(st.builds(Point, st.integers(1, 9), st.integers(1, 9)), min_size=1))
+def test_whatever_is_not_on_the_frontier_is_beaten_by_one_that_is(points: list[Point]) -> None:
+    best = frontier(points)
+    for point in points:
+        assert any(one.cost <= point.cost and one.rate <= point.rate for one in best)
+    assert sorted((one.rate for one in best), reverse=True) == [one.rate for one in best]

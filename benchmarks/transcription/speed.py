@@ -45,7 +45,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.transcription.frontier import draw_frontier
+from benchmarks.transcription.frontier import path_of
 from benchmarks.transcription.rounds import SYSTEMS, Corpus, System, cold_starts, take_turns
 from benchmarks.transcription.tables import (
     MATRICES,
@@ -62,7 +62,7 @@ from benchmarks.transcription.tables import (
 from plainspeech.data.manifest import read_manifest
 from plainspeech.errors import PlainspeechError
 from plainspeech.files import write_atomically
-from plainspeech.runtime.bundle import Bundle, bundled_model_path
+from plainspeech.runtime.bundle import Bundle
 
 DECODERS = ("greedy", "beam")
 SAMPLE = Path(__file__).parents[2] / "samples" / "2803-154328-0001.flac"
@@ -145,9 +145,6 @@ def main(
     every: Annotated[int, typer.Option(min=1, help="Take every so manieth utterance.")] = 1,
     repeat: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
     starts: Annotated[int, typer.Option(min=1, help="Cold starts of each.")] = 9,
-    picture: Annotated[
-        Path | None, typer.Option(help="Draw error rate against time, a PNG.")
-    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all that was measured there.")
     ] = None,
@@ -179,8 +176,6 @@ def main(
         console.print("two cores: not measured, this process may use only one")
     console.print(parts_table(found[0]))
     console.print(starts_table(launched, found[0]))
-    if picture:
-        draw_frontier(found[0], corpus, picture)
     if json_file:
         record = {
             "command": sys.argv,
@@ -189,11 +184,6 @@ def main(
             "starts": {label: list(map(asdict, each)) for label, each in launched.items()},
         }
         write_atomically(json_file, json.dumps(record, indent=1).encode())
-
-
-def path_of(model: str) -> Path:
-    """Return the bundle that is called ``model``."""
-    return bundled_model_path() if model == "bundled" else Path(model)
 
 
 def multiply_adds(bundle: Bundle) -> float:

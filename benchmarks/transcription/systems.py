@@ -79,12 +79,15 @@ class Plainspeech(System):
         precision: Literal["int8", "float32"],
         decoder: Literal["greedy", "beam"],
         together: bool,
+        search: dict[str, Any] | None = None,
     ) -> None:
         from plainspeech import load_model
 
         super().__init__()
         self.together = together
         inside: Any = load_model(model, threads=threads, decoder=decoder, precision=precision)
+        if search:
+            inside.decoder = inside.decoder.with_settings(**search)
         if threads == 1:  # several would do several parts at a time
             inside._log_mel = self._timed("features", inside._log_mel)
             inside._network.run = self._timed("network", inside._network.run)
@@ -105,6 +108,31 @@ class Plainspeech(System):
                 return work(*given)
 
         return timed
+
+
+class Live(System):
+    """This package with its streaming network and default search, as if somebody spoke.
+
+    Search for speech is part of it.
+    """
+
+    packages = ("plainspeech", "onnxruntime", "numba")
+
+    def __init__(self, threads: int, model: str) -> None:
+        from plainspeech import load_model
+        from plainspeech.runtime.live import LiveModel
+
+        super().__init__()
+        self._live = LiveModel(load_model(model, threads=threads))
+        self.sizes = {"network": len(self._live.bundle.network)}
+
+    def hear(self, waveforms: list[Any]) -> list[str]:
+        """Return the text of one waveform, which comes in tenths of a second."""
+        speaker = self._live.begin()
+        blocks = np.split(waveforms[0], range(RATE // 10, len(waveforms[0]), RATE // 10))
+        events = [event for block in blocks for event in speaker.feed(block)]
+        events += speaker.finish()
+        return [" ".join(event.text for event in events if type(event).__name__ == "FinalResult")]
 
 
 class PyTorch(System):
@@ -226,6 +254,7 @@ def _bytes_of(path: str) -> int:
 
 SYSTEMS: dict[str, Callable[..., System]] = {
     "plainspeech": Plainspeech,
+    "live": Live,
     "pytorch": PyTorch,
     "pocketsphinx": Pocketsphinx,
     "matrices": Matrices,
