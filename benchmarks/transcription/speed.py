@@ -193,7 +193,8 @@ def multiply_adds(bundle: Bundle) -> float:
 
     chosen = preset(bundle.card["preset"])
     frames = round(60_000 / chosen.features.hop_ms)
-    stages = summarise(chosen.build(bundle.alphabet.size), chosen.features.bins, frames)
+    model = chosen.build(bundle.alphabet.size, bundle.outputs - bundle.alphabet.size)
+    stages = summarise(model, chosen.features.bins, frames)
     # Training alone has use for the intermediate output; bundles come without.
     used = (stage for stage in stages if stage.name != "intermediate output")
     return sum(stage.multiply_adds for stage in used) / 60

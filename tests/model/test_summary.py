@@ -55,6 +55,21 @@ def test_stages_hold_every_parameter_once(name: str) -> None:
     assert all(stage.output[-1] > 0 for stage in stages)
 
 
+def test_the_output_over_phones_is_a_stage() -> None:
+    model = PRESETS["small"].build(29, phones=40)
+    stages = summarise(model, PRESETS["small"].features.bins, frames=5)
+    assert sum(stage.parameters for stage in stages) == sum(w.numel() for w in model.parameters())
+    assert (stages[-1].name, stages[-1].output[-1]) == ("output over phones", 40)
+
+
+def test_outputs_over_phones_are_an_option() -> None:
+    result = CliRunner().invoke(app, ["summary", "small", "--phones", "40"])
+    assert result.exit_code == 0
+    assert "448 x 40" in result.stdout
+    with pytest.raises(PlainspeechError, match="cannot learn phones"):
+        CliRunner().invoke(app, ["summary", "reference", "--phones", "40"], catch_exceptions=False)
+
+
 def test_the_printed_table_of_the_reference() -> None:
     result = CliRunner().invoke(app, ["summary", "reference"])
     assert result.exit_code == 0

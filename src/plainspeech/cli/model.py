@@ -87,6 +87,9 @@ def combine_checkpoints(
 def summary(
     preset: Annotated[str, typer.Argument(help="Name of a preset, such as small or base.")],
     frames: Annotated[int, typer.Option(min=1, help="Length of the input in frames.")] = 1344,
+    phones: Annotated[
+        int, typer.Option(min=0, help="Outputs of a head over phones, the blank included.")
+    ] = 0,
 ) -> None:
     """Show a model stage by stage: output shapes, parameters, multiply-adds."""
     with needs("train"):
@@ -96,7 +99,7 @@ def summary(
 
     chosen = presets.preset(preset)
     bins, seconds = chosen.features.bins, frames * chosen.features.hop_ms / 1000
-    stages = summarise(chosen.build(ENGLISH.size), bins, frames)
+    stages = summarise(chosen.build(ENGLISH.size, phones), bins, frames)
     table = Table(title=f"{preset}: {bins} mel bins x {frames} frames ({seconds:g} s)")
     table.add_column("stage")
     for heading in ("output", "parameters", "recurrent", "multiply-adds"):

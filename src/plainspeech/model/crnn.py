@@ -248,6 +248,7 @@ class Crnn(AcousticModel):
             ("intermediate output", self.intermediate),
             *((f"bidirectional LSTM {n}", layer) for n, layer in enumerate(self.layers, start=1)),
             ("output", self.output),
+            *([("output over phones", self.phones)] if self.phones else []),
         ]
 
 
