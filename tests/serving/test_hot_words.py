@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import httpx
@@ -15,9 +16,13 @@ from servers import PATIENCE, Blocked, Running, Speak, process, running, wav
 from websockets.sync.client import connect
 
 from plainspeech.decoding.hot_words import DEFAULT_WEIGHT, LONGEST_PHRASE
-from plainspeech.runtime.bundle import bundled_model_path
-from plainspeech.runtime.recognizer import load_model
+from plainspeech.pronunciations import Pronunciations, WordsOnDemand
+from plainspeech.runtime.bundle import Bundle, bundled_model_path
+from plainspeech.runtime.recognizer import Recognizer, load_model
+from plainspeech.runtime.vad import silero_detector
 from plainspeech.serving.api_errors import ApiError
+from plainspeech.serving.engine import Engine
+from plainspeech.serving.server_settings import ServerSettings
 
 SAMPLE = Path(__file__).parents[2] / "samples/2803-154328-0001.flac"
 
@@ -39,6 +44,16 @@ def test_lines_are_phrases_with_and_without_weights(server: Running) -> None:
     expected = {"lake baikal": 6.5, "cafe": DEFAULT_WEIGHT, "beach": -2.0, "good's": 1.0}
     assert server.engine.hot_words(lines=text) == expected
     assert server.engine.hot_words(lines=" \n") is None
+
+
+def test_how_words_sound_is_parsed_before_the_first_request(tone_bundle: Path) -> None:
+    letters = load_model(tone_bundle, threads=1).decoder
+    words = Mock(return_value={})
+    decoder = Mock(wraps=letters)
+    decoder.spoken = Mock(pronunciations=Pronunciations((), WordsOnDemand("", words)))
+    recognizer = Recognizer(Bundle.load(tone_bundle), 1, decoder)
+    Engine.build(recognizer, ServerSettings(), silero_detector).warm_up()
+    words.assert_called_once()
 
 
 @given(text=st.text(max_size=60))

@@ -165,6 +165,8 @@ class Engine:
         """Do now what takes long the first time."""
         self.recognizer.transcribe_waveforms([np.zeros(self.sample_rate, np.float32)])
         self.live.warm_up()
+        if spoken := getattr(self.recognizer.decoder, "spoken", None):
+            len(spoken.pronunciations.words)  # parsed; the first hot words would wait for it
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
