@@ -35,7 +35,7 @@ BASE = {
     "verified_files",
     "writers",
 }
-TRANSCRIBES = BASE | {"decoding", "lm", "pyctcdecode", "runtime", "serving"}
+TRANSCRIBES = BASE | {"decoding", "g2p", "lm", "pyctcdecode", "runtime", "serving"}
 TRAINS = {
     "torch",
     "plainspeech.training",
@@ -65,9 +65,11 @@ ALLOWED = {
     "transcript": set(),
     "writers": {"errors", "transcript"},
     "lm": BASE,
+    # Letters and phones are n-grams, as words are.
+    "g2p": BASE | {"lm"},
     "decoding": BASE | {"lm"},
     "pyctcdecode": BASE | {"decoding", "lm"},
-    "runtime": BASE | {"decoding", "lm"},
+    "runtime": BASE | {"decoding", "g2p", "lm"},
     "serving": BASE | {"decoding", "runtime"},
     # Its cutting into utterances writes manifests.
     "alignment": BASE | {"data", "decoding", "runtime"},
@@ -83,7 +85,7 @@ ALLOWED = {
     # Tuning decodes the outputs of a recognizer and measures with what evaluation does.
     "tuning": BASE | {"data", "decoding", "evaluation", "lm", "runtime"},
     # Training validates greedily by the error rates of evaluation, and ends with a bundle.
-    "training": BASE | {"data", "decoding", "evaluation", "figures", "model", "runtime"},
+    "training": BASE | {"data", "decoding", "evaluation", "figures", "g2p", "model", "runtime"},
 }
 """What each part may import of the others; ``cli`` is below, for it imports within functions."""
 

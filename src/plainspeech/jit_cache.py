@@ -35,7 +35,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _PACKAGE = Path(__file__).parent
 _CHECKS = bool(getattr(numba.config, "BOUNDSCHECK", None))  # compiled into the code
 _DIGEST = 32  # bytes of SHA-256
-_COMPILED = ("alignment", "decoding/kernels", "lm")  # folders with compiled functions
+_COMPILED = ("alignment", "decoding/kernels", "g2p", "lm")  # folders with compiled functions
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:

@@ -7,11 +7,13 @@ knows, and lets it learn from every word what a phone sounds like.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from plainspeech.errors import DataError
 
@@ -26,6 +28,17 @@ BOUNDARY = 0
 _FIRST = 0xE000  # of Unicode's private use area
 
 
+class Converter(Protocol):
+    """Finds pronunciations of words that a lexicon lacks, by their letters."""
+
+    @property
+    def name(self) -> str:
+        """Different for converters that may convert differently."""
+
+    def convert(self, words: Sequence[str]) -> Sequence[Sequence[str]]:
+        """Return the pronunciations of each of ``words``, the most probable first; or none."""
+
+
 @dataclass(frozen=True)
 class Pronunciations:
     """A pronunciation lexicon.
@@ -36,10 +49,39 @@ class Pronunciations:
     Attributes:
         phones: names of the phones, sorted; the id of one is its place, from 1.
         words: for each word its pronunciations, the most usual first.
+        converter: of other words; None for none.
     """
 
     phones: tuple[str, ...]
     words: Mapping[str, Sequence[str]]
+    converter: Converter | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def sha256(self) -> str:
+        """Of phones and words, as hexadecimal digits."""
+        words = self.words
+        if isinstance(words, WordsOnDemand):
+            return words.sha256
+        lines = (f"{word} {' '.join(sounds)}\n" for word, sounds in words.items())
+        text = "".join([" ".join(self.phones), "\n", *lines])
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+    def of(self, word: str) -> Sequence[str]:
+        """Return the pronunciations of ``word``, by the converter if the lexicon lacks it."""
+        known = self.words.get(word)
+        if known is None:
+            known = self.converter.convert([word])[0] if self.converter else ()
+        return known
+
+    def completed(self, words: Sequence[str]) -> Pronunciations:
+        """Return the lexicon with those of ``words`` that it lacks and the converter finds."""
+        lacking = [word for word in dict.fromkeys(words) if word not in self.words]
+        if self.converter is None or not lacking:
+            return self
+        found = zip(lacking, self.converter.convert(lacking), strict=True)
+        return replace(
+            self, words={**self.words, **{word: sounds for word, sounds in found if sounds}}
+        )
 
     @property
     def size(self) -> int:
@@ -49,12 +91,12 @@ class Pronunciations:
     def encode(self, text: str) -> list[int] | None:
         """Return the ids of the phones of ``text``, with `BOUNDARY` between words.
 
-        Of several pronunciations of a word the first is taken. None if the lexicon lacks a word.
+        Of several pronunciations of a word the first is taken. None if a word has none.
         """
         ids: list[int] = []
         for word in text.split():
-            known = self.words.get(word)
-            if known is None:
+            known = self.of(word)
+            if not known:
                 return None
             ids += [BOUNDARY] * bool(ids) + [ord(character) - _FIRST for character in known[0]]
         return ids

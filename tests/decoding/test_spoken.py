@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,44 @@ def test_a_hot_word_outside_the_vocabulary_is_found_by_its_pronunciation() -> No
     assert decoder.decode(rows).text != "tata"
     assert decoder.decode(rows, {"tata": 10.0}).text == "tata"
     assert decoder.decode(rows, {"at tata": 10.0}).text != "tata"
+
+
+class Spelled:
+    """Says words as they are written, in the letters that are phones."""
+
+    name = "spelled"
+
+    def convert(self, words: Sequence[str]) -> list[Sequence[str]]:
+        phones = {"t": phone_character(T), "a": phone_character(A)}
+        return [
+            ("".join(map(phones.__getitem__, word)),) if phones.keys() >= set(word) else ()
+            for word in words
+        ]
+
+
+SPELLED = replace(LEXICON, converter=Spelled())
+
+
+def test_a_hot_word_that_the_lexicon_lacks_is_found_as_it_is_converted() -> None:
+    decoder = BeamSearchDecoder(ENGLISH, random_lm(1, WORDS), pronunciations=SPELLED)
+    rows = frames_of(T, A, T, A)
+    assert decoder.decode(rows).text != "tata"
+    assert decoder.decode(rows, {"tata": 10.0}).text == "tata"
+    phrase = frames_of(T, A, T, A, 0, A, T)
+    assert decoder.decode(phrase, {"tata at": 20.0}).text == "tata at"
+    with pytest.raises(DecodingError, match="'xylox' has no pronunciation"):
+        decoder.decode(rows, {"xylox": 5.0})
+
+
+def test_a_word_of_the_language_model_that_the_lexicon_lacks_is_found() -> None:
+    lm = random_lm(1, (*WORDS, "tata", "xylox"))
+    decoder = BeamSearchDecoder(ENGLISH, lm, pronunciations=SPELLED)
+    assert decoder.decode(frames_of(T, A, T, A)).text == "tata"
+    assert decoder.spoken is not None
+    assert decoder.spoken.coverage == pytest.approx(6 / 7)
+    scorer = TextScorer(decoder)
+    assert scorer.unknown_words("tata xylox") == ["xylox"]
+    assert scorer.score(frames_of(T, A, T, A), "tata").acoustic > -1
 
 
 def test_hot_words_without_a_pronunciation_are_searched_by_letters() -> None:

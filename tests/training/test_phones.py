@@ -13,7 +13,8 @@ from tiny import TEXTS, ignore, trainer_of, without_times, write_corpus, write_r
 from typer.testing import CliRunner
 
 from plainspeech.cli import app
-from plainspeech.errors import ModelError
+from plainspeech.errors import ConfigurationError, ModelError
+from plainspeech.g2p import converter
 from plainspeech.lm.package import read_scorer_files
 from plainspeech.runtime.bundle import LEXICON_FILE, Bundle
 from plainspeech.runtime.recognizer import load_model
@@ -149,6 +150,52 @@ def test_hot_words_that_the_lexicon_lacks_are_searched_over_letters(phone_bundle
     with_known = model.transcribe_waveforms([waveform], {"cab": 5.0})[0]
     assert set(with_known.text.split()) <= {word for text in TEXTS for word in text.split()}
     model.transcribe_waveforms([waveform], {"zebra": 5.0})
+
+
+@pytest.fixture
+def converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learn to convert letters to phones of any lexicon, however small."""
+    monkeypatch.setattr(converter, "FEWEST", 1)
+
+
+@pytest.mark.usefixtures("converted")
+def test_words_that_the_lexicon_lacks_are_searched_over_phones(
+    phone_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("a fed cab\nadd a bad bee\n" * 3)
+    build_scorer(tmp_path)
+    model = load_model(phone_bundle, language_model=tmp_path / "scorer")
+    assert model.decoder.description == "beam 100 over phones, 2-gram"
+    model.transcribe_waveforms([tiny.speak("a cab")], {"gab": 5.0, "bad dad": 5.0})
+    (tmp_path / "text.txt").write_text("nobody says these words\n" * 3)
+    build_scorer(tmp_path)
+    model = load_model(phone_bundle, language_model=tmp_path / "scorer")
+    assert model.decoder.description == "beam 100, 2-gram"
+
+
+@pytest.mark.usefixtures("converted")
+def test_pronunciations_are_printed_as_lines_of_a_lexicon(phone_bundle: Path) -> None:
+    command = ["model", "pronounce", "--model", str(phone_bundle)]
+    result = CliRunner().invoke(app, [*command, "Cafe", "babe"])
+    assert result.exit_code == 0, result.output
+    known, new = result.stdout.splitlines()[0], result.stdout.splitlines()[1]
+    assert known == "cafe K AH F EH"
+    assert new.split()[0] == "babe"
+    assert set(new.split()[1:]) <= set(SOUNDS.values())
+    refused = CliRunner().invoke(app, [*command, "zoo"])
+    assert isinstance(refused.exception, ConfigurationError)
+    assert "'zoo' has letters that no word of the lexicon has" in str(refused.exception)
+
+
+@pytest.mark.usefixtures("converted")
+def test_training_converts_words_that_the_lexicon_lacks(corpus: Path) -> None:
+    write_lexicon(corpus, without="cafe")
+    recipe = read_recipe(learn_phones(write_recipe(corpus)))
+
+    trainer, lines = prepare_run(recipe, corpus / "run", torch.device("cpu"))
+
+    assert not [line for line in lines if "without a pronunciation" in line]
+    trainer.fit(ignore, ignore)
 
 
 def test_it_is_tuned_over_phones(phone_bundle: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``plainspeech model``: summaries, model cards and combinations of models."""
+"""``plainspeech model``: summaries, model cards, pronunciations and combinations of models."""
 
 from __future__ import annotations
 
@@ -39,6 +39,33 @@ def card(
         console.print(Markdown(card_page(loaded)))
     else:
         typer.echo(card_page(loaded), nl=False)
+
+
+@app.command()
+def pronounce(
+    words: Annotated[list[str], typer.Argument(metavar="WORD...")],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A model bundle; the English model by default.", show_default=False),
+    ] = None,
+) -> None:
+    """Print how a model expects words to sound, as lines of a lexicon.
+
+    Words that its lexicon lacks are converted from letters to phones.
+    """
+    from plainspeech.runtime.bundle import Bundle, bundled_model_path
+
+    bundle = Bundle.load(model or bundled_model_path())
+    lexicon = bundle.pronunciations()
+    if lexicon is None:
+        raise ConfigurationError(f"{bundle.origin}: hears letters alone, no phones")
+    for word in map(bundle.alphabet.normalise, words):
+        sounds = lexicon.of(word)
+        if not sounds:
+            raise ConfigurationError(f"{word!r} has letters that no word of the lexicon has")
+        for number, sound in enumerate(sounds, start=1):
+            name = word if number == 1 else f"{word}({number})"
+            typer.echo(f"{name} {' '.join(map(lexicon.name, sound))}")
 
 
 @app.command()

@@ -28,7 +28,7 @@ from plainspeech.decoding.lexicon import build_trie, check_probabilities, kept_l
 from plainspeech.errors import DecodingError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
 from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID, score_word
-from plainspeech.pronunciations import Pronunciations, WordsOnDemand, phone_character
+from plainspeech.pronunciations import Pronunciations, phone_character
 
 _MOST_SPOKEN = 16  # ways to say a hot phrase
 
@@ -108,7 +108,7 @@ class SpokenWords:
 
     def lacks(self, phrase: str) -> bool:
         """Return whether a word of ``phrase`` has no pronunciation."""
-        return not all(word in self.pronunciations.words for word in phrase.split())
+        return not all(map(self.pronunciations.of, phrase.split()))
 
     def spoken(self, phrase: str) -> list[str]:
         """Return the ways to say a hot phrase, the usual first.
@@ -116,11 +116,11 @@ class SpokenWords:
         Raises:
             DecodingError: a word has no pronunciation.
         """
-        words = phrase.split()
-        for word in words:
-            if word not in self.pronunciations.words:
+        sounds = {word: self.pronunciations.of(word) for word in phrase.split()}
+        for word, known in sounds.items():
+            if not known:
                 raise DecodingError(f"hot_words: {word[:60]!r} has no pronunciation in the lexicon")
-        ways = product(*(self.pronunciations.words[word] for word in words))
+        ways = product(*(sounds[word] for word in phrase.split()))
         return [" ".join(way) for way in islice(ways, _MOST_SPOKEN)]
 
     def written(
@@ -162,7 +162,7 @@ class SpokenWords:
         for index in self._ids(sound):
             yield self.vocabulary[index], index
         for word in expected:
-            if sound in self.pronunciations.words.get(word, ()) and word not in self._known:
+            if word not in self._known and sound in self.pronunciations.of(word):
                 yield word, UNKNOWN_ID
 
     @cached_property
@@ -179,23 +179,25 @@ def _lay_out(
     pronunciations: Pronunciations, vocabulary: Sequence[str], tables: Tables
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of `SpokenWords.lexicon`, and `SpokenWords.unpronounced`."""
+    words = pronunciations.completed(vocabulary[len(SPECIAL_WORDS) :]).words
     by_sound: dict[str, list[int]] = {}
     unpronounced: list[int] = []
     for index, word in enumerate(vocabulary[len(SPECIAL_WORDS) :], len(SPECIAL_WORDS)):
-        sounds = pronunciations.words.get(word)
+        sounds = words.get(word)
         if sounds is None:
             unpronounced.append(index)
         for sound in sounds or ():
             by_sound.setdefault(sound, []).append(index)
     ids: list[int] = []
     homophones: list[int] = []
-    for words in by_sound.values():
-        ids.append(words[0] if len(words) == 1 else -2 - len(homophones))
-        if len(words) > 1:
-            homophones += (*words, records.NONE)
-    alike = np.array(homophones, np.int32)
+    for alike in by_sound.values():
+        ids.append(alike[0] if len(alike) == 1 else -2 - len(homophones))
+        if len(alike) > 1:
+            homophones += (*alike, records.NONE)
     alphabet = _alphabet(pronunciations.phones)
-    trie = build_trie(list(by_sound), np.array(ids, np.int32), alike, alphabet, tables)
+    trie = build_trie(
+        list(by_sound), np.array(ids, np.int32), np.array(homophones, np.int32), alphabet, tables
+    )
     return {**trie._asdict(), "unpronounced": np.array(unpronounced, np.int32)}
 
 
@@ -204,14 +206,7 @@ def _alphabet(phones: Sequence[str]) -> Alphabet:
 
 
 def _digest(pronunciations: Pronunciations, vocabulary: Sequence[str]) -> str:
-    """Return a hash of the words of both."""
-    words = pronunciations.words
-    if isinstance(words, WordsOnDemand):
-        sounds = words.sha256
-    else:
-        sounds = _sha256("".join(f"{word} {' '.join(known)}\n" for word, known in words.items()))
-    return sounds + _sha256("\n".join(vocabulary))
-
-
-def _sha256(text: str) -> str:
+    """Return a hash of how the words of ``vocabulary`` sound."""
+    converter = pronunciations.converter.name if pronunciations.converter else ""
+    text = "\n".join((pronunciations.sha256, converter, *vocabulary))
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -38,7 +38,9 @@ from plainspeech.verified_files import only_ours
 Arrays = dict[str, npt.NDArray[Any]]
 
 _KIND = Kind("cache of a scorer", "tables.json", LanguageModelError)
-_TABLES = ("unigrams", "unigram_states", "states", "slots")
+TABLES = ("unigrams", "unigram_states", "states", "slots")
+"""Arrays of `NGramTables` that the others are views of."""
+
 _WORTH_IT = 8_000_000  # bytes; a smaller model is flattened faster than it is read
 _MOST = 1 << 30  # bytes of all that is kept; of what is larger, it alone
 
@@ -53,9 +55,9 @@ def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
 
     def make() -> Arrays:
         made = flatten()
-        return {array: getattr(made, array) for array in _TABLES}
+        return {array: getattr(made, array) for array in TABLES}
 
-    return with_views(**cached_arrays(name, [layout.__file__], make, _TABLES, _WORTH_IT))
+    return with_views(**cached_arrays(name, [layout.__file__], make, TABLES, _WORTH_IT))
 
 
 def cached_arrays(

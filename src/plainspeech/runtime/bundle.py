@@ -202,15 +202,20 @@ class Bundle:
         The file is parsed when one of its words is asked for, which raises a ModelError where it is
         no lexicon, or one of other phones.
 
+        Other words are converted from letters, as the lexicon's are (`plainspeech.g2p`).
+
         Raises:
             ModelError: the lexicon is missing or damaged.
         """
         if not self.phones:
             return None
+        from plainspeech.g2p.converter import LexiconConverter
+
         if LEXICON_FILE not in self.lexicon:
             raise ModelError(f"{self.origin / LEXICON_FILE}: is missing: the network hears phones")
         digest = hashlib.sha256(self.lexicon[LEXICON_FILE]).hexdigest()
-        return Pronunciations(self.phones, WordsOnDemand(digest, self._parsed_lexicon))
+        lexicon = Pronunciations(self.phones, WordsOnDemand(digest, self._parsed_lexicon))
+        return replace(lexicon, converter=LexiconConverter(lexicon))
 
     def _parsed_lexicon(self) -> Mapping[str, Sequence[str]]:
         origin = self.origin / LEXICON_FILE

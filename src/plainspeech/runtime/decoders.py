@@ -211,8 +211,9 @@ def search_of(
 ) -> BeamSearchDecoder:
     """Return the beam search with a language model: over phones if the network hears them.
 
-    Over letters where there is no language model, or the bundle's lexicon has too few of its words;
-    and for a call whose hot words the lexicon lacks.
+    Words that the lexicon lacks are converted from letters to phones. Over letters where there is
+    no language model, or too few of its words have a pronunciation even so; and for a call with
+    such hot words.
 
     Args:
         bundle: the model.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.data.packed import read_packed
 from plainspeech.errors import ConfigurationError, DataError
 from plainspeech.features import output_frames
+from plainspeech.g2p.converter import LexiconConverter
 from plainspeech.model.presets import Preset, preset
 from plainspeech.pronunciations import Pronunciations, read_pronunciations
 from plainspeech.training.checkpoint import load_weights
@@ -74,6 +75,7 @@ def prepare_run(
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
     if lexicon and pronunciations:
+        pronunciations = _completed(pronunciations, usable)
         run["phones"] = list(pronunciations.phones)
         lines += _without_pronunciations(usable, pronunciations, lexicon)
     trainer = Trainer(
@@ -90,6 +92,13 @@ def prepare_run(
         archives,
     )
     return trainer, lines
+
+
+def _completed(lexicon: Pronunciations, utterances: Sequence[Utterance]) -> Pronunciations:
+    """Return ``lexicon`` with the words of ``utterances``, converted from letters to phones."""
+    words = [word for utterance in utterances for word in utterance.text.split()]
+    completed = replace(lexicon, converter=LexiconConverter(lexicon)).completed(words)
+    return replace(completed, converter=None)
 
 
 def _without_pronunciations(
