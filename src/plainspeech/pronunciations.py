@@ -35,8 +35,13 @@ class Converter(Protocol):
     def name(self) -> str:
         """Different for converters that may convert differently."""
 
-    def convert(self, words: Sequence[str]) -> Sequence[Sequence[str]]:
-        """Return the pronunciations of each of ``words``, the most probable first; or none."""
+    def convert(self, words: Sequence[str], wide: bool = False) -> Sequence[Sequence[str]]:
+        """Return the pronunciations of each of ``words``, the most probable first; or none.
+
+        Args:
+            words: that the lexicon lacks.
+            wide: also hardly probable ones.
+        """
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,16 @@ class Pronunciations:
         text = "".join([" ".join(self.phones), "\n", *lines])
         return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
-    def of(self, word: str) -> Sequence[str]:
-        """Return the pronunciations of ``word``, by the converter if the lexicon lacks it."""
+    def of(self, word: str, wide: bool = False) -> Sequence[str]:
+        """Return the pronunciations of ``word``, by the converter if the lexicon lacks it.
+
+        Args:
+            word: to be said.
+            wide: of the converter, also hardly probable ones, for a word that is expected.
+        """
         known = self.words.get(word)
         if known is None:
-            known = self.converter.convert([word])[0] if self.converter else ()
+            known = self.converter.convert([word], wide)[0] if self.converter else ()
         return known
 
     def completed(self, words: Sequence[str]) -> Pronunciations:

@@ -164,10 +164,13 @@ class Spelled:
 
     name = "spelled"
 
-    def convert(self, words: Sequence[str]) -> list[Sequence[str]]:
+    def convert(self, words: Sequence[str], wide: bool = False) -> list[Sequence[str]]:
+        """Say ``words`` forwards; if ``wide``, backwards, too."""
         phones = {"t": phone_character(T), "a": phone_character(A)}
         return [
-            ("".join(map(phones.__getitem__, word)),) if phones.keys() >= set(word) else ()
+            ["".join(map(phones.__getitem__, way)) for way in (word, word[::-1])[: 1 + wide]]
+            if phones.keys() >= set(word)
+            else []
             for word in words
         ]
 
@@ -195,6 +198,21 @@ def test_a_word_of_the_language_model_that_the_lexicon_lacks_is_found() -> None:
     scorer = TextScorer(decoder)
     assert scorer.unknown_words("tata xylox") == ["xylox"]
     assert scorer.score(frames_of(T, A, T, A), "tata").acoustic > -1
+
+
+@pytest.mark.parametrize("words", [WORDS, (*WORDS, "tta")])
+def test_an_expected_word_may_be_said_in_more_ways(words: tuple[str, ...]) -> None:
+    decoder = BeamSearchDecoder(ENGLISH, random_lm(1, words), pronunciations=SPELLED)
+    assert decoder.decode(frames_of(A, T, T)).text != "tta"
+    assert decoder.decode(frames_of(A, T, T), {"tta": 12.0}).text == "tta"
+
+
+def test_the_ways_to_say_a_phrase_are_of_all_its_words() -> None:
+    spoken = SpokenWords.of(SPELLED, random_lm(1, WORDS))
+    for count in (1, 2, 3, 6):
+        ways = spoken.spoken(" ".join(["aat"] * count))
+        assert len(ways) == min(2**count, 16)
+        assert ways[0] == " ".join([*SPELLED.of("aat")] * count)
 
 
 def test_hot_words_without_a_pronunciation_are_searched_by_letters() -> None:

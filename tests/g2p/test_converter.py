@@ -62,6 +62,13 @@ def test_a_letter_that_no_word_has_is_not_guessed() -> None:
     assert found.encode("bayo") is None
 
 
+def test_a_word_that_is_expected_may_be_said_in_more_ways() -> None:
+    found = lexicon(LEXICON)
+    for word in NEW[-9:]:
+        assert [*found.of(word, wide=True)][: len(found.of(word))] == [*found.of(word)]
+    assert len(found.of(LEXICON[0], wide=True)) == 1
+
+
 def test_few_words_teach_nothing() -> None:
     found = lexicon(LEXICON[: FEWEST - 1])
     assert sounds(found, NEW[0]) == []

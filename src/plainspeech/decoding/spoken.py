@@ -116,11 +116,16 @@ class SpokenWords:
         Raises:
             DecodingError: a word has no pronunciation.
         """
-        sounds = {word: self.pronunciations.of(word) for word in phrase.split()}
+        sounds = {word: self.pronunciations.of(word, wide=True) for word in phrase.split()}
         for word, known in sounds.items():
             if not known:
                 raise DecodingError(f"hot_words: {word[:60]!r} has no pronunciation in the lexicon")
-        ways = product(*(sounds[word] for word in phrase.split()))
+        each = [sounds[word] for word in phrase.split()]
+        # As many of each word as there is room for: the last word does not take all of it.
+        most = 1
+        while most < max(map(len, each)) and math.prod(len(s[:most]) for s in each) < _MOST_SPOKEN:
+            most += 1
+        ways = product(*(known[:most] for known in each))
         return [" ".join(way) for way in islice(ways, _MOST_SPOKEN)]
 
     def written(
@@ -159,11 +164,14 @@ class SpokenWords:
 
     def _candidates(self, sound: str, expected: Mapping[str, float]) -> Iterator[tuple[str, int]]:
         """Yield the words that sound so, and their ids."""
-        for index in self._ids(sound):
+        known = self._ids(sound)
+        for index in known:
             yield self.vocabulary[index], index
         for word in expected:
-            if word not in self._known and sound in self.pronunciations.of(word):
-                yield word, UNKNOWN_ID
+            # One of the vocabulary may be said in more ways when it is expected.
+            index = self._places.get(word, UNKNOWN_ID)
+            if index not in known and sound in self.pronunciations.of(word, wide=True):
+                yield word, index
 
     @cached_property
     def _ids(self) -> Callable[[str], list[int]]:
@@ -171,8 +179,10 @@ class SpokenWords:
         return cache(lambda sound: words_of(self.lexicon, self.alphabet.encode(sound)))
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.vocabulary)
+    def _places(self) -> dict[str, int]:
+        """The id of each word; the first of one that is listed twice."""
+        count = len(self.vocabulary)
+        return dict(zip(reversed(self.vocabulary), range(count - 1, -1, -1), strict=True))
 
 
 def _lay_out(

@@ -122,7 +122,7 @@ def _spoken_score(rows: npt.NDArray[np.float32], text: str, spoken: SpokenWords)
     """
     if spoken.lacks(text):
         return -np.inf
-    ways = [spoken.spoken(word) for word in text.split()]
+    ways = [spoken.pronunciations.of(word) for word in text.split()]
     said = [way[0] for way in ways]
     best = acoustic_score(rows, " ".join(said), spoken.alphabet)
     for place, others in enumerate(ways):

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 FEWEST = 2_000
 """Words of a lexicon to learn from: of 2,000 of English, three in five are converted wrongly."""
 
-_MOST = 3
-"""Pronunciations of a word."""
-
-_SHARE = 0.2
-"""Less probable ones than so many times the best are left out."""
+_USUAL, _WIDE = (3, 0.2), (8, 0.01)
+"""Most pronunciations of a word; those less probable than so many times the best are left out."""
 
 _MANY = 1_000
 """Words that are worth being kept on disk, and a line in the log: that is more than a second."""
@@ -52,7 +49,7 @@ class LexiconConverter:
 
     def __init__(self, lexicon: Pronunciations) -> None:
         self._lexicon = lexicon
-        self._known: dict[str, Sequence[str]] = {}
+        self._known: dict[tuple[str, bool], Sequence[str]] = {}
 
     @cached_property
     def name(self) -> str:
@@ -63,26 +60,31 @@ class LexiconConverter:
                 digest.update(file.read_bytes())
         return digest.hexdigest()
 
-    def convert(self, words: Sequence[str]) -> list[Sequence[str]]:
+    def convert(self, words: Sequence[str], wide: bool = False) -> list[Sequence[str]]:
         """Return pronunciations of each of ``words``, the most probable first.
 
         None of one with a letter that no word of the lexicon has.
+
+        Args:
+            words: that the lexicon lacks.
+            wide: also hardly probable ones; for few words, since these are not kept.
         """
         if self._model is None:
             return [()] * len(words)
-        if len(words) >= _MANY:
+        if len(words) >= _MANY and not wide:
             return self._kept(words)
         known = self._known  # which another thread may replace
-        if new := {word: None for word in words if word not in known}:
+        if new := {word: None for word in words if (word, wide) not in known}:
             if len(known) + len(new) > _REMEMBERED:
                 known = self._known = {}
                 new = dict.fromkeys(words)
-            known.update(zip(new, self._converted([*new]), strict=True))
-        return [known[word] for word in words]
+            found = self._converted([*new], wide)
+            known.update(((word, wide), sounds) for word, sounds in zip(new, found, strict=True))
+        return [known[word, wide] for word in words]
 
-    def _converted(self, words: Sequence[str]) -> list[tuple[str, ...]]:
+    def _converted(self, words: Sequence[str], wide: bool = False) -> list[tuple[str, ...]]:
         assert self._model is not None
-        return self._model.pronounce(words, _MOST, _SHARE)
+        return self._model.pronounce(words, *(_WIDE if wide else _USUAL))
 
     def _kept(self, words: Sequence[str]) -> list[Sequence[str]]:
         """Return what `convert` does, from disk where an earlier process has saved it."""
