@@ -83,6 +83,12 @@ class Pronunciations:
             known = self.converter.convert([word], wide)[0] if self.converter else ()
         return known
 
+    def prepare(self) -> None:
+        """Do now what the first word, and the first that the lexicon lacks, would wait for."""
+        first = next(iter(self.words), "")
+        if self.converter:
+            self.converter.convert([first])
+
     def completed(self, words: Sequence[str]) -> Pronunciations:
         """Return the lexicon with those of ``words`` that it lacks and the converter finds."""
         lacking = [word for word in dict.fromkeys(words) if word not in self.words]

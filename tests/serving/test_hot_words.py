@@ -48,12 +48,13 @@ def test_lines_are_phrases_with_and_without_weights(server: Running) -> None:
 
 def test_how_words_sound_is_parsed_before_the_first_request(tone_bundle: Path) -> None:
     letters = load_model(tone_bundle, threads=1).decoder
-    words = Mock(return_value={})
+    words, converter = Mock(return_value={"a": ("x",)}), Mock()
     decoder = Mock(wraps=letters)
-    decoder.spoken = Mock(pronunciations=Pronunciations((), WordsOnDemand("", words)))
+    decoder.spoken = Mock(pronunciations=Pronunciations((), WordsOnDemand("", words), converter))
     recognizer = Recognizer(Bundle.load(tone_bundle), 1, decoder)
     Engine.build(recognizer, ServerSettings(), silero_detector).warm_up()
     words.assert_called_once()
+    converter.convert.assert_called_once_with(["a"])
 
 
 @given(text=st.text(max_size=60))

@@ -165,8 +165,9 @@ class Engine:
         """Do now what takes long the first time."""
         self.recognizer.transcribe_waveforms([np.zeros(self.sample_rate, np.float32)])
         self.live.warm_up()
+        # The first hot words would wait for the lexicon, and for what is learned from it.
         if spoken := getattr(self.recognizer.decoder, "spoken", None):
-            len(spoken.pronunciations.words)  # parsed; the first hot words would wait for it
+            spoken.pronunciations.prepare()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
