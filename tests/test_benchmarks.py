@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import typer
 from benchmarks import run_all
-from benchmarks.decoder import simulate
+from benchmarks.decoder import compare, simulate
 from benchmarks.decoder.systems import read_posteriors
 from benchmarks.transcription.frontier import Point, frontier
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainspeech import ENGLISH
+from plainspeech import ENGLISH, load_model
+from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.evaluation.error_rates import Pair, error_rates
 
@@ -27,6 +28,7 @@ MODULES = [
     for file in sorted(FOLDER.rglob("*.py"))
     if file.name != "__init__.py"
 ]
+SAMPLE = FOLDER.parent / "samples" / "2803-154328-0001.flac"
 SENTENCES = [f"sentence number {'x' * n} is longer than the shortest allowed one" for n in range(9)]
 
 
@@ -131,3 +133,12 @@ def test_whatever_is_not_on_the_frontier_is_beaten_by_one_that_is(points: list[P
     for point in points:
         assert any(one.cost <= point.cost and one.rate <= point.rate for one in best)
     assert sorted((one.rate for one in best), reverse=True) == [one.rate for one in best]
+
+
+def test_decoders_are_compared_over_letters_which_all_of_them_know() -> None:
+    recognizer = load_model(decoder="greedy")
+    assert recognizer.bundle.phones  # its network has another output, which peers cannot read
+    sample = Utterance("1", SAMPLE, "they had one night in which to prepare for death", 1.0)
+    (rows,) = compare.over_letters(recognizer, [sample])
+    assert rows.shape[1] == ENGLISH.size
+    assert greedy_text(rows, ENGLISH).startswith("they had one night")

@@ -24,12 +24,12 @@ import numpy.typing as npt
 import typer
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from benchmarks.decoder.compare import over_letters
 from benchmarks.decoder.simulate import FRAME_SECONDS
 from benchmarks.decoder.systems import read_posteriors
-from plainspeech import audio, load_model
+from plainspeech import load_model
 from plainspeech.alphabet import ENGLISH
 from plainspeech.arrays import Array
 from plainspeech.data.manifest import read_manifest
@@ -47,7 +47,7 @@ from plainspeech.lm.scorer import Scorer
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-BATCH, FOLDS = 40, 10
+FOLDS = 10
 MEAN, FITTED = "mean of characters", "fitted, cross-validated"
 LAST = "share of the last hypotheses"
 
@@ -110,11 +110,8 @@ def main(
 
 
 def _recorded(manifest: Path) -> Corpus:
-    model, utterances = load_model(decoder="greedy"), read_manifest(manifest)
-    rate, rows = model.bundle.features.sample_rate, list[Array]()
-    for start in track(range(0, len(utterances), BATCH), "acoustics"):
-        batch = utterances[start : start + BATCH]
-        rows += model.log_probabilities([audio.read(one.audio, rate) for one in batch])
+    utterances = read_manifest(manifest)
+    rows = over_letters(load_model(decoder="greedy"), utterances)
     texts = [one.text for one in utterances]
     return Corpus(manifest.stem, rows, texts, [one.speaker for one in utterances])
 

@@ -34,16 +34,20 @@ from rich.table import Table
 from benchmarks.decoder.simulate import FRAME_SECONDS
 from benchmarks.processes import FIRST_CORE, Child, machine
 from plainspeech import audio, load_model
+from plainspeech.arrays import Array
 from plainspeech.artifact import reading
 from plainspeech.cores import available_cores
-from plainspeech.data.manifest import read_manifest
+from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
 from plainspeech.lm.arpa import write_arpa
 from plainspeech.lm.package import SCORER, read_levels, read_package
 from plainspeech.runtime.bundle import bundled_model_path
+from plainspeech.runtime.decoders import letters_of
+from plainspeech.runtime.recognizer import Recognizer
 
 ALPHAS, BETAS = (0.3, 0.5, 0.7, 0.9), (0.0, 0.6, 1.2, 1.8, 2.4)
 WIDTHS = (25, 100, 400)
+BATCH = 16  # utterances that the network hears at once
 TUNED_ON = 60  # utterances of the dev set
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "plainspeech": ("plainspeech", {}),
@@ -148,13 +152,28 @@ def real(
     recognizer = load_model(bundle, decoder="greedy")
     said = read_manifest(manifest)
     said = said[:: max(1, len(said) // utterances)][:utterances]
-    rows = recognizer.log_probabilities([audio.read(utterance.audio) for utterance in said])
+    rows = over_letters(recognizer, said)
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "posteriors.npz"
         np.savez(path, logp=np.concatenate(rows), lens=[len(one) for one in rows])
         references = {path: [utterance.text for utterance in said]}
         seconds = recognizer.bundle.frame_seconds
         _compare(Workload(path, path, references, _arpa(scorer), seconds), peer, rounds, core)
+
+
+def over_letters(recognizer: Recognizer, utterances: Sequence[Utterance]) -> list[Array]:
+    """Return the log-probabilities of letters alone, ``(frames, letters)``: all peers know them.
+
+    Args:
+        recognizer: whose network may have other outputs besides.
+        utterances: that it hears.
+    """
+    rate, letters = recognizer.bundle.features.sample_rate, letters_of(recognizer.bundle)
+    rows = list[Array]()
+    for start in track(range(0, len(utterances), BATCH), "acoustics"):
+        batch = [audio.read(one.audio, rate) for one in utterances[start : start + BATCH]]
+        rows += [row[:, letters or slice(None)] for row in recognizer.log_probabilities(batch)]
+    return rows
 
 
 @app.command()
