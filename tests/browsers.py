@@ -6,6 +6,7 @@ Chromium comes with Debian's package chromium; Playwright, which drives it, is i
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,3 +85,15 @@ def said(page: Page) -> str:
 def wait_for(page: Page, selector: str, text: str) -> None:
     """Wait until ``selector`` shows ``text``."""
     page.locator(selector, has_text=text).wait_for()
+
+
+def wait_until(page: Page, script: str, arg: Any = None) -> None:
+    """Wait until ``script`` is true, asking again and again from here.
+
+    Playwright's own waiting evaluates in the page where the first answer is no, which the page's
+    policy forbids.
+    """
+    ends = time.monotonic() + _PATIENCE / 1000
+    while not page.evaluate(script, arg):
+        assert time.monotonic() < ends, script
+        page.wait_for_timeout(20)

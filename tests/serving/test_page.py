@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from servers import Blocked, Running, Speak, process, running, wav
 
 import plainspeech
-from browsers import chromium, needs_chromium, said, visit, wait_for
+from browsers import chromium, needs_chromium, said, visit, wait_for, wait_until
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.transcript import Segment, Transcript, Word
 from plainspeech.writers import render
@@ -390,8 +391,8 @@ def test_text_streams_and_an_old_result_is_gone(
         percent.wait_for()
         told = int(re.findall(r"(\d+) %", percent.inner_text())[0]) / 100
         assert 0.1 < told < 0.95
-        page.wait_for_function(  # it glides there, and not beyond
-            "told => Math.abs(document.querySelector('#progress').value - told) < 0.01", arg=told
+        wait_until(  # it glides there, and not beyond
+            page, "told => Math.abs(document.querySelector('#progress').value - told) < 0.01", told
         )
         model.gate.set()
         wait_for(page, "#status", f"{22 * 8} words in")
@@ -474,9 +475,8 @@ def test_greedy_decoding_says_that_it_has_no_use_for_hot_words(page: Page) -> No
 
 
 def test_a_server_that_is_gone_is_named(browser: Browser, tone_bundle: Path) -> None:
-    with running(tone_bundle) as server:
-        visited = visit(browser, f"http://{server.netloc}/")
-        page = visited.__enter__()
-    page.set_input_files("#file", SAMPLE)
-    wait_for(page, "#error", "The server cannot be reached")
-    visited.__exit__(None, None, None)
+    with ExitStack() as open_pages:
+        with running(tone_bundle) as server:
+            page = open_pages.enter_context(visit(browser, f"http://{server.netloc}/"))
+        page.set_input_files("#file", SAMPLE)
+        wait_for(page, "#error", "The server cannot be reached")

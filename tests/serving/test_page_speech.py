@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from servers import Blocked, Running, Speak, process, running
 from test_page import BUNDLED, SAMPLE, SILENCE, wait_for_time
 
-from browsers import chromium, needs_chromium, said, visit, wait_for
+from browsers import chromium, needs_chromium, said, visit, wait_for, wait_until
 from plainspeech.arrays import Array
 from plainspeech.runtime.live import LiveModel, LiveTranscriber
 from plainspeech.runtime.live_core import FinalResult
@@ -201,22 +202,21 @@ def test_a_second_hold_goes_on_where_the_first_ended(page: Page) -> None:
 
 
 def test_a_lost_connection_keeps_what_was_heard(browser: Browser, tone_bundle: Path) -> None:
-    with running(tone_bundle) as server:
-        visited = visit(browser, f"http://{server.netloc}/")
-        page = visited.__enter__()
-        hold(page)
-        page.locator("#text p").wait_for()
-        server.engine.capacity.draining.set()
-        page.locator("#error").wait_for()
-        page.mouse.up()
-    assert "is stopping" in page.locator("#error").inner_text()
-    assert not is_pressed(page)
-    assert said(page)
-    page.locator("#play:enabled").wait_for()
-    assert read_live(page, server.engine.live.begin(None)).startswith(said(page))
-    page.locator("#play").click()
-    page.wait_for_function("document.querySelector('audio').currentTime > 0")
-    visited.__exit__(None, None, None)
+    with ExitStack() as open_pages:
+        with running(tone_bundle) as server:
+            page = open_pages.enter_context(visit(browser, f"http://{server.netloc}/"))
+            hold(page)
+            page.locator("#text p").wait_for()
+            server.engine.capacity.draining.set()
+            page.locator("#error").wait_for()
+            page.mouse.up()
+        assert "is stopping" in page.locator("#error").inner_text()
+        assert not is_pressed(page)
+        assert said(page)
+        page.locator("#play:enabled").wait_for()
+        assert read_live(page, server.engine.live.begin(None)).startswith(said(page))
+        page.locator("#play").click()
+        wait_until(page, "document.querySelector('audio').currentTime > 0")
 
 
 def test_live_sessions_have_token_and_hot_words(browser: Browser, tone_bundle: Path) -> None:
