@@ -160,12 +160,12 @@ def benchmarks(given: Given) -> Iterator[Benchmark]:
         _missing(**{train.name: train.exists()}),
     )
     commands = [given.corpus / name for name in _COMMANDS]
-    where = [*map(str, commands), str(given.output / "mends")]
+    where = [*map(str, commands), str(given.output / "ablation")]
     lexicon = ["--pronunciations", str(DOCS.parent / "recipes" / "english-pronunciations.txt")]
-    picture = ["--picture", str(pictures / "mends.png")]
+    picture = ["--picture", str(pictures / "ablation.png")]
     few = ["--minutes", "0.01"] if given.quick else []
     yield Benchmark(
-        *("mends", "docs/reference-design.md", "benchmarks.training.mends"),
+        *("ablation", "docs/reference-design.md", "benchmarks.training.ablation"),
         [*where, *lexicon, *picture, *few],
         _missing(**{name: (given.corpus / name).exists() for name in _COMMANDS}),
     )

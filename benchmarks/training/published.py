@@ -1,4 +1,4 @@
-"""The reference design as published, its faults included: what `speed` and `mends` compare with.
+"""The reference design as published, its faults included: what `speed` and `ablation` compare with.
 
 Each fault stands where a comment calls it one. `plainspeech.model.reference` is the same network
 without them.

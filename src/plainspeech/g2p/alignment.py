@@ -1,9 +1,9 @@
 """Letters of words aligned with the phones of their pronunciations.
 
-A word and a pronunciation are cut into the same number of *units*, each some letters with some
-phones: one letter with none, one or two phones, or two letters with one phone. How probable each
-unit is is not known; expectation maximisation (A. P. Dempster et al., JRSS B 39 (1), 1977) finds
-it from all ways to cut all pairs (M. Bisani and H. Ney, Joint-sequence models for
+A word and a pronunciation are cut into the same number of *units* (graphones), each some letters
+with some phones: one letter with none, one or two phones, or two letters with one phone. How
+probable each unit is is not known; expectation maximisation (A. P. Dempster et al., JRSS B 39 (1),
+1977) finds it from all ways to cut all pairs (M. Bisani and H. Ney, Joint-sequence models for
 grapheme-to-phoneme conversion, Speech Communication 50 (5), 2008).
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -102,7 +103,7 @@ class Pairs:
         words, sounds = zip(*pairs, strict=True)
         return cls(_numbered(words), _numbered(sounds))
 
-    @property
+    @cached_property
     def offsets(self) -> Ints:
         """Ids of the first unit of each kind, and the number of units there could be."""
         sizes = [

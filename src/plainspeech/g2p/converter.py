@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,11 @@ class LexiconConverter:
         cuts = (text.split("\t") for text in _text(kept["units"]))
         units = [(letters, sound) for letters, sound in cuts]
         return JointModel(units, with_views(**{name: kept[name] for name in TABLES}))
+
+
+def with_converter(lexicon: Pronunciations) -> Pronunciations:
+    """Return ``lexicon``, which converts the words that it lacks by what it has."""
+    return replace(lexicon, converter=LexiconConverter(lexicon))
 
 
 def _points(text: str) -> npt.NDArray[np.uint32]:

@@ -82,30 +82,20 @@ def gram(first: int, second: int) -> int:
 
 def new_beam(letters: int, width: int) -> Beam:
     """Return room for words of so many letters."""
-    shape = (letters + 1, width)
-    return Beam(
-        np.empty(shape, np.int32),
-        np.empty(shape),
-        np.empty(shape, np.uint64),
-        np.empty(shape, np.int32),
-        np.empty(shape, np.int32),
-        np.empty(shape, np.int32),
-        np.empty(letters + 1, np.int32),
-    )
+    return Beam(*_hypotheses(letters + 1, width), np.empty(letters + 1, np.int32))
 
 
 def new_candidates(most: int) -> Candidates:
     """Return room for so many candidates."""
     slots = 1 << (2 * most - 1).bit_length()
-    return Candidates(
-        np.zeros((slots, 2), np.int64),
-        np.empty(most, np.int32),
-        np.empty(most),
-        np.empty(most, np.uint64),
-        np.empty(most, np.int32),
-        np.empty(most, np.int32),
-        np.empty(most, np.int32),
-    )
+    return Candidates(np.zeros((slots, 2), np.int64), *_hypotheses(most))
+
+
+def _hypotheses(*shape: int) -> tuple[Ints, Doubles, npt.NDArray[np.uint64], Ints, Ints, Ints]:
+    """Return the arrays that `Beam` and `Candidates` share, in their order."""
+    parents, units, froms = (np.empty(shape, np.int32) for _ in range(3))
+    states, scores, texts = np.empty(shape, np.int32), np.empty(shape), np.empty(shape, np.uint64)
+    return states, scores, texts, parents, units, froms
 
 
 @compiled()

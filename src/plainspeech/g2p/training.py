@@ -36,7 +36,7 @@ def train(lexicon: Sequence[tuple[str, str]]) -> JointModel:
         [unit] for unit in sorted({*alignment.sounding.tolist()} - {*alignment.units.tolist()})
     ]
     # For the n-gram model, a unit is a word.
-    units = {unit: pairs.unit(unit) for cut in cuts for unit in cut}
+    units = {unit: pairs.unit(unit) for unit in {unit for cut in cuts for unit in cut}}
     names = {unit: "\t".join(both) for unit, both in units.items()}
     named = {names[unit]: both for unit, both in units.items()}
     with tempfile.TemporaryDirectory(prefix="plainspeech-g2p-") as name:

@@ -209,13 +209,13 @@ class Bundle:
         """
         if not self.phones:
             return None
-        from plainspeech.g2p.converter import LexiconConverter
+        from plainspeech.g2p.converter import with_converter
 
         if LEXICON_FILE not in self.lexicon:
             raise ModelError(f"{self.origin / LEXICON_FILE}: is missing: the network hears phones")
         digest = hashlib.sha256(self.lexicon[LEXICON_FILE]).hexdigest()
         lexicon = Pronunciations(self.phones, WordsOnDemand(digest, self._parsed_lexicon))
-        return replace(lexicon, converter=LexiconConverter(lexicon))
+        return with_converter(lexicon)
 
     def _parsed_lexicon(self) -> Mapping[str, Sequence[str]]:
         origin = self.origin / LEXICON_FILE

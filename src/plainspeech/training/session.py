@@ -17,7 +17,7 @@ from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.data.packed import read_packed
 from plainspeech.errors import ConfigurationError, DataError
 from plainspeech.features import output_frames
-from plainspeech.g2p.converter import LexiconConverter
+from plainspeech.g2p.converter import with_converter
 from plainspeech.model.presets import Preset, preset
 from plainspeech.pronunciations import Pronunciations, read_pronunciations
 from plainspeech.training.checkpoint import load_weights
@@ -97,7 +97,7 @@ def prepare_run(
 def _completed(lexicon: Pronunciations, utterances: Sequence[Utterance]) -> Pronunciations:
     """Return ``lexicon`` with the words of ``utterances``, converted from letters to phones."""
     words = [word for utterance in utterances for word in utterance.text.split()]
-    completed = replace(lexicon, converter=LexiconConverter(lexicon)).completed(words)
+    completed = with_converter(lexicon).completed(words)
     return replace(completed, converter=None)
 
 

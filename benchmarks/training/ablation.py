@@ -1,4 +1,4 @@
-"""What each mend of the reference design is worth: a ladder of systems, each on the same budget.
+"""An ablation of the reference design's faults: a ladder of systems, each on the same budget.
 
 The first is the design as published, faults included (`published`); each next one mends one thing
 more; the last are what this package trains. All learn from the same data for the same processor
@@ -11,7 +11,7 @@ something in minutes; what the full one learns in days, the table does not say.
 Each row is kept in the folder of results when it is done, and the same command goes on after it.
 
     plainspeech data split an4.jsonl -o an4 --dev-share 0.2
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.training.mends an4/train.jsonl \
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.training.ablation an4/train.jsonl \
         an4/dev.jsonl results --pronunciations recipes/english-pronunciations.txt
 """
 

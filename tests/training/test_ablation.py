@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.training import mends
+from benchmarks.training import ablation
 from benchmarks.training.published import BINS, PowerMel, Published, Sizes
 from tiny import TEXTS, write_corpus
 from torch import Tensor
@@ -86,7 +86,7 @@ def test_as_published_four_filters_are_empty_and_loudness_stays() -> None:
 
 def test_the_mean_of_utterances_is_another_number_than_the_rate_of_the_corpus() -> None:
     dev = [Utterance("1", Path(), "a b c d", 1.0), Utterance("2", Path(), "e", 1.0)]
-    rates = mends.rates(dev, ["a b c d", "f"])
+    rates = ablation.rates(dev, ["a b c d", "f"])
     assert rates["wer"] == pytest.approx(0.2)
     assert rates["mean_wer"] == pytest.approx(0.5)
 
@@ -99,10 +99,12 @@ def test_rows_are_trained_measured_and_kept(
     lexicon = tmp_path / "lexicon.txt"
     words = sorted({word for text in TEXTS[:4] for word in text.split()})
     lexicon.write_text("".join(f"{word}  {' '.join(word.upper())}\n" for word in words))
-    monkeypatch.setattr(mends, "NARROW", SMALL)
-    rungs = {name: mends.LADDER[name] for name in ("published", "loop", "phones")}
-    monkeypatch.setattr(mends, "LADDER", rungs)
-    mends.main(manifest, manifest, results, lexicon, minutes=1e-5, picture=tmp_path / "curves.png")
+    monkeypatch.setattr(ablation, "NARROW", SMALL)
+    rungs = {name: ablation.LADDER[name] for name in ("published", "loop", "phones")}
+    monkeypatch.setattr(ablation, "LADDER", rungs)
+    ablation.main(
+        manifest, manifest, results, lexicon, minutes=1e-5, picture=tmp_path / "curves.png"
+    )
     said = capsys.readouterr().out
     assert said.count("\n| ") == 1 + len(rungs)  # with the head
     assert (tmp_path / "curves.png").stat().st_size > 1000
@@ -113,13 +115,13 @@ def test_rows_are_trained_measured_and_kept(
     def never(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(mends, "climb", never)
-    mends.main(manifest, manifest, results, lexicon, minutes=1e-5)
+    monkeypatch.setattr(ablation, "climb", never)
+    ablation.main(manifest, manifest, results, lexicon, minutes=1e-5)
     assert capsys.readouterr().out == said
     with pytest.raises(ConfigurationError, match=r"published\.json: made with other options"):
-        mends.main(manifest, manifest, results, lexicon, minutes=1.0)
+        ablation.main(manifest, manifest, results, lexicon, minutes=1.0)
 
 
 def test_a_row_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no row smal; published, "):
-        mends.main(tmp_path, tmp_path, tmp_path, only=["smal"])
+        ablation.main(tmp_path, tmp_path, tmp_path, only=["smal"])
