@@ -94,6 +94,12 @@ def test_who_forbids_unknown_words_goes_on_to() -> None:
     assert {trial.settings.unknown_word_penalty for trial in found.weights} == {0.0}
 
 
+def test_over_phones_the_penalty_of_unknown_words_stays() -> None:
+    start = BeamSettings(unknown_word_penalty=25.0)
+    found = optimise(valley, start, 15, 0, ignore, over_phones=True)
+    assert {trial.settings.unknown_word_penalty for trial in found.weights} == {25.0}
+
+
 def test_without_priors_they_have_no_weight() -> None:
     found = run(start=BeamSettings(), trials=15)
     assert {trial.settings.prior_weight for trial in found.weights} == {0.0}

@@ -54,8 +54,8 @@ RANGES = {
 }
 
 THRESHOLDS: dict[str, list[float]] = {
-    "beam_threshold": [6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 14.0],
-    "token_floor": [-4.0, -5.0, -6.0, -7.0, -8.0],
+    "beam_threshold": [6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 14.0, 16.0],
+    "token_floor": [-4.0, -5.0, -6.0, -7.0, -8.0, -9.0],
 }
 """From the narrowest to the widest; at the widest the weights are chosen."""
 
@@ -112,7 +112,12 @@ class TuningHistory:
 
 
 def optimise(
-    measure: Measure, start: BeamSettings, trials: int, seed: int, on_trial: OnTrial
+    measure: Measure,
+    start: BeamSettings,
+    trials: int,
+    seed: int,
+    on_trial: OnTrial,
+    over_phones: bool = False,
 ) -> TuningHistory:
     """Search for the best settings.
 
@@ -125,11 +130,13 @@ def optimise(
         trials: how many weights to try, 1 or more.
         seed: of the first stage, which with the same seed tries the same settings.
         on_trial: called after each trial.
+        over_phones: whether the search is over phones, which takes no unknown words: their penalty
+            stays as it is.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # of Ctrl-C it warns, with a traceback
     found = TuningHistory()
     try:
-        _tune_weights(measure, start, trials, seed, found.weights, on_trial)
+        _tune_weights(measure, start, trials, seed, found.weights, on_trial, over_phones)
         _tune_thresholds(measure, found.chosen, found.thresholds, on_trial)
         found.finished = True
     except KeyboardInterrupt:
@@ -144,10 +151,14 @@ def _tune_weights(
     seed: int,
     done: list[Trial],
     on_trial: OnTrial,
+    over_phones: bool,
 ) -> None:
     widest = {name: values[-1] for name, values in THRESHOLDS.items()}
     base = _with(start, widest)
-    fixed = {_PENALTY: not base.unknown_word_penalty, _PRIOR_WEIGHT: base.log_priors is None}
+    fixed = {
+        _PENALTY: over_phones or not base.unknown_word_penalty,
+        _PRIOR_WEIGHT: base.log_priors is None,
+    }
     tuned = [name for name in RANGES if not fixed.get(name)]
 
     def objective(trial: optuna.Trial) -> float:

@@ -169,7 +169,8 @@ class Tuner:
             return Trial(settings, result.word_error_rate, result.milliseconds)
 
         start = replace(self.untuned.settings, log_priors=dev_set.log_priors(self.untuned))
-        return optimise(measure, start, trials, seed, on_trial)
+        over_phones = self.untuned.spoken is not None
+        return optimise(measure, start, trials, seed, on_trial, over_phones)
 
     def calibrate(self, dev_set: DevSet, chosen: BeamSettings) -> BeamSettings:
         """Return ``chosen`` with confidences fitted to the words that it finds, right and wrong.
