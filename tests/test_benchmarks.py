@@ -51,14 +51,14 @@ def test_the_readme_tells_of_every_script() -> None:
 def test_a_simulated_set_is_what_the_benchmarks_read(tmp_path: Path) -> None:
     text, rest = tmp_path / "text.txt", tmp_path / "rest.txt"
     text.write_text("short\n" + "".join(f"{line}\n" for line in SENTENCES))
-    simulate.main(text, tmp_path / "set", dev=2, test=5, rest=rest)
+    simulate.main(text, tmp_path / "set", dev=2, test=5, rest=rest, sentences=9)
     said = (tmp_path / "set" / "references.txt").read_text().splitlines()
     rows = read_posteriors(tmp_path / "set" / "posteriors.npz")
     assert len(rows) == len(said) == 5
     assert len(read_posteriors(tmp_path / "set" / "dev_posteriors.npz")) == 2
     left = rest.read_text().splitlines()
     assert left[0] == "short"
-    assert len(left) == 3
+    assert len(left) == 2
     assert not set(left) & set(said)
 
 
@@ -101,12 +101,59 @@ RUNS_WITH_DEV_ALONE = [
     "transcription.frontier",
     "transcription.long_audio",
     "alignment.measure",
+    "decoder.compare",  # real, with the scorer that ships
+    "decoder.loading",
     "serving.load",
     "serving.memory",
 ]
 
 
-NOTHING = run_all.Given(Path(), Path(), None, None, None, None, None, None, (), ())
+MAKERS = {"benchmarks.decoder.simulate": "simulated", "plainspeech": "scorer"}
+
+
+def test_what_benchmarks_need_is_made_once_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the decoders' benchmarks share is made for the first; AN4 is split for the ablation."""
+    started: list[list[str]] = []
+    made = tmp_path / "measured" / "made"
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        started.append(command[2:])
+        if made_by := MAKERS.get(command[2]):
+            (made / made_by).mkdir(parents=True, exist_ok=True)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("benchmarks.run_all.subprocess.run", run)
+    (tmp_path / "an4.jsonl").touch()
+    chosen = ["decoder", "growth", "ablation"]
+    run_all.main(tmp_path, tmp_path / "measured", text=Path("books.txt"), only=chosen)
+    assert [command[:3] for command in started] == [
+        ["benchmarks.decoder.simulate", "books.txt", str(made / "simulated")],
+        ["plainspeech", "lm", "build"],
+        ["benchmarks.decoder.compare", "simulated", str(made / "simulated")],
+        ["benchmarks.decoder.compare", "growth", str(made / "simulated")],
+        ["plainspeech", "data", "split"],
+        ["benchmarks.training.ablation", *(str(made / f"an4/{n}.jsonl") for n in ("train", "dev"))],
+    ]
+
+
+def test_a_peer_that_is_not_installed_is_left_out_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = str(tmp_path / "python")
+    peers = [f"coqui={python}", f"pyctcdecode={python}"]
+    run_all.main(tmp_path, tmp_path / "measured", peer=peers, only=["agreement"])
+    assert capsys.readouterr().out.splitlines() == [
+        "agreement (docs/coming-from.md): left out, not given: simulated, scorer, peer pyctcdecode",
+        f"peer coqui: left out, {python} cannot import coqui_stt_ctcdecoder",
+        f"peer pyctcdecode: left out, {python} cannot import pyctcdecode",
+    ]
+    with pytest.raises(typer.BadParameter, match="no peer is called 'pyctc'; coqui, "):
+        run_all.main(tmp_path, tmp_path / "measured", peer=[f"pyctc={python}"])
+
+
+NOTHING = run_all.Given()
 
 
 def test_every_module_that_is_run_is_there() -> None:

@@ -17,6 +17,7 @@ packaged scorer; peers get the same as an ARPA file, which is written beside it.
 from __future__ import annotations
 
 import itertools
+import shutil
 import statistics
 import sys
 import tempfile
@@ -158,7 +159,8 @@ def real(
         np.savez(path, logp=np.concatenate(rows), lens=[len(one) for one in rows])
         references = {path: [utterance.text for utterance in said]}
         seconds = recognizer.bundle.frame_seconds
-        _compare(Workload(path, path, references, _arpa(scorer), seconds), peer, rounds, core)
+        arpa = _arpa(Path(shutil.copytree(scorer, Path(name) / "scorer")))
+        _compare(Workload(path, path, references, arpa, seconds), peer, rounds, core)
 
 
 def over_letters(recognizer: Recognizer, utterances: Sequence[Utterance]) -> list[Array]:

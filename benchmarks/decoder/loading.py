@@ -2,11 +2,11 @@
 
 Every system starts in a process of its own, on the same core and in turn, from the import of its
 package to a decoder that is ready. Ours is measured with an empty cache, when it flattens the model
-and keeps the tables, and with what it kept. Peers load an ARPA file, or KenLM's binary where that
-is given; `build_binary` of KenLM makes one. Time is that of the processor, children included, which
-other programs on the core disturb least.
+and keeps the tables, and with what it kept. Peers load an ARPA file, and the same as a binary of
+KenLM, which its `build_binary` makes if it is on the PATH and none is given. Time is that of the
+processor, children included, which other programs on the core disturb least.
 
-    python -m benchmarks.decoder.loading SCORER --binary model.binary --peer flashlight-text=PYTHON
+    python -m benchmarks.decoder.loading SCORER --peer flashlight-text=PYTHON
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.processes import Child, machine
+from benchmarks.processes import FIRST_CORE, Child, machine
 from plainspeech.lm.arpa import write_arpa
 from plainspeech.lm.package import read_levels
 
@@ -33,10 +34,12 @@ SYSTEMS = "benchmarks.decoder.systems"
 
 def main(
     scorer: Annotated[Path, typer.Argument(help="The language model, a packaged scorer.")],
-    binary: Annotated[Path | None, typer.Option(help="The same as KenLM's binary.")] = None,
+    binary: Annotated[
+        Path | None, typer.Option(help="The same as KenLM's binary; made if not given.")
+    ] = None,
     peer: Annotated[list[str], typer.Option(help="NAME=PYTHON of what has it.")] = [],  # noqa: B006
     rounds: Annotated[int, typer.Option(help="How often each is started.")] = 5,
-    core: Annotated[int, typer.Option(help="That all share.")] = 0,
+    core: Annotated[int, typer.Option(help="That all share.")] = FIRST_CORE,
 ) -> None:
     """Print processor time and memory of loading."""
     peers = dict(name.split("=", 1) for name in peer)
@@ -48,10 +51,8 @@ def main(
         shutil.copytree(scorer, arpa.with_suffix(""))
         write_arpa(arpa, *read_levels(scorer))
         models = {"ARPA": arpa}
-        if binary:
-            shutil.copytree(arpa.parent, folder / "binary")
-            shutil.copy(binary, folder / "binary" / "model.binary")
-            models["KenLM's binary"] = folder / "binary" / arpa.name
+        if made := _with_binary(arpa, binary):
+            models["KenLM's binary"] = made
         for turn in track(range(rounds + 1), "loading"):
             for when in ("empty cache", "kept tables"):
                 cache = folder / "cache"
@@ -66,6 +67,20 @@ def main(
             }
             _start(others, core, found, turn > 0)
     _print(found)
+
+
+def _with_binary(arpa: Path, binary: Path | None) -> Path | None:
+    """Copy ``arpa`` and what lies beside it, and add KenLM's binary; None if there is none."""
+    program = shutil.which("build_binary")
+    if not (binary or program):
+        print("no KenLM binary: build_binary is not on the PATH; scripts/install_lmplz builds it")
+        return None
+    copy = Path(shutil.copytree(arpa.parent, arpa.parent.with_name("binary"))) / arpa.name
+    if binary:
+        shutil.copy(binary, copy.with_suffix(".binary"))
+    elif program:
+        subprocess.run([program, copy, copy.with_suffix(".binary")], check=True)
+    return copy
 
 
 def _start(

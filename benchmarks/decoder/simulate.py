@@ -17,6 +17,7 @@ wrong, and half of the frames are surer than 0.98.
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -49,11 +50,13 @@ def main(
     dev: Annotated[int, typer.Option(help="Sentences of the dev set.")] = 60,
     test: Annotated[int, typer.Option(help="Sentences of the test set.")] = 100,
     rest: Annotated[Path | None, typer.Option(help="File for the other sentences.")] = None,
+    sentences: Annotated[int | None, typer.Option(help="Read no more of the text.")] = None,
     seed: int = 1,
 ) -> None:
     """Write a simulated dev and test set."""
     random = np.random.default_rng(seed)
-    lines = text.read_text(encoding="utf-8").splitlines()
+    with text.open(encoding="utf-8") as file:
+        lines = [line.rstrip("\n") for line in islice(file, sentences)]
     usable = [
         place
         for place, line in enumerate(lines)
