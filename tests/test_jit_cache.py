@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 import plainspeech
-from plainspeech.jit_cache import _COMPILED, _VerifiedFiles
+from plainspeech.jit_cache import _VerifiedFiles
+from plainspeech.kept_code import COMPILED as FOLDERS
 
 PROGRAM = """
 import sys
-from plainspeech.jit_cache import compiled
+from plainspeech.lazy_jit import compiled
 
 @compiled()
 def add(left, right):
@@ -97,10 +98,10 @@ def test_what_is_kept_and_what_is_compiled_call_each_other(scripts: Scripts) -> 
 
 def test_an_edit_of_any_compiled_function_is_noticed() -> None:
     package = Path(plainspeech.__file__).parent
-    uses = "plainspeech.decoding.kernels.jit import", "plainspeech.jit_cache import"
+    uses = "plainspeech.decoding.kernels.jit import", "plainspeech.lazy_jit import compiled"
     for file in package.rglob("*.py"):
         if any(use in file.read_text(encoding="utf-8") for use in uses):
-            assert file.parent.relative_to(package).as_posix() in _COMPILED
+            assert file.parent.relative_to(package).as_posix() in FOLDERS
 
 
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from plainspeech.jit_cache import _COMPILED, _VerifiedFiles
+from plainspeech.jit_cache import _VerifiedFiles
 
 def die(event, arguments):
     if event == "os.rename":

@@ -1,8 +1,8 @@
-"""Machine code of compiled functions on disk, which is verified before it is loaded.
+"""numba's dispatchers, whose machine code is kept on disk and verified before it is loaded.
 
 numba's own cache unpickles any file: a damaged one makes every run fail, and one that somebody else
-has written runs as code. Here a file begins with the SHA-256 of the rest, and is neither read nor
-written in a folder that other users can write to. Functions without a usable file are compiled.
+has written runs as code. Here files are those of `plainspeech.kept_code`. Functions without a
+usable one are compiled.
 
 A file is named by the types of the arguments, the processor, the versions of Python and numba, and
 the source of all compiled functions, since machine code includes that of the functions it calls.
@@ -14,44 +14,83 @@ import hashlib
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from ctypes import CDLL
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numba
+import numpy as np
 from llvmlite import binding as llvm  # type: ignore[import-untyped]
+from numba import types
 from numba.core.caching import FunctionCache
 from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]
-from platformdirs import user_cache_path
 
-from plainspeech.files import replacing
+from plainspeech.kept_code import private_folder, read_code, sources, write_code
 from plainspeech.verified_files import only_ours
 
 _njit: Any = numba.njit  # takes options that its annotations leave out
+_jit: Any = numba.jit  # likewise
 _FunctionCache: Any = FunctionCache  # has none
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+_typeof: Any = numba.typeof  # likewise
+_tuple_type: Any = types.BaseTuple.from_types  # likewise
 
-_PACKAGE = Path(__file__).parent
 _CHECKS = bool(getattr(numba.config, "BOUNDSCHECK", None))  # compiled into the code
-_DIGEST = 32  # bytes of SHA-256
-_COMPILED = ("alignment", "decoding/kernels", "g2p", "lm")  # folders with compiled functions
 
 
-def compiled(**options: Any) -> Callable[[Function], Function]:
-    """Compile a function at its first call, and keep the machine code on disk.
+def new_dispatcher(function: Callable[..., Any], options: dict[str, Any], kept: bool) -> Any:
+    """Return numba's dispatcher of a function, which compiles it for the types of its arguments.
 
     Args:
+        function: in Python.
         options: of ``numba.njit``.
+        kept: keep its machine code on disk.
     """
-
-    def compile_at_first_call(function: Function) -> Function:
-        dispatcher = _njit(nogil=True, **options)(function)
+    dispatcher = _njit(**options)(function)
+    if kept:
         with suppress(RuntimeError):  # numba finds no folder that can be written
             dispatcher._cache = _VerifiedCache(function)
-        return cast("Function", dispatcher)
+    return dispatcher
 
-    return compile_at_first_call
+
+def type_of(example: Any) -> Any:
+    """Return what `numba.typeof` does, which imports `numpy.ma` to tell masked arrays apart."""
+    if type(example) is np.ndarray and example.flags.carray:
+        return types.Array(numba.from_dtype(example.dtype), example.ndim, "C")
+    if isinstance(example, tuple):
+        return _tuple_type(tuple(map(type_of, example)), type(example))
+    return _typeof(example)
+
+
+def entry_point(dispatcher: Any, examples: tuple[Any, ...]) -> Callable[..., Any]:
+    """Return a function of a dispatcher, compiled for arguments of these types.
+
+    To find the machine code by the types of the arguments takes longer than a short utterance.
+    """
+    signature = tuple(map(type_of, examples))
+    dispatcher.compile(signature)
+    return cast("Callable[..., Any]", dispatcher.get_overload(signature))
+
+
+def object_code(dispatcher: Any, examples: tuple[Any, ...]) -> tuple[str, bytes] | None:
+    """Return the symbol and the object file of such a function.
+
+    None where it returns anything but nothing or an integer, or calls what is not in the object
+    file, nor in the libraries of C that every program has.
+    """
+    options = {**dispatcher.targetoptions, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    bare = _jit(**options)(dispatcher.py_func)
+    bare.compile(tuple(map(type_of, examples)))
+    (made,) = bare.overloads.values()
+    every_program = CDLL(None)
+    called = (each.name for each in made.library._final_module.functions if each.is_declaration)
+    foreign = [
+        name for name in called if not (name.startswith("llvm.") or hasattr(every_program, name))
+    ]
+    if foreign or made.signature.return_type not in (types.none, types.int64):
+        return None
+    return made.fndesc.llvm_func_name, made.library._get_compiled_object()
 
 
 class _VerifiedCache(_FunctionCache):  # type: ignore[misc]
@@ -65,9 +104,7 @@ class _VerifiedCache(_FunctionCache):  # type: ignore[misc]
         with suppress(OSError):
             locator.ensure_cache_path()
         if not only_ours(folder):
-            folder = user_cache_path("plainspeech", appauthor=False) / "machine-code"
-            with suppress(OSError):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = private_folder()
         self._cache_path = str(folder)
         self._cache_file = _VerifiedFiles(folder, self._impl.filename_base)
 
@@ -108,31 +145,17 @@ class _VerifiedFiles:
 
     def load(self, key: object) -> Any:
         """Return what was saved for ``key``; None where it is missing, damaged or not ours."""
-        path = self._path(key)
+        content = read_code(self._path(key))
+        if content is None:
+            return None
         try:
-            if not (only_ours(self._folder) and only_ours(path)):
-                return None
-            content = path.read_bytes()
-            if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
-                return None
-            return pickle.loads(content[_DIGEST:])  # noqa: S301  # written by this user, undamaged
+            return pickle.loads(content)  # noqa: S301  # written by this user, undamaged
         except Exception:  # whatever unpickling raises
             return None
 
     def save(self, key: object, data: object) -> None:
         """Save ``data`` for ``key``, whole or not at all; files of other sources are removed."""
-        if not only_ours(self._folder):
-            return
-        for old in self._folder.glob(f"{self._base}.*"):
-            if f".{_sources()}." not in old.name:
-                with suppress(OSError):
-                    old.unlink()
-        content = pickle.dumps(data, protocol=pickle.HIGHEST_PROTOCOL)
-        path = self._path(key)
-        path.unlink(missing_ok=True)  # others may write to it, and a file that is replaced stays so
-        with replacing(path) as temporary:
-            temporary.chmod(0o600)
-            temporary.write_bytes(hashlib.sha256(content).digest() + content)
+        write_code(self._path(key), pickle.dumps(data, protocol=pickle.HIGHEST_PROTOCOL))
 
     def flush(self) -> None:
         """Remove all files of the function."""
@@ -142,14 +165,4 @@ class _VerifiedFiles:
     def _path(self, key: object) -> Path:
         # The text of a numba type has all that compiled code depends on.
         name = hashlib.sha256(repr((numba.__version__, _CHECKS, key)).encode()).hexdigest()[:32]
-        return self._folder / f"{self._base}.{_sources()}.{name}.nbc"
-
-
-@cache
-def _sources() -> str:
-    """Return a hash of the source of all functions that are compiled."""
-    digest = hashlib.sha256()
-    for folder in _COMPILED:
-        for file in sorted((_PACKAGE / folder).glob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+        return self._folder / f"{self._base}.{sources()}.{name}.nbc"

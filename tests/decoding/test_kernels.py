@@ -15,12 +15,13 @@ from toy_lm import random_lm
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.kernels.compiled import initial_state
-from plainspeech.decoding.kernels.jit import inlined, type_of
+from plainspeech.decoding.kernels.jit import inlined
 from plainspeech.decoding.kernels.pruning import prune, select_candidates
 from plainspeech.decoding.kernels.records import BEAM, NONE, ROOT, Trie
 from plainspeech.decoding.kernels.tries import child
 from plainspeech.decoding.lexicon import lay_out
 from plainspeech.errors import PlainspeechError
+from plainspeech.jit_cache import type_of
 
 SMALL = Alphabet((" ", "a", "b"))
 LARGE = Alphabet(tuple(chr(0x4E00 + index) for index in range(300)))

@@ -26,8 +26,8 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.records import Ints, Trie
 from plainspeech.decoding.lexicon import build_trie, check_probabilities, kept_lexicon, words_of
 from plainspeech.errors import DecodingError, LanguageModelError
-from plainspeech.lm.scorer import NGramLanguageModel, Tables
-from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID, score_word
+from plainspeech.lm.scorer import NGramLanguageModel, ScoreEach, Tables, scoring_of
+from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID
 from plainspeech.pronunciations import Pronunciations, phone_character
 
 _MOST_SPOKEN = 16  # ways to say a hot phrase
@@ -148,17 +148,18 @@ class SpokenWords:
             candidates = list(self._candidates(sound, expected))
             if not candidates:
                 continue
+            scored = self._scored([*alive], [index for _, index in candidates])
             after: dict[int, tuple[float, tuple[str, ...]]] = {}
-            for state, (score, words) in alive.items():
-                for word, index in candidates:
-                    gain, following = score_word(self.tables, state, index)
-                    total = score + float(gain) + expected.get(word, 0.0)
-                    if total > after.get(int(following), (-math.inf, ()))[0]:
-                        after[int(following)] = total, (*words, word)
+            for (score, words), row in zip(alive.values(), scored, strict=True):
+                for (word, _), (gain, following) in zip(candidates, row, strict=True):
+                    total = score + gain + expected.get(word, 0.0)
+                    if total > after.get(following, (-math.inf, ()))[0]:
+                        after[following] = total, (*words, word)
             alive = after
+        ending = self._scored([*alive], [EOS_ID])
         best = max(
-            (score + (score_word(self.tables, state, EOS_ID)[0] if ends else 0.0), words)
-            for state, (score, words) in alive.items()
+            (score + (gain if ends else 0.0), words)
+            for (score, words), ((gain, _),) in zip(alive.values(), ending, strict=True)
         )
         return list(best[1])
 
@@ -177,6 +178,11 @@ class SpokenWords:
     def _ids(self) -> Callable[[str], list[int]]:
         """Returns the ids of the words that sound so; kept, for the same are said again."""
         return cache(lambda sound: words_of(self.lexicon, self.alphabet.encode(sound)))
+
+    @cached_property
+    def _scored(self) -> ScoreEach:
+        """Returns the probabilities of words after states of the language model."""
+        return scoring_of(self.tables)
 
     @cached_property
     def _places(self) -> dict[str, int]:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.errors import LanguageModelError
-from plainspeech.jit_cache import compiled
+from plainspeech.lazy_jit import compiled
 from plainspeech.lm.arpa import ArpaModel
 from plainspeech.lm.build import BuildSettings, build_model
 from plainspeech.lm.corpus import read_sentences

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.errors import LanguageModelError
-from plainspeech.jit_cache import compiled
+from plainspeech.lazy_jit import compiled
 from plainspeech.lm.tables import LARGEST_BACKOFF_LOG, LARGEST_ORDER, LEAST_LOG, Floats, Ints, Level
 
 QUANTUM = 1 / 16

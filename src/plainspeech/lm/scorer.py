@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import numpy as np
 
 from plainspeech.artifact import Read, from_memory, reading
 from plainspeech.errors import LanguageModelError
-from plainspeech.jit_cache import compiled
+from plainspeech.lazy_jit import compiled
 from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
-from plainspeech.lm.kenlm import KenLMModel, KenLMTables
 from plainspeech.lm.kenlm_binary import is_kenlm_binary
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
 from plainspeech.lm.tables import (
@@ -27,8 +26,12 @@ from plainspeech.lm.tables import (
     NGramTables,
     score_word,
 )
+from plainspeech.machine_code import machine_code
 
-Tables: TypeAlias = NGramTables | KenLMTables
+if TYPE_CHECKING:
+    from plainspeech.lm.kenlm import KenLMTables
+
+Tables: TypeAlias = Union[NGramTables, "KenLMTables"]
 """N-grams, the first argument of `plainspeech.lm.tables.score_word`."""
 
 
@@ -70,7 +73,7 @@ class Scorer:
     """
 
     vocabulary: Sequence[str]
-    tables: NGramTables | KenLMTables = field(repr=False)
+    tables: Tables = field(repr=False)
     order: int
     alpha: float = ALPHA
     beta: float = BETA
@@ -138,6 +141,9 @@ class Scorer:
         Raises:
             LanguageModelError: KenLM cannot read the file.
         """
+        # Imported here, for it imports numba.
+        from plainspeech.lm.kenlm import KenLMModel
+
         vocabulary = list(dict.fromkeys((*SPECIAL_WORDS, *words)))
         model = KenLMModel(Path(path), vocabulary)
         return cls(vocabulary, model.tables(), model.order)
@@ -178,6 +184,40 @@ def score_words(tables: Any, state: int, words: Ints) -> Floats:
     for place, word in enumerate(words):
         log_probabilities[place], state = score_word(tables, state, word)
     return log_probabilities
+
+
+ScoreEach = Callable[[Sequence[int], Sequence[int]], list[list[tuple[float, int]]]]
+"""Returns ln p of each of some words after each of some states, and the states after them."""
+
+
+def scoring_of(tables: Tables) -> ScoreEach:
+    """Return what `score_word` does for few words at a time, without numba where it is not needed.
+
+    Args:
+        tables: the first argument of `score_word`.
+    """
+    ids, logs = np.empty(0, np.int32), np.empty((0, 0), np.float32)
+    score = machine_code(_score_each, tables, ids, ids, logs, np.empty((0, 0), np.int32))
+
+    def score_each(states: Sequence[int], words: Sequence[int]) -> list[list[tuple[float, int]]]:
+        before, ids = np.array(states, np.int32), np.array(words, np.int32)
+        shape = len(before), len(ids)
+        log_probabilities, after = np.empty(shape, np.float32), np.empty(shape, np.int32)
+        score(tables, before, ids, log_probabilities, after)
+        rows = zip(log_probabilities.tolist(), after.tolist(), strict=True)
+        return [list(zip(*row, strict=True)) for row in rows]
+
+    return score_each
+
+
+@compiled(error_model="numpy", _nrt=False)
+def _score_each(
+    tables: Any, states: Ints, words: Ints, log_probabilities: Floats, after: Ints
+) -> None:
+    for row in range(len(states)):
+        for place in range(len(words)):
+            found, following = score_word(tables, states[row], words[place])
+            log_probabilities[row, place], after[row, place] = found, following
 
 
 @dataclass(frozen=True)

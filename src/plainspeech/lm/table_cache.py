@@ -32,7 +32,7 @@ from plainspeech.artifact import (
 )
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm import tables as layout
-from plainspeech.lm.tables import NGramTables, with_views
+from plainspeech.lm.tables import NGramTables, find_states, with_views
 from plainspeech.verified_files import only_ours
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -55,6 +55,7 @@ def cached_tables(name: str, flatten: Callable[[], NGramTables]) -> NGramTables:
 
     def make() -> Arrays:
         made = flatten()
+        find_states(made)
         return {array: getattr(made, array) for array in TABLES}
 
     return with_views(**cached_arrays(name, [layout.__file__], make, TABLES, _WORTH_IT))

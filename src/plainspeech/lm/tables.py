@@ -5,7 +5,8 @@ is the empty context; every n-gram that is the context of a longer one, or has a
 one more state. Each state has its own small hash table of the words that follow it (open
 addressing, linear probing), so a query reads two places in memory, and two more for every back-off.
 Most n-grams are not states; the shorter n-gram that is the state after one of them is found at its
-first query and stored: to find all of them would take most of the loading time.
+first query and stored: to find all of them (`find_states`) would take most of the loading time. It
+is done for tables that are kept on disk.
 
 All probabilities are natural logarithms.
 """
@@ -17,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba.extending import overload
 
-from plainspeech.jit_cache import compiled
+from plainspeech.lazy_jit import compiled, when_compiling
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -36,6 +36,9 @@ LARGEST_ORDER = 16
 LEAST_LOG, LARGEST_BACKOFF_LOG = -2303.0, 46.0
 """Bounds of the natural logarithms of probabilities and of back-off weights: of 10 to the power of
 -1000 and of 20, beyond what any model needs. They keep all sums finite."""
+
+# It allocates nothing: numba need not count references, which would take longer than the query.
+_query = compiled(error_model="numpy", _nrt=False)
 
 _FIRST, _SIZE, _SHORTER, _BACKOFF = range(4)  # columns of a state
 _WORD, _PROBABILITY, _NEXT = range(3)  # columns of a slot
@@ -84,7 +87,7 @@ class NGramTables(NamedTuple):
     bos_state: np.int32
 
 
-@compiled()
+@_query
 def score_word(tables: Any, state: int, word: int) -> tuple[float, int]:
     """Return ln p(word | state) and the next state.
 
@@ -101,17 +104,23 @@ def query(tables: Any, state: int, word: int) -> tuple[float, int]:
     raise NotImplementedError
 
 
-@overload(query)
-def _query_flat(tables: Any, state: Any, word: Any) -> Any:
-    del state, word
-    return _query_tables if getattr(tables, "instance_class", None) is NGramTables else None
+@when_compiling
+def _implement_query() -> None:
+    from numba.extending import overload
+
+    options: Any = {"_nrt": False}  # which its annotations leave out
+
+    @overload(query, jit_options=options)
+    def implementation(tables: Any, state: Any, word: Any) -> Any:
+        del state, word
+        return _query_tables if getattr(tables, "instance_class", None) is NGramTables else None
 
 
 def _query_tables(tables: Any, state: Any, word: Any) -> Any:
     return _look_up(tables, state, word)
 
 
-@compiled()
+@_query
 def _look_up(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
     penalty = np.float32(0.0)
     while state != 0:
@@ -127,7 +136,7 @@ def _look_up(tables: NGramTables, state: int, word: int) -> tuple[float, int]:
     return penalty + tables.unigrams[word], tables.unigram_states[word]
 
 
-@compiled()
+@_query
 def _following(tables: NGramTables, state: int, word: int) -> int:
     """Return the state of the longest suffix of ``state`` and ``word`` that has one."""
     while state != 0:
@@ -138,7 +147,23 @@ def _following(tables: NGramTables, state: int, word: int) -> int:
     return int(tables.unigram_states[word])
 
 
-@compiled()
+@_query
+def find_states(tables: NGramTables) -> None:
+    """Find the state after every n-gram now, as queries would, so that these write nothing.
+
+    Tables that are mapped from a file then need no memory of their own, and threads no copies of
+    pages, for each of which all processors have to be told.
+    """
+    for state in range(1, len(tables.states)):
+        first = tables.states[state, _FIRST]
+        for slot in range(first, first + tables.states[state, _SIZE]):
+            word = tables.slots[slot, _WORD]
+            if word >= 0 and tables.slots[slot, _NEXT] == _NOT_FOUND_YET:
+                shorter = tables.states[state, _SHORTER]
+                tables.slots[slot, _NEXT] = _following(tables, shorter, word)
+
+
+@_query
 def _find(tables: NGramTables, state: int, word: int) -> int:
     """Return the slot of ``word`` after ``state``, -1 where there is none."""
     first, size = tables.states[state, _FIRST], tables.states[state, _SIZE]
@@ -153,7 +178,7 @@ def _find(tables: NGramTables, state: int, word: int) -> int:
     return -1
 
 
-@compiled()
+@_query
 def _home(word: int, size: int) -> int:
     """Return the first place to probe for ``word`` in a table of ``size``."""
     mixed = (np.uint64(word) * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)

@@ -1,1 +1,1 @@
-"""The inner loops of the beam search. Only modules here and `plainspeech.lm` import numba."""
+"""The inner loops of the beam search, which numba compiles."""

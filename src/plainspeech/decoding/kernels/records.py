@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.decoding.kernels.jit import jitable
+from plainspeech.lazy_jit import jitable
 
 Records = npt.NDArray[Any]
 Record = Any
