@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -89,9 +89,15 @@ class Pronunciations:
         if self.converter:
             self.converter.convert([first])
 
+    def lacking(self, words: Iterable[str]) -> list[str]:
+        """Return those of ``words``, each once, that are left to the converter, if there is one."""
+        if self.converter is None:
+            return []
+        return [word for word in dict.fromkeys(words) if word not in self.words]
+
     def completed(self, words: Sequence[str]) -> Pronunciations:
         """Return the lexicon with those of ``words`` that it lacks and the converter finds."""
-        lacking = [word for word in dict.fromkeys(words) if word not in self.words]
+        lacking = self.lacking(words)
         if self.converter is None or not lacking:
             return self
         found = zip(lacking, self.converter.convert(lacking), strict=True)

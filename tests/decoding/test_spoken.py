@@ -207,6 +207,30 @@ def test_an_expected_word_may_be_said_in_more_ways(words: tuple[str, ...]) -> No
     assert decoder.decode(frames_of(A, T, T), {"tta": 12.0}).text == "tta"
 
 
+class Counted(Spelled):
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: set[tuple[str, bool]] = set()
+
+    def convert(self, words: Sequence[str], wide: bool = False) -> list[Sequence[str]]:
+        self.asked |= {(word, wide) for word in words}
+        return super().convert(words, wide)
+
+
+def test_hot_words_are_converted_beforehand_and_no_more_than_that() -> None:
+    """Each word that was said had cost a look at each hot word, 10,000 of them 13 decodings."""
+    converter = Counted()
+    lexicon = replace(LEXICON, converter=converter)
+    decoder = BeamSearchDecoder(ENGLISH, random_lm(1, WORDS), pronunciations=lexicon)
+    stream = decoder.stream({"tta": 12.0, "aat tta": 1.0})
+    assert converter.asked == {("tta", True), ("aat", True)}
+    converter.asked.clear()
+    stream.feed(frames_of(A, T, T))
+    assert stream.finish().text == "tta"
+    assert converter.asked == set()
+
+
 def test_the_ways_to_say_a_phrase_are_of_all_its_words() -> None:
     spoken = SpokenWords.of(SPELLED, random_lm(1, WORDS))
     for count in (1, 2, 3, 6):

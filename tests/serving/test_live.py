@@ -11,9 +11,12 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
+import anyio
 import numpy as np
 import pytest
+from fastapi import WebSocketDisconnect
 from servers import PATIENCE, Running, Speak, eventually, running, wav
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -23,6 +26,7 @@ from plainspeech.arrays import Array
 from plainspeech.decoding.results import PartialText
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.runtime.streaming_model import UtteranceStream
+from plainspeech.serving.live_endpoint import LiveSession
 
 END = json.dumps({"type": "end"})
 AUDIO_SECONDS = "plainspeech_audio_seconds_total "
@@ -270,6 +274,16 @@ def test_text_that_is_not_utf_8_is_an_unknown_message_and_no_traceback(
     assert found[-1]["error"]["code"] == "invalid_message"
     logging.getLogger("uvicorn").removeHandler(caplog.handler)
     assert caplog.records == []
+
+
+def test_what_is_to_be_sent_when_the_connection_was_closed_is_a_disconnection(
+    server: Running,
+) -> None:
+    """uvicorn closes it after a message that is too long, and tells the application later."""
+    send = AsyncMock(side_effect=RuntimeError("Unexpected ASGI message"))
+    session = LiveSession(Mock(send_text=send), server.engine, 16_000, None, digits=False)
+    with pytest.raises(WebSocketDisconnect):
+        anyio.run(session._send, {})
 
 
 def test_a_message_that_is_too_long_ends_the_session(server: Running) -> None:

@@ -62,7 +62,7 @@ class SearchContext:
         kernels: the search itself.
         calibration: turns the evidence for a word into its confidence.
         spoken: the words of a search over phones; None for one over letters.
-        expected: hot words of a search over phones, with their weights.
+        expected: hot words of a search over phones, with their weights, by how they sound.
         columns: of what the search is given that are its log-probabilities.
     """
 
@@ -76,7 +76,7 @@ class SearchContext:
     kernels: CompiledKernels
     calibration: Calibration
     spoken: SpokenWords | None = None
-    expected: Mapping[str, float] = field(default_factory=dict)
+    expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     columns: slice | None = None
 
     def validated(self, log_probabilities: npt.ArrayLike) -> Array:
@@ -131,7 +131,11 @@ class SearchContext:
             words = phrase.split()
             for word in words if nats > 0 or len(words) == 1 else ():
                 shares[word] = max(shares.get(word, -math.inf), nats / len(words))
-        return replace(self, hot_words=build_hot_words(said, self.alphabet), expected=shares)
+        return replace(
+            self,
+            hot_words=build_hot_words(said, self.alphabet),
+            expected=self.spoken.by_sound(shares),
+        )
 
 
 def prepare_context(

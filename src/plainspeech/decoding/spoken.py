@@ -108,7 +108,8 @@ class SpokenWords:
 
     def lacks(self, phrase: str) -> bool:
         """Return whether a word of ``phrase`` has no pronunciation."""
-        return not all(map(self.pronunciations.of, phrase.split()))
+        # Wide, as hot words are asked for afterwards: that has to be found out once.
+        return not all(self.pronunciations.of(word, wide=True) for word in phrase.split())
 
     def spoken(self, phrase: str) -> list[str]:
         """Return the ways to say a hot phrase, the usual first.
@@ -128,8 +129,20 @@ class SpokenWords:
         ways = product(*(known[:most] for known in each))
         return [" ".join(way) for way in islice(ways, _MOST_SPOKEN)]
 
+    def by_sound(self, expected: Mapping[str, float]) -> dict[str, dict[str, float]]:
+        """Return expected words, with their nats, by all the ways to say them."""
+        found: dict[str, dict[str, float]] = {}
+        for word, nats in expected.items():
+            for sound in self.pronunciations.of(word, wide=True):
+                found.setdefault(sound, {})[word] = nats
+        return found
+
     def written(
-        self, text: str, expected: Mapping[str, float], start: int, ends: bool = True
+        self,
+        text: str,
+        expected: Mapping[str, Mapping[str, float]],
+        start: int,
+        ends: bool = True,
     ) -> list[str]:
         """Return the likeliest words that sound like ``text``.
 
@@ -138,21 +151,21 @@ class SpokenWords:
 
         Args:
             text: what was said, words separated by spaces.
-            expected: hot words, with the nats that each adds; those outside the vocabulary count as
-                unknown words.
+            expected: hot words and the nats that each adds, see `by_sound`; those outside the
+                vocabulary count as unknown words.
             start: state of the language model before the first word.
             ends: whether the sentence ends with the text.
         """
         alive: dict[int, tuple[float, tuple[str, ...]]] = {start: (0.0, ())}
         for sound in text.split(" ") if text else ():
-            candidates = list(self._candidates(sound, expected))
+            candidates = list(self._candidates(sound, expected.get(sound, {})))
             if not candidates:
                 continue
-            scored = self._scored([*alive], [index for _, index in candidates])
+            scored = self._scored([*alive], [index for _, index, _ in candidates])
             after: dict[int, tuple[float, tuple[str, ...]]] = {}
             for (score, words), row in zip(alive.values(), scored, strict=True):
-                for (word, _), (gain, following) in zip(candidates, row, strict=True):
-                    total = score + gain + expected.get(word, 0.0)
+                for (word, _, nats), (gain, following) in zip(candidates, row, strict=True):
+                    total = score + gain + nats
                     if total > after.get(following, (-math.inf, ()))[0]:
                         after[following] = total, (*words, word)
             alive = after
@@ -163,16 +176,19 @@ class SpokenWords:
         )
         return list(best[1])
 
-    def _candidates(self, sound: str, expected: Mapping[str, float]) -> Iterator[tuple[str, int]]:
-        """Yield the words that sound so, and their ids."""
+    def _candidates(
+        self, sound: str, expected: Mapping[str, float]
+    ) -> Iterator[tuple[str, int, float]]:
+        """Yield the words that sound so, their ids and nats; ``expected`` are such words."""
         known = self._ids(sound)
         for index in known:
-            yield self.vocabulary[index], index
-        for word in expected:
+            word = self.vocabulary[index]
+            yield word, index, expected.get(word, 0.0)
+        for word, nats in expected.items():
             # One of the vocabulary may be said in more ways when it is expected.
             index = self._places.get(word, UNKNOWN_ID)
-            if index not in known and sound in self.pronunciations.of(word, wide=True):
-                yield word, index
+            if index not in known:
+                yield word, index, nats
 
     @cached_property
     def _ids(self) -> Callable[[str], list[int]]:

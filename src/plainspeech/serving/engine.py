@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import accumulate, chain, islice
+from typing import TYPE_CHECKING
 
 import anyio
 import numpy as np
 from anyio import CapacityLimiter
 
+from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.decoding.hot_words import (
@@ -33,7 +36,14 @@ from plainspeech.serving.capacity import Capacity
 from plainspeech.serving.metrics import Metrics
 from plainspeech.serving.server_settings import ServerSettings
 
+if TYPE_CHECKING:
+    from plainspeech.decoding.spoken import SpokenWords
+
 _MOST_HINTS = 500
+
+MOST_CONVERTED = 5_000
+"""Letters of a request's words that the model's lexicon lacks: a second of a core, at most."""
+
 _SHORTEST_HOT_WORD = 4  # letters, in a prompt; shorter words occur within too many others
 
 
@@ -143,7 +153,8 @@ class Engine:
             lines: see `plainspeech.decoding.hot_words.parse_hot_words`.
 
         Raises:
-            ApiError: ``lines`` are not hot words.
+            ApiError: ``lines`` are not hot words, or have more than `MOST_CONVERTED` letters to
+                convert to phones.
         """
         alphabet = self.recognizer.bundle.alphabet
         try:
@@ -151,10 +162,34 @@ class Engine:
         except DecodingError as error:
             named = str(error).removeprefix("hot_words: ")
             raise api_error(DecodingError(f"hot_words: {named}")) from error
-        lengths = range(_SHORTEST_HOT_WORD, LONGEST_PHRASE + 1)
-        hints = [word for word in alphabet.normalise(prompt).split() if len(word) in lengths]
-        found = dict.fromkeys(hints[:_MOST_HINTS], DEFAULT_WEIGHT) | weighted
+        left = MOST_CONVERTED - sum(map(len, self._lacking(weighted)))
+        if left < 0:
+            raise _too_many(MOST_CONVERTED - left)
+        hints = list(islice(_hints(prompt, alphabet), _MOST_HINTS))
+        lacking = self._lacking(hints)
+        ends = accumulate(map(len, lacking))
+        beyond = {word for word, end in zip(lacking, ends, strict=True) if end > left}
+        found = {word: DEFAULT_WEIGHT for word in hints if word not in beyond} | weighted
         return found if found and self.takes_hot_words else None
+
+    def prepare(self, hot_words: HotWords | None) -> None:
+        """Find out how hot words sound that the lexicon lacks; not for the thread of the loop.
+
+        The thread that recognises knows it then, and the chunks of others do not wait for it.
+        """
+        if hot_words and (spoken := self._spoken):
+            for word in self._lacking(hot_words):
+                spoken.pronunciations.of(word, wide=True)
+
+    @property
+    def _spoken(self) -> SpokenWords | None:
+        """How words sound, where the search is over phones."""
+        return getattr(self.recognizer.decoder, "spoken", None)
+
+    def _lacking(self, phrases: Iterable[str]) -> list[str]:
+        """Return the words of ``phrases`` that have to be converted to phones."""
+        words = chain.from_iterable(map(str.split, phrases))
+        return self._spoken.pronunciations.lacking(words) if self._spoken else []
 
     @property
     def is_stuck(self) -> bool:
@@ -166,7 +201,7 @@ class Engine:
         self.recognizer.transcribe_waveforms([np.zeros(self.sample_rate, np.float32)])
         self.live.warm_up()
         # The first hot words would wait for the lexicon, and for what is learned from it.
-        if spoken := getattr(self.recognizer.decoder, "spoken", None):
+        if spoken := self._spoken:
             spoken.pronunciations.prepare()
 
     @asynccontextmanager
@@ -180,6 +215,27 @@ class Engine:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+def _hints(prompt: str, alphabet: Alphabet) -> Iterator[str]:
+    """Yield the longer words of ``prompt``.
+
+    It is normalised piece by piece, for many combining marks in a row take time with their square.
+    """
+    lengths = range(_SHORTEST_HOT_WORD, LONGEST_PHRASE + 1)
+    for piece in prompt.split():
+        if len(piece) <= LONGEST_PHRASE:
+            yield from (word for word in alphabet.normalise(piece).split() if len(word) in lengths)
+
+
+def _too_many(letters: int) -> ApiError:
+    return ApiError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"hot_words: words that the model's lexicon lacks have {letters:,} letters together; at "
+        f"most {MOST_CONVERTED:,}, for how they sound has to be found out; send fewer.",
+        "too_many_hot_words",
+        "hot_words",
+    )
 
 
 def _timed(make: Callable[[], SpeechDetector], metrics: Metrics) -> Callable[[], SpeechDetector]:

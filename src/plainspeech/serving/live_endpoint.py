@@ -14,7 +14,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from plainspeech.decoding.hot_words import HotWords
 from plainspeech.errors import PlainspeechError
-from plainspeech.runtime.live_core import LiveEvent, json_values, with_digits
+from plainspeech.runtime.live_core import LiveEvent, LiveTranscription, json_values, with_digits
 from plainspeech.serving.access import check_site, check_token
 from plainspeech.serving.api_errors import ApiError, api_error
 from plainspeech.serving.engine import Engine
@@ -102,7 +102,7 @@ class LiveSession:
         """
         draining = asyncio.create_task(self._engine.capacity.draining.wait())
         try:
-            transcription = self._engine.live.transcription(self._hot_words)
+            transcription = await self._begun()
             with self._engine.batcher.lane(self._hot_words, imminent=False) as lane:
                 driver = LiveDriver(transcription, self._engine, lane, self._emit)
                 try:
@@ -120,6 +120,13 @@ class LiveSession:
             await self._send({"type": "done", "duration": duration})
         finally:
             draining.cancel()
+
+    async def _begun(self) -> LiveTranscription:
+        """Return the transcription; hot words, which may take a while, are prepared in a thread."""
+        begin = self._engine.live.transcription
+        if self._hot_words is None:
+            return begin()
+        return await anyio.to_thread.run_sync(begin, self._hot_words)
 
     async def _take(self, driver: LiveDriver, last: bool = False) -> None:
         waveform = await anyio.to_thread.run_sync(self._pcm.take, last)
@@ -170,7 +177,7 @@ class LiveSession:
         try:
             with anyio.fail_after(self._timeout):
                 await self._socket.send_text(json.dumps(values, ensure_ascii=False))
-        except TimeoutError:
+        except (TimeoutError, RuntimeError):  # uvicorn's, when it has closed but not yet told so
             raise WebSocketDisconnect from None
 
 

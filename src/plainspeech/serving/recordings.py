@@ -192,6 +192,7 @@ class UploadedRecording:
         def begin(waveform: Array) -> _QueuedChunk:
             return _QueuedChunk(lane, waveform, loop)
 
+        self._engine.prepare(self._hot_words)
         rate = self._engine.sample_rate
         with audio.opened(cast("BinaryIO", self._file), rate, self._separate) as recording:
             self._check_length(recording.duration or 0.0)
