@@ -5,7 +5,8 @@ on all alike. A client sends its next request when the last has been answered. C
 share the cores. Answers are held against what the first answer to the same clip was; whatever else
 comes back is an error, and what never comes back is lost. Beside the wall clock stands the
 processor time of the server, by itself and over that of a loop that calls the library with the same
-files, measured between the others: both mean the same on a machine with other work.
+files on as many threads, measured between the others: both mean the same on a machine with other
+work.
 
     python -m benchmarks.serving.load [--clients 32] [--kind "--workers 2"] [--memory-requests 2000]
 """
@@ -193,7 +194,7 @@ def main(
     paths = clips or sorted(SAMPLES.glob("*.flac"))
     audio = float(np.mean([soundfile.info(path).duration for path in paths]))
     contents = [path.read_bytes() for path in paths]
-    recognizer = load_model(threads=1)
+    recognizer = load_model()  # on as many threads as a server of one process
     call_library(recognizer, contents, len(contents))
     print(f"{machine()}; clips of {audio:.1f} s on average\n")
     print(
