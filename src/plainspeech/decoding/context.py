@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -213,7 +214,11 @@ def _parameters(
         unknown_look_ahead=settings.alpha * _unknown(scorer.tables) if scorer else 0.0,
         sentence_end=True,
         merge_by_state=settings.merge == "state",
-        character_ids=character_ids(alphabet, scorer) if scorer else np.zeros(0, np.int32),
+        character_ids=(
+            character_ids(alphabet, scorer)
+            if scorer and mode == CHARACTER_MODEL
+            else np.zeros(0, np.int32)
+        ),
     )
 
 
@@ -241,7 +246,7 @@ def model_mode(alphabet: Alphabet, scorer: NGramLanguageModel | None) -> int:
     """
     if scorer is None:
         return NO_MODEL
-    if all(len(word) == 1 for word in _words(scorer)):
+    if all(len(word) == 1 for word in islice(scorer.vocabulary, len(SPECIAL_WORDS), None)):
         return CHARACTER_MODEL
     if " " not in alphabet.symbols:
         raise LanguageModelError(

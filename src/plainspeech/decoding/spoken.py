@@ -28,6 +28,7 @@ from plainspeech.decoding.lexicon import build_trie, check_probabilities, kept_l
 from plainspeech.errors import DecodingError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, ScoreEach, Tables, scoring_of
 from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID
+from plainspeech.lm.vocabulary import digest_of
 from plainspeech.pronunciations import Pronunciations, phone_character
 
 _MOST_SPOKEN = 16  # ways to say a hot phrase
@@ -240,5 +241,5 @@ def _alphabet(phones: Sequence[str]) -> Alphabet:
 def _digest(pronunciations: Pronunciations, vocabulary: Sequence[str]) -> str:
     """Return a hash of how the words of ``vocabulary`` sound."""
     converter = pronunciations.converter.name if pronunciations.converter else ""
-    text = "\n".join((pronunciations.sha256, converter, *vocabulary))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    text = "\n".join((pronunciations.sha256, converter, digest_of(vocabulary)))
+    return hashlib.sha256(text.encode()).hexdigest()

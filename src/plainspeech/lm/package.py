@@ -40,6 +40,7 @@ from plainspeech.lm.arpa import is_arpa
 from plainspeech.lm.packing import pack, unpack
 from plainspeech.lm.table_cache import cached_tables
 from plainspeech.lm.tables import SPECIAL_WORDS, Level, NGramTables, build_tables
+from plainspeech.lm.vocabulary import Vocabulary
 
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
@@ -66,7 +67,7 @@ class ScorerPackage:
         source: origin of the model.
     """
 
-    vocabulary: list[str]
+    vocabulary: Vocabulary
     order: int
     model: NGramTables | Path
     alpha: float
@@ -195,7 +196,7 @@ def read_levels(path: Path) -> tuple[list[str], list[Level]]:
     record = read_record(from_memory(path, SCORER, files), path, SCORER)
     vocabulary = _vocabulary(record, files)
     with record.named():
-        return vocabulary, unpack(files[_NGRAMS], len(vocabulary), record.take("order", int))
+        return list(vocabulary), unpack(files[_NGRAMS], len(vocabulary), record.take("order", int))
 
 
 def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> NGramTables | Path:
@@ -231,10 +232,9 @@ def _weight(record: Record, name: str) -> float:
     return weight
 
 
-def _vocabulary(record: Record, files: Mapping[str, bytes]) -> list[str]:
-    words = files.get(_WORDS, b"").decode(errors="replace").split("\n")[:-1]
-    vocabulary = [*SPECIAL_WORDS, *words]
-    if len(set(vocabulary)) != record.take("vocabulary", int):
+def _vocabulary(record: Record, files: Mapping[str, bytes]) -> Vocabulary:
+    vocabulary = Vocabulary(files.get(_WORDS, b""))
+    if len(vocabulary) != record.take("vocabulary", int):
         raise LanguageModelError(
             f"{record.where}: {_WORDS} has a different number of words than its record says"
         )
