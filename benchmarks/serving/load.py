@@ -4,9 +4,10 @@ Servers of all kinds run; clients measure them in turn, so that whatever else th
 on all alike. A client sends its next request when the last has been answered. Clients and servers
 share the cores. Answers are held against what the first answer to the same clip was; whatever else
 comes back is an error, and what never comes back is lost. Beside the wall clock stands the
-processor time of the server, by itself and over that of a loop that calls the library with the same
-files on as many threads, measured between the others: both mean the same on a machine with other
-work.
+processor time of the server, by itself and over that of calling the library with the same files,
+measured between the others: both mean the same on a machine with other work. Beside a lone client,
+the library is called from one thread and computes on all cores, as the server does; beside more, it
+is called from a thread for each core, for two cores that share their units are slower together.
 
     python -m benchmarks.serving.load [--clients 32] [--kind "--workers 2"] [--memory-requests 2000]
 """
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.processes import machine
+from plainspeech.cores import available_cores
 
 if TYPE_CHECKING:
     from plainspeech.runtime.recognizer import Recognizer
@@ -151,24 +154,42 @@ async def request(
         outcome.errors += 1
 
 
-def call_library(recognizer: Recognizer, clips: Sequence[bytes], requests: int) -> float:
-    """Return the processor seconds of transcribing as many clips in this process."""
-    started = time.process_time()
-    for number in range(requests):
+def call_library(recognizer: Recognizer, clips: Sequence[bytes], requests: int) -> Outcome:
+    """Transcribe as many clips in this process, on all cores.
+
+    Args:
+        recognizer: called from as many threads as there are cores for one of its own each.
+        clips: files.
+        requests: how often one is transcribed.
+    """
+    outcome = Outcome()
+
+    def one(number: int) -> None:
+        started = time.perf_counter()
         recognizer.transcribe(io.BytesIO(clips[number % len(clips)]))
-    return time.process_time() - started
+        outcome.seconds.append(time.perf_counter() - started)
+
+    started, computed = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(available_cores() // recognizer.threads) as pool:
+        list(pool.map(one, range(requests)))
+    outcome.wall = time.perf_counter() - started
+    outcome.processor = time.process_time() - computed
+    return outcome
 
 
 def row(
-    name: str, clients: int, outcomes: Sequence[Outcome], audio: float, library: Sequence[float]
+    name: str, clients: int, outcomes: Sequence[Outcome], audio: float, library: Sequence[Outcome]
 ) -> str:
     """Return the line of the table for ``outcomes``, whose clips last ``audio`` seconds each."""
     seconds = [s for outcome in outcomes for s in outcome.seconds]
     p50, p95 = (1000 * p for p in np.percentile(seconds, (50, 95)))
     rates = [len(outcome.seconds) / outcome.wall for outcome in outcomes]
     rate = float(np.median(rates))
-    computed = [outcome.processor / len(outcome.seconds) for outcome in outcomes]
-    over = float(np.median(np.divide(computed, library)))
+    computed, called = (
+        [outcome.processor / len(outcome.seconds) for outcome in each]
+        for each in (outcomes, library)
+    )
+    over = float(np.median(np.divide(computed, called)))
     return (
         f"| {clients} | {name} | {rate:.1f} ({min(rates):.1f} to {max(rates):.1f}) "
         f"| {rate * audio:.0f} | {p50:.0f} | {p95:.0f} | {1000 * max(seconds) / p50:.1f} "
@@ -194,8 +215,9 @@ def main(
     paths = clips or sorted(SAMPLES.glob("*.flac"))
     audio = float(np.mean([soundfile.info(path).duration for path in paths]))
     contents = [path.read_bytes() for path in paths]
-    recognizer = load_model()  # on as many threads as a server of one process
-    call_library(recognizer, contents, len(contents))
+    alone, many = load_model(), load_model(threads=1)
+    for recognizer in (alone, many):
+        call_library(recognizer, contents, 2 * len(contents))
     print(f"{machine()}; clips of {audio:.1f} s on average\n")
     print(
         "| clients | server | requests/s (least to most) | audio s/s | p50 ms | p95 ms "
@@ -206,14 +228,15 @@ def main(
         targets = [stack.enter_context(serving(each, *each.split())) for each in kind]
         for number in clients:
             found: dict[str, list[Outcome]] = {each: [] for each in kind}
-            library: list[float] = []
+            library: list[Outcome] = []
             sent = max(requests, 2 * number)
             for round_ in range(rounds):
-                library.append(call_library(recognizer, contents, 100) / 100)
+                library.append(call_library(alone if number == 1 else many, contents, requests))
                 for target in targets if round_ % 2 else targets[::-1]:
                     console.print(f"{number} clients, round {round_ + 1}, {target.name}")
                     outcome = asyncio.run(load(target, contents, number, sent))
                     found[target.name].append(outcome)
+            print(row("the library", number, library, audio, library))
             for name, outcomes in found.items():
                 print(row(name or "one process", number, outcomes, audio, library), flush=True)
     if memory_requests:
