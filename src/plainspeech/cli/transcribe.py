@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -194,7 +193,7 @@ class _Run:
         self._digits = digits
         self._target = target
         self._bars = bars
-        self._stopped = Event()
+        self._stopped = False
 
     def transcribe(self, recordings: Sequence[InputFile | PlainspeechError]) -> int:
         """Transcribe ``recordings``; return how many failed."""
@@ -206,19 +205,20 @@ class _Run:
         # Each by one thread, but for the last ones, which would leave cores without work.
         alone = len(recordings) - cores + 1
         with ThreadPoolExecutor(cores) as pool:
-            writing = [
-                pool.submit(
-                    self._written,
-                    each,
-                    f" ({number} of {len(recordings)})",
-                    1 if number <= alone else None,
-                )
-                for number, each in enumerate(recordings, start=1)
-            ]
             try:
+                writing = [
+                    pool.submit(
+                        self._written,
+                        each,
+                        f" ({number} of {len(recordings)})",
+                        1 if number <= alone else None,
+                    )
+                    for number, each in enumerate(recordings, start=1)
+                ]
                 return sum(self._report(one.result) for one in writing)
             finally:
-                self._stopped.set()
+                # An assignment: a second interrupt could come between the steps of a call.
+                self._stopped = True
                 pool.shutdown(cancel_futures=True)
 
     def _report(self, written: Callable[[], str]) -> bool:
@@ -245,7 +245,7 @@ class _Run:
         for part in self._recognizer.transcribe_parts(
             file, hot_words=words, channels=self._channels, threads=threads
         ):
-            if self._stopped.is_set():  # an incomplete transcript is not written
+            if self._stopped:  # an incomplete transcript is not written
                 raise PlainspeechError(f"{source}: not finished")
             least = self._min_confidence
             sure = [segment for segment in part.segments if segment.confidence >= least]
