@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -41,3 +42,15 @@ def test_a_verb_that_does_not_exist_is_told_the_nearest() -> None:
     found = CliRunner().invoke(cli.app, ["transcibe"])
     assert found.exit_code == 2
     assert "'transcribe'" in found.output
+
+
+@pytest.mark.parametrize("chosen", [None, "3"])
+def test_threads_of_linear_algebra_wait_for_no_work(
+    monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    monkeypatch.setattr(cli, "app", lambda: None)
+    cli.main()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == (chosen or "1")

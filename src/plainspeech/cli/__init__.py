@@ -108,6 +108,9 @@ for _name, _line in _VERBS.items():
 
 def main() -> None:
     """Run the command line; a `PlainspeechError` is one line on stderr and exit status 1."""
+    # NumPy's linear algebra is of no use here, and each of its threads, one a core, waits for work
+    # for the first tenth of a second without letting others have the core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except PlainspeechError as error:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from rich.console import Console
-
 from plainspeech.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich import progress as rich_progress
+    from rich.console import Console
 
     from plainspeech.runtime.long_audio import TranscriptPart
 
@@ -27,6 +26,8 @@ def stderr(quiet: bool = False) -> Console:
     Args:
         quiet: whether it shows nothing.
     """
+    from rich.console import Console  # here, for most transcriptions need none
+
     return Console(stderr=True, soft_wrap=True, highlight=False, quiet=quiet)
 
 
@@ -105,6 +106,7 @@ class ProgressBars:
 def _recording_bars(terminal: TextIO) -> rich_progress.Progress:
     # It takes a fiftieth of the time of a short transcription to import.
     from rich import progress as rich_progress
+    from rich.console import Console
 
     columns = (
         rich_progress.TextColumn("{task.description}", markup=False),
