@@ -43,6 +43,7 @@ PATH = "/v1/audio/transcriptions"
 SAMPLES = Path(__file__).parents[2] / "samples"
 KINDS = ["", "--no-batching", "--workers 2"]
 LONGEST_WAIT = 120.0  # seconds; a request without an answer by then is lost
+_COMPILING = 600.0  # seconds, what a server may take that is the first with a new search
 
 
 @dataclass
@@ -111,7 +112,7 @@ def serving(name: str, *options: str) -> Iterator[Target]:
             assert process.stderr is not None
             line = next(line for line in process.stderr if " at http" in line)
             url = line.split(" at ")[1].split(";")[0]
-            httpx.get(f"{url}/health", timeout=60).raise_for_status()
+            httpx.get(f"{url}/health", timeout=_COMPILING).raise_for_status()
             yield Target(name, url, process.pid)
         finally:
             process.terminate()

@@ -37,6 +37,7 @@ Speak = Callable[..., Array]
 PATH = "/v1/audio/transcriptions"
 SOURCE = Path(plainspeech.__file__).parents[1]
 PATIENCE = 60.0  # seconds, since machines that test may be busy; nothing waits for so long
+_COMPILING = 600.0  # seconds, what a server may take that is the first with a new search
 
 
 def loud() -> SpeechDetector:
@@ -154,7 +155,7 @@ def process(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
                     break
             assert " at http" in line, "".join(said)
             url = line.split(" at ")[1].split(";")[0]
-            httpx.get(f"{url}/health", timeout=PATIENCE)
+            httpx.get(f"{url}/health", timeout=_COMPILING)
             yield child, url
         finally:
             child.kill()
