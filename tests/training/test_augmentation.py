@@ -155,7 +155,7 @@ def test_a_room_lengthens_a_click_and_keeps_its_place() -> None:
     torch.testing.assert_close(heard[:, 1_000], torch.ones(8), atol=1e-4, rtol=0)
     tails = heard[:, 1_001:].square().sum(1)
     assert (tails > 1e-3).all()
-    assert (tails < 0.55).all()
+    assert (tails < 4.1).all()
 
 
 def test_a_telephone_passes_its_band_alone() -> None:

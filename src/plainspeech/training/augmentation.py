@@ -31,7 +31,7 @@ class Augmentation:
         silence_share: of utterances that get silence around them.
         silence_seconds: the most of it at either end.
         room_share: in a simulated room: the direct sound and an exponentially decaying
-            tail of 0.07 to 0.5 s (RT60).
+            tail of 0.07 to 0.8 s (RT60).
         noise_share: with noise of a random spectral slope, white to brown.
         babble_share: with three other utterances of the batch behind them.
         snr_db: the lowest and the highest signal-to-noise ratio of noise and babble.
@@ -173,13 +173,17 @@ class Augmenter:
         return drawn.nonzero()[:, 0].to(self._device) if drawn.any() else None
 
     def _in_a_room(self, x: Tensor) -> Tensor:
-        """Convolve with decaying noise, of half to a twentieth of the direct sound's energy."""
-        taps = round(0.3 * self._rate)
+        """Convolve with decaying noise, which is all a room adds but for the first reflections.
+
+        Its energy is from a hundredth of the direct sound's, close to the mouth, to four times as
+        much, as two metres from it in a living room.
+        """
+        taps = round(0.5 * self._rate)
         time = torch.arange(taps, device=self._device) / self._rate
-        decay = 0.01 + 0.06 * self._rand(len(x), 1)  # s, to 1/e; RT60 is 6.9 times that
+        decay = 0.01 + 0.11 * self._rand(len(x), 1)  # s, to 1/e; RT60 is 6.9 times that
         tail = self._randn(len(x), taps) * torch.exp(-time / decay)
         tail = tail / tail.square().sum(1, keepdim=True).sqrt()
-        response = tail * (0.05 + 0.65 * self._rand(len(x), 1))
+        response = tail * 10 ** (-1 + 1.3 * self._rand(len(x), 1))
         response[:, 0] = 1.0
         size = fast_size(x.shape[1] + taps)
         spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(response, size)
