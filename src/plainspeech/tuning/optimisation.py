@@ -22,7 +22,7 @@ from plainspeech.decoding.settings import BeamSettings
 Stage = Literal["weights", "thresholds"]
 
 ALLOWED_LOSS = 0.001
-"""Word error rate that may be given for speed: 0.1 points, a tenth of what chance is on an hour of speech."""
+"""Word error rate that may be given for speed: 0.1 points, a tenth of what chance is on an hour."""
 
 
 @dataclass(frozen=True)
