@@ -26,6 +26,7 @@ from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.tuning import tuner
 from plainspeech.tuning.dev_set import DevSet
+from plainspeech.tuning.optimisation import THRESHOLD_TRIALS
 
 Speak = Callable[..., npt.NDArray[np.float32]]
 Run = Callable[..., int]
@@ -142,7 +143,7 @@ def _check_card(card: Any) -> None:
     tuning = card["tuning"]
     assert tuning["before"]["wer"] == pytest.approx(1 / 9)
     assert tuning["tuned"]["wer"] == 0.0
-    assert tuning["trials"] == {"weights": 5, "thresholds": 40}
+    assert tuning["trials"] == {"weights": 5, "thresholds": THRESHOLD_TRIALS}
     assert (tuning["utterances"], tuning["finished"]) == (3, True)
     assert tuning["command"].startswith("plainspeech tune --trials 5")
     assert {"manifest", "date", "hours", "seed"} < tuning.keys()
@@ -160,7 +161,7 @@ def test_a_models_own_scorer_is_tuned_anew_from_the_models_settings(
     )
     files = {path.name: path.read_bytes() for path in scorer.iterdir()}
     replace(Bundle.load(bundle), decoding=bad, scorer_files=files).write(bundle)
-    assert run(bundle, manifest, "--trials", "12") == 0
+    assert run(bundle, manifest, "--trials", "40") == 0
     tuned = Bundle.load(bundle)
     assert (tuned.decoding.beam_width, tuned.decoding.cutoff_top_n) == (70, 30)
     assert tuned.decoding.unknown_word_penalty > 0.5
@@ -257,7 +258,7 @@ def test_ctrl_c_keeps_the_best_so_far(
     left[0] = 4
     assert run(bundle, manifest, "--language-model", scorer) == 1
     errors = capsys.readouterr().err
-    assert "interrupted: 3 of 5 weights and 0 of 40" in errors
+    assert f"interrupted: 3 of 5 weights and 0 of {THRESHOLD_TRIALS}" in errors
     assert "Traceback" not in errors
     tuning = Bundle.load(bundle).card["tuning"]
     assert (tuning["finished"], tuning["trials"]["weights"]) == (False, 3)
