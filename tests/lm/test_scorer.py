@@ -18,6 +18,7 @@ from lm_models import TEXT, estimated
 from plainspeech.alphabet import ENGLISH
 from plainspeech.artifact import Record, checksums
 from plainspeech.errors import LanguageModelError, PlainspeechError
+from plainspeech.lm import table_cache
 from plainspeech.lm.arpa import write_arpa
 from plainspeech.lm.corpus import read_sentences
 from plainspeech.lm.package import (
@@ -212,6 +213,22 @@ def test_hostile_records_are_refused_in_one_line(
     with pytest.raises(LanguageModelError, match=says) as error:
         Scorer.load(folder)
     assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_word_twice_is_refused_also_where_tables_of_these_n_grams_are_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    monkeypatch.setattr(table_cache, "_WORTH_IT", 0)
+    monkeypatch.setattr(table_cache, "user_cache_path", lambda *_, **__: tmp_path / "cache")
+    if kept:
+        Scorer.load(folder)
+    words = (folder / "words.txt").read_text().splitlines()
+    (folder / "words.txt").write_text("".join(f"{word}\n" for word in [words[0], *words[:-1]]))
+    resaved(folder)
+    for _ in range(2):
+        with pytest.raises(LanguageModelError, match="different number of words"):
+            Scorer.load(folder)
 
 
 def npy(header: str, data: bytes) -> bytes:

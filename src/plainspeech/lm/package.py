@@ -179,7 +179,7 @@ def read_package(origin: Path, read: Read) -> ScorerPackage:
     return ScorerPackage(
         vocabulary=vocabulary,
         order=record.take("order", int),
-        model=_model(record, files, len(vocabulary)),
+        model=_model(record, files, vocabulary),
         alpha=_weight(record, "alpha"),
         beta=_weight(record, "beta"),
         source=record.take("source", dict),
@@ -196,18 +196,25 @@ def read_levels(path: Path) -> tuple[list[str], list[Level]]:
     record = read_record(from_memory(path, SCORER, files), path, SCORER)
     vocabulary = _vocabulary(record, files)
     with record.named():
+        _refuse_repeated(record, vocabulary)
         return list(vocabulary), unpack(files[_NGRAMS], len(vocabulary), record.take("order", int))
 
 
-def _model(record: Record, files: Mapping[str, bytes], vocabulary: int) -> NGramTables | Path:
+def _model(
+    record: Record, files: Mapping[str, bytes], vocabulary: Vocabulary
+) -> NGramTables | Path:
     if _NGRAMS in files:
         order = record.take("order", int)
         digest = record.part("files").part(_NGRAMS).take("sha256", str)
+
+        def flatten() -> NGramTables:
+            # Here, for it takes as long as the rest of a start: once for these words and n-grams.
+            _refuse_repeated(record, vocabulary)
+            return build_tables(unpack(files[_NGRAMS], len(vocabulary), order))
+
         with record.named():
-            return cached_tables(
-                f"{digest} {vocabulary} {order}",
-                lambda: build_tables(unpack(files[_NGRAMS], vocabulary, order)),
-            )
+            return cached_tables(f"{digest} {vocabulary.sha256} {order}", flatten)
+    _refuse_repeated(record, vocabulary)
     if "kenlm" not in record.values:
         raise LanguageModelError(f"{record.where} lists neither {_NGRAMS} nor {_KENLM}")
     path = record.origin / _KENLM
@@ -234,8 +241,17 @@ def _weight(record: Record, name: str) -> float:
 
 def _vocabulary(record: Record, files: Mapping[str, bytes]) -> Vocabulary:
     vocabulary = Vocabulary(files.get(_WORDS, b""))
-    if len(vocabulary) != record.take("vocabulary", int):
+    _check_number(record, len(vocabulary))
+    return vocabulary
+
+
+def _refuse_repeated(record: Record, vocabulary: Vocabulary) -> None:
+    """Refuse a vocabulary that has a word twice, of which one could never be found."""
+    _check_number(record, len(set(vocabulary)))
+
+
+def _check_number(record: Record, words: int) -> None:
+    if words != record.take("vocabulary", int):
         raise LanguageModelError(
             f"{record.where}: {_WORDS} has a different number of words than its record says"
         )
-    return vocabulary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import overload
 
 import numpy as np
@@ -27,7 +28,7 @@ class Vocabulary(Sequence[str]):
         ends = np.flatnonzero(np.frombuffer(self._text, np.uint8) == ord("\n"))
         self._starts = np.concatenate([[0], ends + 1])
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Of the words, as `digest_of` has it."""
         return hashlib.sha256(self._text[: self._starts[-1]]).hexdigest()
