@@ -31,6 +31,7 @@ from rich.progress import Progress
 
 from benchmarks.processes import machine
 from plainspeech.data.manifest import Utterance, read_manifest, write_manifest
+from plainspeech.files import write_atomically
 from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST, StepReport
 from plainspeech.training.recipe import Recipe, read_recipe
@@ -99,15 +100,15 @@ def main(
     same = Conditions(
         *(read_recipe(recipe), hours, dev, other, scorer, pronunciations, trials, beam_width)
     )
-    for row in rows(base, corpus, again):
+    every = list(rows(base, corpus, again))
+    for row in every:
         folder = results / row.name
         if (not only or row.name in only) and not (folder / "rates.json").exists():
             folder.mkdir(parents=True, exist_ok=True)
             rates = {**heard(row), **measured(trained(row, same, folder), same, folder)}
-            (folder / "rates.json").write_text(json.dumps(rates, indent=1))
+            write_atomically(folder / "rates.json", json.dumps(rates, indent=1).encode())
     print(machine())
-    done = [folder for row in rows(base, corpus, again) if (folder := results / row.name).exists()]
-    for line in table({folder.name: folder / "rates.json" for folder in done}):
+    for line in table({row.name: results / row.name / "rates.json" for row in every}):
         print(line)
 
 
