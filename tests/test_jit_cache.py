@@ -15,6 +15,7 @@ import pytest
 import plainspeech
 from plainspeech.jit_cache import _VerifiedFiles
 from plainspeech.kept_code import COMPILED as FOLDERS
+from programs import output_of
 
 PROGRAM = """
 import sys
@@ -42,18 +43,7 @@ class Scripts:
         self.home = folder / "home"
 
     def run(self) -> str:
-        source = str(Path(plainspeech.__file__).parents[1])
-        environment = {**os.environ, "PYTHONPATH": source, "XDG_CACHE_HOME": str(self.home)}
-        environment.pop("NUMBA_CACHE_DIR", None)
-        done = subprocess.run(
-            [sys.executable, str(self.script)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout.strip()
+        return output_of(self.script, {"XDG_CACHE_HOME": str(self.home), "NUMBA_CACHE_DIR": None})
 
     @property
     def file(self) -> Path:

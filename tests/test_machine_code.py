@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import plainspeech
 from plainspeech.lazy_jit import compiled
 from plainspeech.machine_code import machine_code
+from programs import output_of
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="takes numba there")
 
@@ -143,16 +144,7 @@ class Script:
         self.path.write_text(PROGRAM)
 
     def run(self, **more: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": SOURCE, "NUMBA_CACHE_DIR": str(self.folder)}
-        done = subprocess.run(
-            [sys.executable, str(self.path)],
-            env={**environment, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout.strip()
+        return output_of(self.path, {"NUMBA_CACHE_DIR": str(self.folder), **more})
 
     @property
     def file(self) -> Path:

@@ -1,0 +1,31 @@
+"""Programs in processes of their own, for what an import does and what a second run finds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import plainspeech
+
+
+def output_of(program: Path, environment: Mapping[str, str | None]) -> str:
+    """Return what a program that imports this package prints; it ends well, without a complaint.
+
+    Args:
+        program: in Python.
+        environment: variables in place of those that there are; None for none.
+    """
+    source = str(Path(plainspeech.__file__).parents[1])
+    variables = {**os.environ, "PYTHONPATH": source, **environment}
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={name: value for name, value in variables.items() if value is not None},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
