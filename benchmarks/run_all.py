@@ -9,6 +9,7 @@ once, and the documents stay as they are: that shows that all of it runs, and it
 nothing.
 
     python -m benchmarks.run_all corpus measured --text books.txt --checkpoint best.safetensors \
+        --initial earlier.safetensors \
         --peer pocketsphinx=PYTHON --peer pyctcdecode=PYTHON --peer flashlight-text=PYTHON \
         --kitchen doing_the_dishes.opus --model earlier/english-small
 """
@@ -36,7 +37,7 @@ _SENTENCES, _FEW_SENTENCES = 160_000, 4_000
 """What is measured, and what is measured quickly."""
 
 _DEV, _TRAIN = "dev-clean.jsonl", "train-clean-5.jsonl"
-_COMMANDS, _VOICES = "an4.jsonl", "common_voice.jsonl"
+_COMMANDS, _VOICES, _OTHER = "an4.jsonl", "common_voice.jsonl", "common_voice_dev.jsonl"
 
 _PEERS = {
     "coqui": "coqui_stt_ctcdecoder",
@@ -61,6 +62,7 @@ class Given:
         simulated: log-probabilities for the decoders, if they are not to be made of ``text``.
         scorer: for these.
         checkpoint: weights of the bundled model.
+        initial: weights that each row of the benchmark of corpora starts from.
         kitchen: recordings of noise.
         peers: a Python that has it, by name.
         models: bundles that are drawn beside the bundled one.
@@ -73,6 +75,7 @@ class Given:
     simulated: Path | None = None
     scorer: Path | None = None
     checkpoint: Path | None = None
+    initial: Path | None = None
     kitchen: tuple[Path, ...] = ()
     peers: Mapping[str, str] = field(default_factory=dict)
     models: tuple[Path, ...] = ()
@@ -268,13 +271,14 @@ def _of_training(given: Given) -> Iterator[Benchmark]:
     where = [str(made / "train.jsonl"), str(made / "dev.jsonl"), str(given.output / "ablation")]
     lexicon = ["--pronunciations", str(DOCS.parent / "recipes" / "english-pronunciations.txt")]
     picture = ["--picture", str(given.pictures / "ablation.png")]
-    few = ["--minutes", "0.01", "--longest", "10"] if given.quick else []
+    few = ["--minutes", "0.01"] if given.quick else []
     yield Benchmark(
         *("ablation", "docs/reference-design.md", "benchmarks.training.ablation"),
         [*where, *lexicon, *picture, *few],
         _missing(**{commands.name: commands.exists()}),
         (Command("plainspeech", split, made),),
     )
+    yield _of_corpora(given)
     read = ["--epochs", "1" if given.quick else "12", "--shard-size", "10"]
     yield Benchmark(
         *("packed", "docs/training.md", "benchmarks.training.packed"), [str(train), *read], learnt
@@ -288,13 +292,41 @@ def _of_training(given: Given) -> Iterator[Benchmark]:
     )
 
 
+def _of_corpora(given: Given) -> Benchmark:
+    """Return the benchmark of what each corpus beside LibriSpeech is worth."""
+    dev, train, other = (given.corpus / name for name in (_DEV, _TRAIN, _OTHER))
+    corpora = [given.corpus / name for name in (_VOICES, _COMMANDS)]
+    recipes, output = DOCS.parent / "recipes", given.output / "corpora"
+    options: dict[str, Sequence[object]] = {
+        "--base": [train],
+        "--corpus": corpora,
+        "--dev": [dev],
+        "--other": [other],
+        "--scorer": [bundled_model_path() / "scorer"],
+        "--pronunciations": [bundled_model_path() / "pronunciations.txt"],
+        "--initial": [given.initial] if given.initial else [],
+        "--hours": [0.01] if given.quick else [],
+        "--trials": [1] if given.quick else [],
+    }
+    spelt = [
+        str(part) for name, values in options.items() for one in values for part in (name, one)
+    ]
+    manifests = {path.name: path.exists() for path in (dev, train, other, *corpora)}
+    return Benchmark(
+        *("corpora", "docs/training.md", "benchmarks.training.corpora"),
+        [str(recipes / "corpora.toml"), str(output), *spelt],
+        _missing(**manifests, initial=given.initial or given.quick),
+    )
+
+
 def _missing(**needs: object) -> tuple[str, ...]:
     return tuple(name for name, there in needs.items() if not there)
 
 
 def main(
     corpus: Annotated[
-        Path, typer.Argument(help=f"Folder with {_DEV}, {_TRAIN}, {_COMMANDS}, {_VOICES}.")
+        Path,
+        typer.Argument(help=f"Folder with {_DEV}, {_TRAIN}, {_COMMANDS}, {_VOICES}, {_OTHER}."),
     ],
     output: Annotated[Path, typer.Argument(help="Folder for what is printed.")],
     text: Annotated[
@@ -305,6 +337,9 @@ def main(
     ] = None,
     scorer: Annotated[Path | None, typer.Option(help="The packaged scorer for that.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The model's weights.")] = None,
+    initial: Annotated[
+        Path | None, typer.Option(help="Weights to learn more from; for the worth of corpora.")
+    ] = None,
     kitchen: Annotated[list[Path] | None, typer.Option(help="Recordings of noise.")] = None,
     peer: Annotated[
         list[str] | None, typer.Option(help=f"NAME=PYTHON; names are {', '.join(_PEERS)}.")
@@ -322,6 +357,7 @@ def main(
     peers, absent = _installed(peer or ())
     given = Given(
         *(_cut(corpus, output) if quick else corpus, output, text, simulated, scorer, checkpoint),
+        initial=initial,
         kitchen=tuple(kitchen or ()),
         peers=peers,
         models=tuple(model or ()),
@@ -362,7 +398,7 @@ def _cut(corpus: Path, output: Path) -> Path:
     """Write the first utterances of the first speakers in ``corpus`` below ``output``."""
     folder = output / "corpus"
     folder.mkdir(exist_ok=True)
-    for name in (_DEV, _TRAIN, _COMMANDS, _VOICES):
+    for name in (_DEV, _TRAIN, _COMMANDS, _VOICES, _OTHER):
         if not (corpus / name).exists():
             continue
         spoken: dict[str, list[Utterance]] = {}

@@ -478,8 +478,8 @@ def main(
     pronunciations: Annotated[
         Path | None, typer.Option(help="Of all words; without it the row of phones is left out.")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="Of processor time, for each system.")] = 5.0,
-    longest: Annotated[float, typer.Option(help="Seconds; longer utterances are left out.")] = 2.0,
+    minutes: Annotated[float, typer.Option(help="Of processor time, for each system.")] = 15.0,
+    longest: Annotated[float, typer.Option(help="Seconds; longer utterances are left out.")] = 10.0,
     batch_seconds: Annotated[float, typer.Option(help="In a batch of this package's loop.")] = 24.0,
     only: Annotated[list[str] | None, typer.Option(help="Rows; all if none.")] = None,
     picture: Annotated[Path | None, typer.Option(help="PNG of the curves.")] = None,

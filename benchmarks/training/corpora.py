@@ -10,7 +10,8 @@ training that was killed goes on from its last checkpoint.
 
     OMP_NUM_THREADS=1 python -m benchmarks.training.corpora recipe.toml results --base base.jsonl \
         --corpus common_voice.jsonl --corpus an4.jsonl --dev dev-clean.jsonl \
-        --other common_voice_dev.jsonl --scorer scorer --pronunciations lexicon.txt
+        --other common_voice_dev.jsonl --scorer scorer --pronunciations lexicon.txt \
+        --initial best.safetensors
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Conditions:
     """What is the same for all rows.
 
     Attributes:
-        recipe: but for its data, epochs and seed.
+        recipe: but for its data, epochs and seed; with the weights that each row starts from.
         hours: of audio that each row trains on.
         dev: the manifest that the search is tuned on.
         other: another, for measuring alone.
@@ -82,7 +83,7 @@ class Row:
 
 
 def main(
-    recipe: Annotated[Path, typer.Argument(help="What and how to train, and from which weights.")],
+    recipe: Annotated[Path, typer.Argument(help="What and how to train.")],
     results: Annotated[Path, typer.Argument(help="Folder, to write and to go on from.")],
     base: Annotated[list[Path], typer.Option(help="A manifest that all rows learn from.")],
     corpus: Annotated[list[Path], typer.Option(help="A manifest whose worth is asked.")],
@@ -90,6 +91,7 @@ def main(
     other: Annotated[Path, typer.Option(help="A manifest of another kind of speech.")],
     scorer: Annotated[Path, typer.Option(help="Of the search.")],
     pronunciations: Annotated[Path, typer.Option(help="Of the scorer's words.")],
+    initial: Annotated[Path | None, typer.Option(help="Weights that each row starts from.")] = None,
     hours: Annotated[float, typer.Option(help="Of audio, for each row.")] = 15.0,
     trials: Annotated[int, typer.Option(help="Of tuning.")] = 10,
     beam_width: Annotated[int, typer.Option(help="Of the search.")] = 100,
@@ -97,9 +99,8 @@ def main(
     again: Annotated[bool, typer.Option(help="Train the base with another seed, too.")] = True,
 ) -> None:
     """Train, tune, measure, and print the table."""
-    same = Conditions(
-        *(read_recipe(recipe), hours, dev, other, scorer, pronunciations, trials, beam_width)
-    )
+    model = replace(read_recipe(recipe), initial=initial)
+    same = Conditions(model, hours, dev, other, scorer, pronunciations, trials, beam_width)
     every = list(rows(base, corpus, again))
     for row in every:
         folder = results / row.name
@@ -174,7 +175,8 @@ def measured(exported: Path, same: Conditions, folder: Path) -> dict[str, float]
     """Tune the search of a model; return its word error rates, greedily and with the scorer."""
     tuned = folder / "tuned"
     options = [f"--beam-width={same.beam_width}", f"--trials={same.trials}", f"--output={tuned}"]
-    run("tune", exported, same.dev, f"--language-model={same.scorer}", *options)
+    if not tuned.exists():  # it is there whole or not at all
+        run("tune", exported, same.dev, f"--language-model={same.scorer}", *options)
     rates = {}
     for name, manifest in (("dev", same.dev), ("other", same.other)):
         for decoder in ("greedy", "beam"):

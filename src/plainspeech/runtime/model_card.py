@@ -93,11 +93,7 @@ def _ancestry(
     """Yield a line for each run that the model descends from, each once."""
     told = set() if told is None else told
     for parent in _parents(card):
-        facts = (
-            _UNITS.get(key, "{}").format(_text(parent.get(key)))
-            for key in _STEP
-            if _text(parent.get(key))
-        )
+        facts = (_fact(key, parent[key]) for key in _STEP if _text(parent.get(key)))
         share = _text(parent.get("share"))
         name = _text(parent.get("name")) or ("a combination" if _parents(parent) else "a run")
         line = f"{share + ' of ' if share else ''}**{name}**"
@@ -109,6 +105,12 @@ def _ancestry(
         told.add(key)
         yield f"{'  ' * depth}- {line}"
         yield from _ancestry(parent, depth + 1, told)
+
+
+def _fact(key: str, value: Any) -> str:
+    if key == "epochs" and value == 1:
+        return "1 epoch"
+    return _UNITS.get(key, "{}").format(_text(value))
 
 
 def _parents(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
