@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,7 @@ def test_durations_are_sizes_where_all_are_known(tmp_path: Path) -> None:
             "line 3: the id 'a' is that of .*m.jsonl, line 1, too",
         ),
         ([{"id": "a", "audio": "a", "offset": 3}], "line 1: a recording from its 'offset' on"),
+        ([{"id": "\ud800", "audio": "a"}], "m.jsonl: the name .*/a is not UTF-8"),
     ],
 )
 def test_what_cannot_be_done_is_one_error(
@@ -72,6 +75,15 @@ def test_what_cannot_be_done_is_one_error(
 ) -> None:
     with pytest.raises(DataError, match=message):
         find_items(manifest(tmp_path, *records))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
+def test_a_name_that_no_row_can_hold_is_an_error_before_anything_is_transcribed(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "a.wav", os.fsdecode(b"\xff.wav"))
+    with pytest.raises(DataError, match=r"the name .*/\\udcff\.wav is not UTF-8.*; rename it"):
+        find_items(str(tmp_path))
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:

@@ -155,6 +155,16 @@ def test_damaged_files_are_one_error(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("content", ["{", '{"id": 3}\n'])
+def test_damaged_rows_without_their_parquet_are_one_error(tmp_path: Path, content: str) -> None:
+    with opened(tmp_path, IDENTITY) as output:
+        output.add(outcome("a"))
+    (tmp_path / "parquet" / "part-00000.parquet").unlink()
+    (tmp_path / "jsonl" / "part-00000.jsonl").write_text(content)
+    with pytest.raises(DataError, match=r"jsonl: is damaged"), opened(tmp_path, IDENTITY):
+        pass
+
+
 class Killed(BaseException):
     """The process ends here."""
 

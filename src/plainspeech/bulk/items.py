@@ -40,9 +40,26 @@ def find_items(source: str) -> Found:
             needed here. A path, or the URL of either, see `plainspeech.bulk.storage`.
 
     Raises:
-        DataError: there is none, an id occurs twice, or it cannot be read.
+        DataError: there is none, an id occurs twice, a name is not UTF-8, or it cannot be read.
         ConfigurationError: the library for such URLs is not installed.
     """
+    found = _find(source)
+    for item in found.items:
+        _refuse_unwritable(item, source)
+    return found
+
+
+def _refuse_unwritable(item: Item, source: str) -> None:
+    """Refuse a name that no row can hold now, rather than after hours of work."""
+    try:
+        f"{item.id}{item.audio}".encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{source}: the name {item.audio} is not UTF-8, as names in rows are; rename it"
+        ) from error
+
+
+def _find(source: str) -> Found:
     if storage.is_url(source):
         text = storage.read_text(source)
         if text is None:

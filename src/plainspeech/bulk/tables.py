@@ -60,11 +60,15 @@ def write_parquet(rows: Path, path: Path) -> None:
     """Write the JSON lines ``rows`` as Parquet, whole or not at all.
 
     Raises:
+        DataError: ``rows`` is damaged.
         OSError: it cannot be written.
     """
     arrow = _arrow()
-    with rows.open(encoding="utf-8") as lines:
-        table = arrow.Table.from_pylist([json.loads(line) for line in lines], _schema())
+    try:
+        with rows.open(encoding="utf-8") as lines:
+            table = arrow.Table.from_pylist([json.loads(line) for line in lines], _schema())
+    except (ValueError, arrow.ArrowException) as error:
+        raise DataError(f"{rows}: is damaged: {error}; choose another --output") from error
     with replacing(path) as temporary:
         arrow.parquet.write_table(table, temporary, compression="zstd")
 
