@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
@@ -13,9 +14,12 @@ import numpy as np
 import openai
 import pytest
 import soundfile
-from servers import PATH, Blocked, Running, Speak, running, wav
+from servers import PATH, Blocked, Running, Speak, loud, running, wav
 
 from plainspeech.runtime.recognizer import Recognizer, load_model
+from plainspeech.serving.engine import Engine
+from plainspeech.serving.recordings import UploadedRecording
+from plainspeech.serving.server_settings import ServerSettings
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +183,27 @@ def test_a_stream_of_segments(client: openai.OpenAI, long: bytes) -> None:
     assert [word["word"] for word in last["words"]] == ["indeed"]
     assert last["transcribed"] == last["duration"] == pytest.approx(39.3, abs=0.1)
     assert events[-1].model_dump()["duration"] == last["duration"]
+
+
+def test_a_stream_that_ends_early_leaves_nothing_behind(tone_bundle: Path, spoken: Speak) -> None:
+    """A client that reads no more ends it in the loop, where chunks still wait in the queue."""
+    recognizer = Blocked(tone_bundle)
+    engine = Engine.build(recognizer, ServerSettings(batching=False), loud)
+    utterance = np.append(spoken("good deed"), np.zeros(16_000 * 4, np.float32))
+    file = io.BytesIO(wav(np.tile(utterance, 3)))
+
+    async def main() -> None:
+        async with engine.running():
+            recognizer.passes = 2  # of three chunks; the first is passed on after the second
+            recording = UploadedRecording(engine, file, "a.wav", None, "mixed", "words")
+            parts = recording.parts()
+            part = await anext(parts)
+            assert [segment.text for segment in part.segments] == ["good deed"]
+            await parts.aclose()
+            recognizer.gate.set()
+
+    asyncio.run(main())
+    assert file.closed
 
 
 def test_an_error_in_a_stream(client: openai.OpenAI, spoken: Speak, server: Running) -> None:

@@ -229,6 +229,7 @@ class _QueuedChunk:
     """A chunk of a recording in the queue; for the thread that reads the recording."""
 
     def __init__(self, lane: Lane, waveform: Array, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._task: asyncio.Future[Transcript]
 
         def begin() -> None:
@@ -244,8 +245,8 @@ class _QueuedChunk:
         return await self._task
 
     def cancel(self) -> None:
-        """Take it out of the queue."""
-        anyio.from_thread.run_sync(self._give_up)
+        """Take it out of the queue, from any thread: a stream that ends early ends in the loop."""
+        self._loop.call_soon_threadsafe(self._give_up)
 
     def _give_up(self) -> None:
         if not self._task.cancel() and not self._task.cancelled():
