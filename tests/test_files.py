@@ -70,6 +70,32 @@ def test_until_the_block_ends_the_old_file_is_there(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file.png"]
 
 
+@pytest.mark.parametrize("old", [b"old", None])
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path, old: bytes | None) -> None:
+    target, link = tmp_path / "there" / "file", tmp_path / "link"
+    if old is not None:
+        write_atomically(target, old)
+    link.symlink_to(target)
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert (names(tmp_path), names(target.parent)) == (["link", "there"], ["file"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    with pytest.raises(FileNotFoundError), replacing(pipe) as temporary:
+        temporary.unlink()
+    write_atomically(pipe, b"content")
+    assert os.read(reader, 100) == b"content"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert names(tmp_path) == ["pipe.json"]
+
+
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("old", [b"old", None])
 def test_a_block_that_raises_leaves_nothing(

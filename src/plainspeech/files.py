@@ -16,6 +16,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -36,8 +37,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, also after a power cut; nothing is left behind
     when the block raises. A file that is replaced keeps its permissions, so that a private one
-    stays private; a new one has those of the umask.
+    stays private; a new one has those of the umask. A link stays, and what it leads to is replaced.
+    A pipe or a device stays too, such as ``/dev/stdout``: it is written to at the end.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with tempfile.TemporaryDirectory(prefix="plainspeech-") as folder:
+            made = Path(folder, path.name)
+            made.touch()
+            yield made
+            with made.open("rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        return
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     with ExitStack() as stack:
