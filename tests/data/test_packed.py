@@ -245,6 +245,14 @@ def test_what_cannot_be_read_is_named(
         read_packed("s3://bucket/place")
 
 
+def test_a_folder_may_have_any_name(utterances: list[Utterance], tmp_path: Path) -> None:
+    folder = str(tmp_path / "my [da*ta]?")
+    assert pack(utterances, folder, shard_size=10) == 3
+    assert len(read_packed(folder).utterances) == COUNT
+    with pytest.raises(PlainspeechError, match="holds other packed data"):
+        pack(utterances[1:], folder)
+
+
 def test_the_rest_of_a_killed_run_is_replaced(utterances: list[Utterance], tmp_path: Path) -> None:
     (tmp_path / "recording.000007.tar").write_bytes(b"")
     pack(utterances, str(tmp_path), shard_size=12)

@@ -10,6 +10,7 @@ them anew), any file system of fsspec serves, and a run resumes within a shard (
 
 from __future__ import annotations
 
+import glob
 import gzip
 import io
 import json
@@ -82,7 +83,7 @@ def pack(
             _refuse_others(location, [utterance.id for shard in chosen for utterance in shard])
             return len(chosen)
         for pattern in (CUTS, RECORDINGS):  # of a run that was killed
-            for leftover in files.glob(f"{folder}/{pattern}"):
+            for leftover in _listed(files, folder, pattern):
                 files.rm_file(leftover)
         files.makedirs(folder, exist_ok=True)
         cuts = []
@@ -101,8 +102,12 @@ def pack(
 
 def _is_complete(files: Any, folder: str) -> bool:
     """Return whether there are packed utterances; cuts are written last."""
-    cuts = len(files.glob(f"{folder}/{CUTS}"))
-    return 0 < cuts == len(files.glob(f"{folder}/{RECORDINGS}"))
+    return 0 < len(_listed(files, folder, CUTS)) == len(_listed(files, folder, RECORDINGS))
+
+
+def _listed(files: Any, folder: str, pattern: str) -> list[str]:
+    """Return the files of ``folder``, whose name may have what means something in a pattern."""
+    return sorted(files.glob(f"{glob.escape(folder)}/{pattern}"))
 
 
 def _refuse_others(location: str, ids: Sequence[str]) -> None:
@@ -212,8 +217,8 @@ def read_packed(location: str) -> Packed:
     files, folder = _opened(location)
     try:
         complete = _is_complete(files, folder)
-        paths = sorted(files.glob(f"{folder}/{CUTS}")) if complete else []
-        contents = files.cat(paths) if paths else {}
+        paths = _listed(files, folder, CUTS) if complete else []
+        contents = files.cat(list(map(glob.escape, paths))) if paths else {}
     except Exception as error:  # each store has errors of its own
         raise DataError(f"{location}: cannot be read: {error}") from error
     if not complete:
