@@ -11,6 +11,7 @@ import soundfile
 from plainspeech.alphabet import ENGLISH, ctc_frames_needed
 from plainspeech.data.check import Finding, find_faults
 from plainspeech.data.manifest import Utterance
+from plainspeech.features import FeatureSettings
 
 RATE = 16_000
 
@@ -92,6 +93,9 @@ def test_the_frame_rate_is_the_models(tmp_path: Path) -> None:
     utterance = save(tmp_path / "a.wav", noise(0.5, 1), "abcdefghij")
     assert kinds(find_faults([[utterance]], subsampling=6)) == [("a", "not alignable")]
     assert find_faults([[utterance]], subsampling=4) == []
+    narrow = FeatureSettings(sample_rate=8_000, bins=40, high_hz=3_800)  # has as many frames
+    assert kinds(find_faults([[utterance]], ENGLISH, narrow, 6)) == [("a", "not alignable")]
+    assert find_faults([[utterance]], ENGLISH, narrow, 4) == []
 
 
 def test_the_same_samples_are_found_in_another_container(

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -88,14 +89,15 @@ def find_faults(
     """
     utterances = [utterance for split in splits for utterance in split]
     with ThreadPoolExecutor(available_cores()) as pool:
-        recordings = list(track(pool.map(_decoded, utterances), len(utterances)))
+        decode = partial(_decoded, sample_rate=features.sample_rate)
+        recordings = list(track(pool.map(decode, utterances), len(utterances)))
     findings: list[Finding] = []
     for utterance, recording in zip(utterances, recordings, strict=True):
         findings += _of_text(utterance, alphabet)
         if isinstance(recording, Finding):
             findings.append(recording)
             continue
-        findings += _of_audio(utterance, recording)
+        findings += _of_audio(utterance, recording, features.sample_rate)
         findings += _of_alignment(
             utterance, output_frames(recording.samples, features, subsampling), alphabet
         )
@@ -103,9 +105,9 @@ def find_faults(
     return [*findings, *_repeats(splits, digests), *_shared_speakers(splits)]
 
 
-def _decoded(utterance: Utterance) -> _Recording | Finding:
+def _decoded(utterance: Utterance, sample_rate: int) -> _Recording | Finding:
     try:
-        waveform = audio.read(utterance.audio)
+        waveform = audio.read(utterance.audio, sample_rate)
     except PlainspeechError as error:
         return Finding(
             "unreadable or empty", utterance, f"{error}; repair the file or leave it out"
@@ -128,8 +130,8 @@ def _of_text(utterance: Utterance, alphabet: Alphabet) -> Iterator[Finding]:
         yield Finding("no transcript", utterance, "the transcript is empty: leave it out")
 
 
-def _of_audio(utterance: Utterance, recording: _Recording) -> Iterator[Finding]:
-    seconds = recording.samples / audio.SAMPLE_RATE
+def _of_audio(utterance: Utterance, recording: _Recording, rate: int) -> Iterator[Finding]:
+    seconds = recording.samples / rate
     if abs(seconds - utterance.duration) > DURATION_TOLERANCE:
         what = f"the manifest says {utterance.duration:.2f} s, the recording has {seconds:.2f} s"
         yield Finding("wrong duration", utterance, f"{what}: run 'plainspeech data prepare'")
