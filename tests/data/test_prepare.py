@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +48,44 @@ def test_a_tree_at_any_height_in_any_format(tmp_path: Path, suffix: str, above: 
     assert [u.audio for u in utterances] == [folder / f"{name}{suffix}" for name in texts]
     assert {u.speaker for u in utterances} == {"19"}
     assert [u.duration for u in utterances] == pytest.approx([0.5, 0.6], abs=0.06)
+
+
+def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        record(tmp_path / name / f"{name}.wav")
+        (tmp_path / name / f"{name}.txt").write_text("one")
+        (tmp_path / name / "other").symlink_to(tmp_path / other)
+    (tmp_path / "a" / "above").symlink_to(tmp_path)
+    utterances, problems = prepare_utterances([tmp_path])
+    assert problems == []
+    assert sorted(u.audio.name for u in utterances) == ["a.wav", "b.wav"]
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path, {"19-198-0000": "ONE"})
+    (tmp_path / "private").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: Path | str) -> Any:  # as a system does to anybody but root
+        if Path(path).name == "private":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    utterances, problems = prepare_utterances([tmp_path])
+    assert len(utterances) == 1
+    assert problems == [f"{tmp_path / 'private'}: the folder cannot be read: Permission denied"]
+
+
+def test_transcripts_of_windows_are_read_to_the_end_of_the_line(tmp_path: Path) -> None:
+    folder = tree(tmp_path, {"19-198-0000": "ONE"})
+    content = "\ufeff19-198-0000 ONE\u2028TWO\x85THREE\r\n\r\n"
+    (folder / "19-198.trans.txt").write_bytes(content.encode())
+    utterances, problems = prepare_utterances([tmp_path])
+    assert problems == []
+    assert [u.text for u in utterances] == ["one two three"]
 
 
 def test_several_sources_are_one_corpus(tmp_path: Path) -> None:

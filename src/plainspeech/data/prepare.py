@@ -111,7 +111,7 @@ def scan(folder: Path) -> tuple[list[Utterance], list[str]]:
     ``name.txt``; in the latter case, its id is its path from ``folder`` on.
 
     Args:
-        folder: at or above the recordings; links to folders are followed.
+        folder: at or above the recordings; links to folders are followed, to each folder once.
 
     Returns:
         The utterances, ordered by path, with their original transcripts and no duration;
@@ -119,8 +119,18 @@ def scan(folder: Path) -> tuple[list[Utterance], list[str]]:
     """
     utterances: list[Utterance] = []
     problems: list[str] = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    seen: set[str] = set()
+
+    def note(error: OSError) -> None:
+        problems.append(f"{error.filename}: the folder cannot be read: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=note, followlinks=True):
         folders.sort()
+        real = os.path.realpath(parent)
+        if real in seen:  # by a link, which may lead back to where it is
+            folders.clear()
+            continue
+        seen.add(real)
         there = [name for name in names if not name.startswith(".")]
         found, faults = _scan_chapter(Path(parent), there, folder)
         utterances += found
@@ -180,7 +190,8 @@ def _fault(audio: list[Path], text: str) -> str:
 def _read_transcripts(path: Path, problems: list[str]) -> Iterator[tuple[str, str, str]]:
     """Yield (where, utterance id, transcript) of each line; an unreadable file is a problem."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not str.splitlines: a transcript may hold what that takes for the end of a line.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{path}: cannot read the transcripts: {error}")
         return
