@@ -114,7 +114,7 @@ def main() -> None:
     try:
         app()
     except PlainspeechError as error:
-        _stderr().print(f"error: {error}", markup=False)
+        _stderr().print(f"error: {error}")
         sys.exit(1)
     except OSError as error:
         if error.errno != errno.ENOSPC:

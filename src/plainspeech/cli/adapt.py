@@ -69,7 +69,7 @@ def adapt(
     )
     trainer, left_out = prepare_run(recipe, folder, choose_device(device))
     for line in left_out:
-        console.print(line, style="yellow", markup=False)
+        console.print(line, style="yellow")
     if trainer.resume():
         console.print(f"resuming after epoch {trainer.state.progress.epoch}")
     try:
@@ -89,7 +89,7 @@ def adapt(
         # First: what a kill leaves of the folder must not look like a run that can resume.
         (folder / CHECKPOINT).unlink()
         shutil.rmtree(folder)
-    console.print(f"the model is in {output}", markup=False)
+    console.print(f"the model is in {output}")
 
 
 def _utterances(source: Path, alphabet: Alphabet, console: Console) -> list[Utterance]:
@@ -104,7 +104,7 @@ def _utterances(source: Path, alphabet: Alphabet, console: Console) -> list[Utte
         if u.duration > LONGEST
     ]
     for problem in problems:
-        console.print(f"left out: {problem}", style="yellow", markup=False)
+        console.print(f"left out: {problem}", style="yellow")
     return [utterance for utterance in found if utterance.duration <= LONGEST]
 
 

@@ -92,8 +92,7 @@ def align(
         seconds = sum(cut.end - cut.start for cut in utterances)
         stderr().print(
             f"{manifest}: {len(utterances)} utterances, {seconds / 60:.1f} of "
-            f"{found.duration / 60:.1f} min",
-            markup=False,
+            f"{found.duration / 60:.1f} min"
         )
 
 
@@ -149,14 +148,13 @@ def _report(found: Alignment, symbols: tuple[str, ...]) -> None:
             f"does not ({' '.join(found.foreign)}); they get the time that their neighbours leave: "
             f"spell them out",
             style="yellow",
-            markup=False,
         )
     console.print(
         f"{len(spoken)} of {len(words)} words found, mean confidence {sure:.2f}; "
         f"{len(found.disagreements)} stretches disagree"
     )
     for stretch in found.disagreements[:_LISTED]:
-        console.print(f"  {_line(stretch)}", markup=False)
+        console.print(f"  {_line(stretch)}")
     if len(found.disagreements) > _LISTED:
         kinds = Counter(stretch.kind for stretch in found.disagreements[_LISTED:])
         others = ", ".join(f"{count} {kind}" for kind, count in kinds.items())

@@ -85,9 +85,9 @@ def _download(subset: str, folder: Path, mirrors: Sequence[str] | None) -> bool:
         try:
             target = download_subset(subset, folder, report, mirrors or MIRRORS)
         except PlainspeechError as error:
-            console.print(f"error: {error}", markup=False)
+            console.print(f"error: {error}")
             return False
-    console.print(f"{target}: complete", markup=False)
+    console.print(f"{target}: complete")
     return True
 
 
@@ -120,7 +120,7 @@ def prepare(
         sources, find_alphabet(alphabet), decode=skip_faulty, track=track
     )
     for problem in problems:
-        stderr().print(f"error: {problem}", markup=False)
+        stderr().print(f"error: {problem}")
     if problems and not skip_faulty:
         raise DataError(
             f"{output}: not written, for {len(problems)} faults (above); correct them, or leave "
@@ -130,7 +130,7 @@ def prepare(
         raise DataError(f"{output}: not written, no utterance is left")
     write_manifest(output, utterances)
     hours = sum(utterance.duration for utterance in utterances) / 3600
-    stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h", markup=False)
+    stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h")
 
 
 @app.command()
@@ -181,7 +181,7 @@ def check(
         typer.echo(finding)
     stderr().print(_summary(splits, findings))
     for line in overview([str(manifest) for manifest in manifests], splits, symbols):
-        stderr().print(line, markup=False)
+        stderr().print(line)
     errors = [finding for finding in findings if finding.is_error]
     if output:
         _write_rest(targets, splits, errors)
@@ -209,10 +209,9 @@ def split(
     utterances = read_manifest(manifest)
     for name, part in zip(("train", "dev"), library.split(utterances, dev_share), strict=True):
         path = output / f"{name}.jsonl"
-        output.mkdir(parents=True, exist_ok=True)
         write_manifest(path, part)
         minutes = sum(utterance.duration for utterance in part) / 60
-        stderr().print(f"{path}: {len(part)} recordings, {minutes:.1f} min", markup=False)
+        stderr().print(f"{path}: {len(part)} recordings, {minutes:.1f} min")
     if not library.by_speaker(utterances):
         stderr().print(
             "split by sentence, since speakers are unknown or fewer than "
@@ -245,9 +244,8 @@ def _write_rest(
         left = [utterance for utterance in split if id(utterance) not in faulty]
         if not left:
             raise DataError(f"{target}: not written, no utterance is left")
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(target, left)
-        stderr().print(f"{target}: {len(left)} of {len(split)} utterances", markup=False)
+        stderr().print(f"{target}: {len(left)} of {len(split)} utterances")
 
 
 def _summary(splits: Sequence[Sequence[Utterance]], findings: Iterable[Finding]) -> Table:
@@ -287,9 +285,7 @@ def pack(
     utterances = [utterance for path in manifests for utterance in read_manifest(path)]
     count = write(utterances, output, audio, shard_size, track=track)
     hours = sum(utterance.duration for utterance in utterances) / 3600
-    stderr().print(
-        f"{output}: {len(utterances)} utterances, {hours:.2f} h, in {count} shards", markup=False
-    )
+    stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h, in {count} shards")
 
 
 @app.command()
@@ -345,7 +341,7 @@ def label(
     recognizer = load_model(model, decoder=decoder, language_model=language_model)
     labels, problems = pseudo_label(recognizer, recordings, track)
     for problem in problems:
-        stderr().print(f"error: {problem}", markup=False)
+        stderr().print(f"error: {problem}")
     kept = [found.utterance for found in labels if found.agreement >= least_agreement]
     kept = [utterance for utterance in kept if utterance.text]
     if not kept:
@@ -354,6 +350,4 @@ def label(
         )
     write_manifest(output, kept)
     hours = sum(utterance.duration for utterance in kept) / 3600
-    stderr().print(
-        f"{output}: {len(kept)} of {len(recordings)} utterances, {hours:.2f} h", markup=False
-    )
+    stderr().print(f"{output}: {len(kept)} of {len(recordings)} utterances, {hours:.2f} h")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from plainspeech.cli.options import (
     DecoderOption,
@@ -20,7 +19,7 @@ from plainspeech.cli.options import (
     device_warnings,
     wants_digits,
 )
-from plainspeech.cli.terminal import needs, progress, stderr
+from plainspeech.cli.terminal import needs, progress, stderr, stdout
 from plainspeech.errors import DataError
 
 if TYPE_CHECKING:
@@ -170,7 +169,7 @@ def _recognise(
         bar = bars.add_task("evaluating", total=len(utterances))
 
         def on_unreadable(utterance: Unreadable) -> None:
-            console.print(f"error: {utterance.reason}", markup=False)
+            console.print(f"error: {utterance.reason}")
 
         return recognise(
             recognizer,
@@ -209,12 +208,12 @@ def _print(evaluation: Evaluation, number: int) -> None:
     from plainspeech.evaluation.listing import evenly_spaced, listing
     from plainspeech.evaluation.report import cause_table, headline, speaker_table, summary_table
 
-    console = Console(highlight=False)
+    console = stdout()
     for pair in evenly_spaced(evaluation.scores.pairs, number):
         console.print(listing(pair, console.width), soft_wrap=True, end="\n\n")
-    tables = Console(highlight=False, width=_WIDEST_TABLE)
+    tables = stdout(width=_WIDEST_TABLE)
     tables.print(speaker_table(evaluation.scores))
-    console.print(headline(evaluation), markup=False, soft_wrap=True)
+    console.print(headline(evaluation), soft_wrap=True)
     tables.print(summary_table(evaluation))
     if causes := cause_table(evaluation.recognition):
         tables.print(causes)

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from plainspeech.cli.options import (
     LanguageModelOption,
@@ -16,7 +14,7 @@ from plainspeech.cli.options import (
     PrecisionOption,
     load_recognizer,
 )
-from plainspeech.cli.terminal import needs
+from plainspeech.cli.terminal import needs, stdout
 from plainspeech.errors import AudioError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ def explain(
     if not analysis.chunks:
         raise AudioError(f"{recording}: no speech was found in it, so there is nothing to explain")
     found = Explainer(recognizer.decoder, recognizer.bundle.alphabet).explain(analysis, said)
-    console = Console(highlight=False)
+    console = stdout()
     pair = Pair(recording.name, "", said, analysis.text)
     console.print(listing(pair, console.width), soft_wrap=True)
     if not found:
@@ -74,7 +72,7 @@ def _table(found: list[Explanation]) -> Table:
             " ".join(one.difference.recognised) or "–",
             f"{one.acoustic:+.1f}",
             f"{one.language:+.1f}",
-            Text(one.cause),
+            one.cause,
         )
     table.caption = "nats by which each prefers what was said to what was recognised"
     return table

@@ -46,4 +46,4 @@ def init(
     except OSError as error:
         raise ConfigurationError(f"{recipe}: cannot be written: {error.strerror}") from error
     read_recipe(recipe)
-    stderr().print(f"{recipe}: train with 'plainspeech train {recipe}'", markup=False)
+    stderr().print(f"{recipe}: train with 'plainspeech train {recipe}'")

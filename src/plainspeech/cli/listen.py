@@ -31,7 +31,7 @@ from plainspeech.cli.options import (
     read_hot_words,
     wants_digits,
 )
-from plainspeech.cli.terminal import stderr
+from plainspeech.cli.terminal import stderr, stdout
 from plainspeech.errors import ConfigurationError, nearest
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def listen(
     latency = Latency()
     with _until_interrupted() as interrupted, _shown(form) as display:
         show = (lambda event: display(with_digits(event))) if digits else display
-        stderr().print(f"listening to {source.name}; press Ctrl+C to stop", markup=False)
+        stderr().print(f"listening to {source.name}; press Ctrl+C to stop")
         _transcribe(source, live, rate, show, latency, interrupted)
     if (summary := latency.summary()) is not None:
         stderr().print(summary)
@@ -189,7 +189,7 @@ def _transcribe(
 def _shown(form: str) -> AbstractContextManager[Show]:
     if form == "json":
         return nullcontext(show_json)
-    return on_terminal(Console(highlight=False)) if sys.stdout.isatty() else nullcontext(show_line)
+    return on_terminal(stdout()) if sys.stdout.isatty() else nullcontext(show_line)
 
 
 @contextmanager

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from plainspeech.cli.options import AlphabetOption
-from plainspeech.cli.terminal import stderr
+from plainspeech.cli.terminal import stderr, stdout
 from plainspeech.errors import ConfigurationError, DataError, LanguageModelError
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def build(
         before = [(f"{held_out} by {mix}", base.scorer)] if base else []
         for name, each in [*before, (str(held_out), scorer)]:
             prediction = predict(each, read_sentences([held_out], symbols))
-            console.print(f"{name}: {_perplexity_line(prediction)}", markup=False)
+            console.print(f"{name}: {_perplexity_line(prediction)}")
 
 
 class _Base(NamedTuple):
@@ -208,7 +207,7 @@ def info(scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)]) -> None:
     """Show order, vocabulary, weights and sources of a scorer."""
     from plainspeech.lm.scorer import Scorer
 
-    _stdout().print(_summary(scorer, Scorer.load(scorer)))
+    stdout(soft_wrap=True).print(_summary(scorer, Scorer.load(scorer)))
 
 
 @app.command()
@@ -228,7 +227,7 @@ def score(
         for sentence in () if summary else read_sentences([text], alphabet):
             typer.echo(f"{loaded.score(sentence):.4f}\t{' '.join(sentence)}")
         prediction = predict(loaded, read_sentences([text], alphabet))
-        stderr().print(f"{text}: {_perplexity_line(prediction)}", markup=False)
+        stderr().print(f"{text}: {_perplexity_line(prediction)}")
 
 
 def _counts(prune: str | None, order: int) -> tuple[int, ...]:
@@ -270,7 +269,3 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_shown(part) for part in value)
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _stdout() -> Console:
-    return Console(highlight=False, soft_wrap=True)

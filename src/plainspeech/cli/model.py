@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from plainspeech.cli.terminal import needs
+from plainspeech.cli.terminal import needs, stdout
 from plainspeech.errors import ConfigurationError
 
 app = typer.Typer(help="Show, combine and document models.", no_args_is_help=True)
@@ -32,7 +31,7 @@ def card(
     from plainspeech.runtime.model_card import card_page
 
     loaded = Bundle.load(bundle or bundled_model_path())
-    console = Console(highlight=False)
+    console = stdout()
     if as_json:
         typer.echo(json.dumps(loaded.card, ensure_ascii=False, indent=2))
     elif console.is_terminal:
@@ -142,7 +141,7 @@ def summary(
     parameters = sum(stage.parameters for stage in stages)
     recurrent = sum(stage.recurrent_parameters for stage in stages)
     cost = sum(stage.multiply_adds for stage in stages)
-    console = Console(highlight=False)
+    console = stdout()
     console.print(table)
     console.print(f"parameters without recurrences: {parameters - recurrent:,}")
     console.print(f"parameters with recurrences: {parameters:,}")

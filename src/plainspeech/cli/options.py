@@ -137,7 +137,7 @@ def device_warnings() -> Iterator[None]:
         yield
     for warning in caught:
         if issubclass(warning.category, DeviceWarning):
-            stderr().print(f"warning: --device: {warning.message}", markup=False)
+            stderr().print(f"warning: --device: {warning.message}")
         else:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno

@@ -86,5 +86,5 @@ def _recognizer(system: System) -> Recognizer | None:
             streaming=network.startswith("streaming"),
         )
     except ModelError as error:
-        stderr().print(f"no figures: {error}", markup=False)
+        stderr().print(f"no figures: {error}")
         return None

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from plainspeech.errors import ConfigurationError
 
@@ -20,15 +20,33 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+# Names of files and speakers may look like markup of rich's, which would swallow them or fail.
+_AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+
+
 def stderr(quiet: bool = False) -> Console:
     """Return a console for progress, messages and errors, which does not wrap long lines.
+
+    Text is shown as it is.
 
     Args:
         quiet: whether it shows nothing.
     """
     from rich.console import Console  # here, for most transcriptions need none
 
-    return Console(stderr=True, soft_wrap=True, highlight=False, quiet=quiet)
+    return Console(stderr=True, soft_wrap=True, quiet=quiet, **_AS_IT_IS)
+
+
+def stdout(width: int | None = None, soft_wrap: bool = False) -> Console:
+    """Return a console for results, which shows text as it is.
+
+    Args:
+        width: columns; by default the terminal's.
+        soft_wrap: leave long lines to the terminal.
+    """
+    from rich.console import Console
+
+    return Console(width=width, soft_wrap=soft_wrap, **_AS_IT_IS)
 
 
 def track(items: Iterable[T], total: int) -> Iterable[T]:

@@ -65,12 +65,12 @@ def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Proces
     console = stderr(quiet=not processes.leads)
     trainer, left_out = prepare_run(recipe, folder, device, processes)
     for line in left_out:
-        console.print(line, style="yellow", markup=False)
+        console.print(line, style="yellow")
     make_folder(folder)
     progress = trainer.state.progress
     if trainer.resume():
         progress = trainer.state.progress
-        console.print(f"resuming {folder} after {progress.step} steps", markup=False)
+        console.print(f"resuming {folder} after {progress.step} steps")
     try:
         with stopped_by_signals(trainer):
             fit(trainer, console)
@@ -81,9 +81,7 @@ def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Proces
     if processes.leads:
         bundle = folder / "bundle"
         export_bundle(folder / BEST, bundle, pronunciations=recipe.data.pronunciations)
-        console.print(
-            f"the model is in {bundle}; its curves are in {folder / 'curves.png'}", markup=False
-        )
+        console.print(f"the model is in {bundle}; its curves are in {folder / 'curves.png'}")
 
 
 def make_folder(folder: Path) -> None:
@@ -186,8 +184,8 @@ def _fit_in_view(trainer: Trainer, console: Console) -> None:
                 f"{row['seconds'] / 60:.1f} min"
             )
             for pair in trainer.examples:
-                console.print(f"  actual     {pair.reference}", markup=False)
-                console.print(f"  predicted  {pair.hypothesis}", markup=False)
+                console.print(f"  actual     {pair.reference}")
+                console.print(f"  predicted  {pair.hypothesis}")
             bars.reset(bar)
 
         trainer.fit(on_step, on_epoch)

@@ -119,7 +119,7 @@ def transcribe(
     if len(waiting) < len(found):
         kept = len(found) - len(waiting)
         message = f"{output}: {kept} of {len(found)} transcripts exist already"
-        stderr().print(message, markup=False)
+        stderr().print(message)
     if waiting:
         recognizer = _load(
             model,

@@ -128,17 +128,14 @@ def _run(
     console = stderr()
     if found.skipped:
         console.print(
-            f"{source}: skipped {found.skipped} files without the extension of a recording",
-            markup=False,
+            f"{source}: skipped {found.skipped} files without the extension of a recording"
         )
     identity = {"plainspeech": __version__, **settings.identity()}
     with opened(folder, identity) as output:
         left = remaining(found.items, output.done)
         if len(left) < len(found.items):
             kept = len(found.items) - len(left)
-            console.print(
-                f"{folder}: {kept} of {len(found.items)} rows exist already", markup=False
-            )
+            console.print(f"{folder}: {kept} of {len(found.items)} rows exist already")
         try:
             with _reports(Console(file=terminal), len(left)) as report:
                 progress = transcribe_items(left, engine, output, report)
@@ -146,7 +143,7 @@ def _run(
             console.print("interrupted; the same command resumes")
             raise typer.Exit(130) from None
     for line in _summary(progress, folder):
-        console.print(line, markup=False)
+        console.print(line)
     return progress
 
 
@@ -180,7 +177,7 @@ class _Lines:
         if time.monotonic() - self._last >= _LINE_SECONDS:
             self._last = time.monotonic()
             line = f"{progress.done} of {progress.items}, {_state(progress)}"
-            stderr().print(line, markup=False)
+            stderr().print(line)
 
 
 def _state(progress: Progress) -> str:

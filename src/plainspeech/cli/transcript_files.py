@@ -81,7 +81,7 @@ def _report_skipped(folder: Path, hidden: int, others: Collection[Path]) -> None
         listed = ", ".join(extensions[:_LISTED]) + (", ..." if len(extensions) > _LISTED else "")
         reasons.append(f"{len(others)} without the extension of a recording ({listed})")
     if reasons:
-        stderr().print(f"{folder}: skipped {' and '.join(reasons)}", markup=False)
+        stderr().print(f"{folder}: skipped {' and '.join(reasons)}")
 
 
 def _clash(recording: InputFile, other: str) -> PlainspeechError:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from plainspeech.cli.terminal import needs, progress, stderr
+from plainspeech.cli.terminal import needs, progress, stderr, stdout
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def tune(
     if plot:
         title = f"{bundle.card.get('name', model)} on {manifest.name}"
         draw_surface(plot, history.weights, history.chosen, title)
-        stderr().print(f"{plot}: written", markup=False)
+        stderr().print(f"{plot}: written")
     if dev_set.outputs.missing or not history.finished:
         raise typer.Exit(1)
 
@@ -130,12 +129,12 @@ def _dev_set(
     file = cache_file(folder or default_folder(), bundle, manifest, utterances)
     outputs = load(file, utterances, bundle.outputs)
     if outputs:
-        console.print(f"{file}: using the cached outputs of the model", markup=False)
+        console.print(f"{file}: using the cached outputs of the model")
     else:
         outputs = _computed(bundle, utterances)
         _keep(file, outputs, len(utterances), bundle.outputs)
     for missing in outputs.missing.values():
-        console.print(f"error: {missing.reason}", markup=False)
+        console.print(f"error: {missing.reason}")
     if not any(map(len, outputs.log_probabilities.values())):
         raise DataError(f"{manifest}: none of its recordings can be read")
     return DevSet(utterances, outputs, bundle.alphabet)
@@ -159,9 +158,9 @@ def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
     try:
         save(file, outputs, count, symbols)
     except PlainspeechError as error:
-        stderr().print(f"the outputs are not saved: {error}", style="yellow", markup=False)
+        stderr().print(f"the outputs are not saved: {error}", style="yellow")
     else:
-        stderr().print(f"{file}: outputs of the model cached for the next run", markup=False)
+        stderr().print(f"{file}: outputs of the model cached for the next run")
 
 
 def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHistory:
@@ -217,10 +216,10 @@ def _entry(
 def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path | None) -> None:
     from plainspeech.tuning.tuner import comparison, difference
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = stdout(soft_wrap=True)
     for name, value in vars(history.chosen).items():
         if isinstance(value, float | int | str):
-            console.print(f"{name:<21}{value}", markup=False)
+            console.print(f"{name:<21}{value}")
     console.print(comparison(rows))
     change, interval = difference(rows[0], rows[-1])
     console.print(
@@ -229,6 +228,4 @@ def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path |
         f"ms: processor time to decode one second of audio\n"
         f"All figures are on the dev set that was tuned on, which favours the tuned settings."
     )
-    stderr().print(
-        f"{target}: written" if target else "dry run: the model is unchanged", markup=False
-    )
+    stderr().print(f"{target}: written" if target else "dry run: the model is unchanged")

@@ -77,7 +77,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     check_path(path)
     kind = path.suffix.lower().removeprefix(".")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, styled():
             # Without a date, the same figure is the same file.
             metadata = {"Date": None} if kind == "svg" else None
