@@ -26,6 +26,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.files import check_folder, replacing_folder, write_atomically
 from plainspeech.verified_files import is_verified, remember_verified, same_version
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _LARGEST_RATIO = 100  # of a file in a zip, unpacked to packed; weights have hardly any
 _ENCRYPTED = 1  # flag of a file in a zip
 _SMALL = 1 << 20  # bytes, of a file for which that does not matter
@@ -290,8 +291,13 @@ class Record:
         return self.kind.error(f"{self.where}{what}")
 
     def serialise(self) -> bytes:
-        """Return the record with its digest, as it is written to a file."""
-        values = {**self.values, _DIGEST: self._digest()}
+        """Return the record with its digest, as it is written to a file.
+
+        Halves of surrogate pairs, as names of files that are not UTF-8 have them, are escaped.
+        """
+        text = json.dumps(self.values, ensure_ascii=False, allow_nan=False)
+        values = json.loads(_HALF_PAIR.sub(lambda half: rf"\\u{ord(half[0]):x}", text))
+        values[_DIGEST] = Record(self.origin, self.kind, values)._digest()
         text = json.dumps(values, ensure_ascii=False, allow_nan=False, indent=2)
         return f"{text}\n".encode()
 

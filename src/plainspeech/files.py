@@ -93,6 +93,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             _move_in(fresh, path, aside=workplace / "old")
 
 
+def shown(name: str) -> str:
+    r"""Return the file name ``name`` as text that can be written and drawn.
+
+    Bytes of it that are not UTF-8, which Python has as halves of surrogate pairs, are escaped:
+    ``\udce4``.
+    """
+    return name.encode(errors="backslashreplace").decode()
+
+
 def check_folder(path: Path) -> None:
     """Check that `replacing_folder` can write.
 

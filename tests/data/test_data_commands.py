@@ -16,10 +16,13 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from conftest import Plainspeech
 from plainspeech.cli.data import app
 from plainspeech.data import download
 from plainspeech.data.manifest import read_manifest
 from plainspeech.errors import DataError, PlainspeechError
+
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 def run(*words: object) -> str:
@@ -244,3 +247,14 @@ def test_a_misused_download_touches_nothing(
     with pytest.raises(PlainspeechError, match=message):
         run("download", *words)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["split", "check", "to-lhotse", "pack"])
+def test_what_cannot_be_written_is_one_line(
+    verb: str, tmp_path: Path, plainspeech: Plainspeech
+) -> None:
+    manifest, output = SAMPLES / "manifest.jsonl", tmp_path / "file" / "out.jsonl"
+    output.parent.write_text("not a folder")
+    place = [output] if verb == "to-lhotse" else ["-o", output]
+    status, said = plainspeech("data", verb, manifest, *place)
+    assert (status, said.splitlines()[-1].startswith(f"error: {output}")) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +16,7 @@ from plainspeech.alignment.aligned_text import AlignedWord, Alignment
 from plainspeech.arrays import Array
 from plainspeech.data.manifest import Utterance, write_manifest
 from plainspeech.errors import ConfigurationError, DataError
-from plainspeech.files import replacing_folder
+from plainspeech.files import replacing_folder, shown
 
 LONGEST = 20.0
 """Seconds of an utterance, where there is any pause to cut at."""
@@ -155,13 +156,14 @@ def write_utterances(
         AudioError: the recording cannot be read.
     """
     folder = utterance_folder(manifest)
-    names = [f"{source.stem}-{number:05}" for number in range(1, len(utterances) + 1)]
+    names = [f"{shown(source.stem)}-{number:05}" for number in range(1, len(utterances) + 1)]
     durations = []
     try:
         with replacing_folder(folder) as fresh, audio.opened(source, sample_rate) as recording:
             pieces = _pieces(recording.blocks, utterances, sample_rate)
             for name, waveform in zip(names, pieces, strict=True):
-                soundfile.write(fresh / f"{name}.flac", waveform, sample_rate, subtype="PCM_16")
+                file = os.fsencode(fresh / f"{name}.flac")  # as text, it would have to be UTF-8
+                soundfile.write(file, waveform, sample_rate, format="FLAC", subtype="PCM_16")
                 durations.append(len(waveform) / sample_rate)
     except (OSError, soundfile.LibsndfileError) as error:
         raise DataError(f"{folder}: the utterances cannot be written: {error}") from error

@@ -16,6 +16,7 @@ from plainspeech.bulk import storage
 from plainspeech.bulk.work import Item
 from plainspeech.data.manifest import manifest_text, parse_records
 from plainspeech.errors import DataError
+from plainspeech.files import shown
 
 
 @dataclass(frozen=True)
@@ -36,30 +37,14 @@ def find_items(source: str) -> Found:
 
     Args:
         source: a folder, of which every recording in it and below counts, its path below the folder
-            being its id; or a manifest, see `plainspeech.data.manifest`, of which a text is not
-            needed here. A path, or the URL of either, see `plainspeech.bulk.storage`.
+            being its id, with what is not UTF-8 in it escaped; or a manifest, see
+            `plainspeech.data.manifest`, of which a text is not needed here. A path, or
+            the URL of either, see `plainspeech.bulk.storage`.
 
     Raises:
-        DataError: there is none, an id occurs twice, a name is not UTF-8, or it cannot be read.
+        DataError: there is none, an id occurs twice, or it cannot be read.
         ConfigurationError: the library for such URLs is not installed.
     """
-    found = _find(source)
-    for item in found.items:
-        _refuse_unwritable(item, source)
-    return found
-
-
-def _refuse_unwritable(item: Item, source: str) -> None:
-    """Refuse a name that no row can hold now, rather than after hours of work."""
-    try:
-        f"{item.id}{item.audio}".encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{source}: the name {item.audio} is not UTF-8, as names in rows are; rename it"
-        ) from error
-
-
-def _find(source: str) -> Found:
     if storage.is_url(source):
         text = storage.read_text(source)
         if text is None:
@@ -79,14 +64,18 @@ def _files_below(folder: Path) -> Iterator[tuple[str, str, float]]:
 
 def _recordings(source: str, files: Iterable[tuple[str, str, float]]) -> Found:
     """Return those of ``files`` that are recordings by their extensions."""
-    shown = [each for each in files if not posixpath.basename(each[0]).startswith(".")]
-    items = [Item(*each) for each in shown if posixpath.splitext(each[0])[1].lower() in EXTENSIONS]
+    visible = [each for each in files if not posixpath.basename(each[0]).startswith(".")]
+    items = [
+        Item(shown(name), audio, size)
+        for name, audio, size in visible
+        if posixpath.splitext(name)[1].lower() in EXTENSIONS
+    ]
     if not items:
         extensions = ", ".join(sorted(EXTENSIONS))
         raise DataError(
             f"{source}: has no recording; by their extensions these count: {extensions}"
         )
-    return Found(items, len(shown) - len(items))
+    return Found(items, len(visible) - len(items))
 
 
 def _in_manifest(text: str, source: str) -> Found:

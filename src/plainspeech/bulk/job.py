@@ -11,6 +11,7 @@ from typing import Protocol
 from plainspeech.bulk.output import Output
 from plainspeech.bulk.work import Item, Outcome
 from plainspeech.errors import ConfigurationError
+from plainspeech.files import shown
 
 
 class Engine(Protocol):
@@ -60,9 +61,10 @@ def remaining(items: Sequence[Item], done: Mapping[str, str]) -> list[Item]:
         ConfigurationError: what is done by an id was another recording.
     """
     for item in items:
-        if done.get(item.id, item.audio) != item.audio:
+        audio = shown(item.audio)
+        if done.get(item.id, audio) != audio:
             raise ConfigurationError(
-                f"{item.id}: the output has it from {done[item.id]}, here it is {item.audio}; "
+                f"{item.id}: the output has it from {done[item.id]}, here it is {audio}; "
                 f"choose another --output"
             )
     return [item for item in items if item.id not in done]

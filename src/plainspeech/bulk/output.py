@@ -25,7 +25,7 @@ from typing import Any
 from plainspeech.bulk import tables
 from plainspeech.bulk.work import Outcome
 from plainspeech.errors import ConfigurationError, DataError
-from plainspeech.files import exclusive, write_atomically
+from plainspeech.files import exclusive, shown, write_atomically
 
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it continues."""
@@ -59,7 +59,7 @@ class Output:
         """
         if outcome.row is None:
             with _writing(self._folder / _FAILED) as path, path.open("a", encoding="utf-8") as file:
-                values = {"id": outcome.id, "audio": outcome.audio, "error": outcome.error}
+                values = {"id": outcome.id, "audio": shown(outcome.audio), "error": outcome.error}
                 file.write(json.dumps(values, ensure_ascii=False) + "\n")
             return
         if not self._rows:
@@ -142,7 +142,8 @@ def _check_job(folder: Path, identity: Mapping[str, Any]) -> None:
                 f"{folder}: is not empty and has no {_JOB}; choose another folder for --output"
             )
         with _writing(file):
-            write_atomically(file, (json.dumps(job, ensure_ascii=False, indent=1) + "\n").encode())
+            text = json.dumps(job, ensure_ascii=False, indent=1)
+            write_atomically(file, f"{text}\n".encode(errors="backslashreplace"))
         return
     try:
         earlier = json.loads(file.read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ from plainspeech.audio.channels import Channels
 from plainspeech.bulk import storage
 from plainspeech.bulk.work import Item, Outcome
 from plainspeech.errors import PlainspeechError
+from plainspeech.files import shown
 from plainspeech.lm.arpa import is_arpa
 from plainspeech.lm.package import SCORER
 from plainspeech.numbers import check_language, in_digits
@@ -124,7 +125,7 @@ class Transcriber:
             result = self._attempt(item)
         if isinstance(result, Exception):
             return self._outcome(item, error=_reason(result))
-        head = {"id": item.id, "audio": item.audio, "model": self._model}
+        head = {"id": item.id, "audio": shown(item.audio), "model": self._model}
         row = json.dumps({**head, **transcript_values(result)}, ensure_ascii=False)
         return self._outcome(item, row=row, seconds=result.duration)
 

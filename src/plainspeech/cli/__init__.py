@@ -7,6 +7,7 @@ that ``plainspeech --help`` and ``transcribe`` stay quick and need no training e
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from importlib import import_module
@@ -111,6 +112,10 @@ def main() -> None:
     # NumPy's linear algebra is of no use here, and each of its threads, one a core, waits for work
     # for the first tenth of a second without letting others have the core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A name in another encoding than the terminal's is shown with escapes.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except PlainspeechError as error:

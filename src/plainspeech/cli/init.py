@@ -43,6 +43,10 @@ def init(
     )
     try:
         write_atomically(recipe, text.encode())
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"{recipe}: recipes are UTF-8, and its name or that of a manifest is not: rename it"
+        ) from error
     except OSError as error:
         raise ConfigurationError(f"{recipe}: cannot be written: {error.strerror}") from error
     read_recipe(recipe)

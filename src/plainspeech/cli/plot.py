@@ -138,12 +138,13 @@ def _analysed(
     recognizer: Recognizer, recording: Path, reference: str | None, name: str | None = None
 ) -> AnalysedRecording:
     from plainspeech.figures.sheets import AnalysedRecording
+    from plainspeech.files import shown
     from plainspeech.runtime.analysis import analyse
 
     said = None if reference is None else recognizer.bundle.alphabet.normalise(reference)
     if said == "":
         raise ConfigurationError("--reference: has no word that the model's alphabet can write")
-    return AnalysedRecording(name or recording.name, analyse(recognizer, recording), said)
+    return AnalysedRecording(shown(name or recording.name), analyse(recognizer, recording), said)
 
 
 def _save(figure: Any, output: Path) -> None:

@@ -62,11 +62,13 @@ def report(
         recognizer = _recognizer(system) if figures and places else None
         found.append(media(system, places, recognizer, audio))
     page = render_page(systems, found, runs, title, examples)
+    # What is no UTF-8 in the name of a manifest is escaped.
+    content = page.encode(errors="backslashreplace")
     try:
-        write_atomically(output, page.encode())
+        write_atomically(output, content)
     except OSError as error:
         raise ConfigurationError(f"{output}: cannot be written: {error.strerror}") from error
-    typer.echo(f"{output}: {len(page.encode()) / 1e6:.2f} MB")
+    typer.echo(f"{output}: {len(content) / 1e6:.2f} MB")
 
 
 def _recognizer(system: System) -> Recognizer | None:

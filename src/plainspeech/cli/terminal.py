@@ -155,7 +155,7 @@ def silent_libraries() -> Iterator[TextIO]:
     os.close(nowhere)
     try:
         with (
-            os.fdopen(saved, "w", closefd=False) as terminal,
+            os.fdopen(saved, "w", closefd=False, errors="backslashreplace") as terminal,
             redirect_stderr(terminal) if _is_stderr(sys.stderr) else nullcontext(),
         ):
             yield terminal

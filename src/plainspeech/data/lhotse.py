@@ -20,12 +20,17 @@ def write_cuts(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write ``utterances`` as lhotse's cuts to a ``.jsonl`` or ``.jsonl.gz``, whole or not at all.
 
     Raises:
-        DataError: the name ends otherwise, or a recording's header cannot be read.
+        DataError: the name ends otherwise, a recording's header cannot be read, or the file cannot
+            be written.
     """
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         raise DataError(f"{path}: lhotse's cuts are written to .jsonl or .jsonl.gz")
-    with replacing(path) as temporary:
-        to_cuts(utterances).to_file(temporary)
+    cuts = to_cuts(utterances)
+    try:
+        with replacing(path) as temporary:
+            cuts.to_file(temporary)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def read_cuts(path: Path) -> list[Utterance]:
@@ -55,6 +60,10 @@ def _to_cut(utterance: Utterance) -> lhotse.MonoCut | lhotse.MultiCut:
     path = utterance.audio.absolute()
     try:
         header = soundfile.info(path)
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{utterance.origin}: {path}: lhotse's names are UTF-8, and this is not: rename it"
+        ) from error
     except soundfile.LibsndfileError as error:
         raise DataError(f"{utterance.origin}: {utterance.id}: {path}: {error}") from error
     channels = list(range(header.channels))

@@ -19,7 +19,7 @@ from plainspeech import audio
 from plainspeech.cores import available_cores, in_threads
 from plainspeech.data.download import SUBSETS
 from plainspeech.errors import DataError, PlainspeechError
-from plainspeech.files import write_atomically
+from plainspeech.files import shown, write_atomically
 
 _TYPES = {"id": str, "audio": str, "text": str, "duration": float, "speaker": str}
 _DEFAULTS: dict[str, Any] = {"speaker": "", "duration": 0.0}
@@ -157,6 +157,8 @@ def _with_our_names(record: dict[str, Any], where: str) -> dict[str, Any]:
     if isinstance(record.get("audio"), str):
         # Any string, a path or not.
         record = {"id": os.path.splitext(record["audio"])[0], **record}  # noqa: PTH122
+    if isinstance(record.get("id"), str):
+        record["id"] = shown(record["id"])
     return record
 
 
@@ -203,9 +205,10 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     """
     try:
         lines = [f"{_line(utterance, path.parent)}\n" for utterance in utterances]
-        write_atomically(path, "".join(lines).encode())
-    except (OSError, UnicodeEncodeError) as error:
-        raise DataError(f"{path}: cannot write the manifest: {error}") from error
+        # What is no UTF-8 in the name of a recording is escaped as JSON has it.
+        write_atomically(path, "".join(lines).encode(errors="backslashreplace"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot write the manifest: {error.strerror}") from error
 
 
 def _line(utterance: Utterance, folder: Path) -> str:

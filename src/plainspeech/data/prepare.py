@@ -14,6 +14,7 @@ from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.audio import EXTENSIONS
 from plainspeech.data.manifest import Track, Utterance, read_manifest, untracked
 from plainspeech.errors import DataError, PlainspeechError
+from plainspeech.files import shown
 
 
 def prepare_utterances(
@@ -177,7 +178,7 @@ def _with_own_text(file: Path, recordings: list[Path], top: Path) -> Utterance |
         return f"{file}: cannot read the transcript: {error}"
     if len(recordings) != 1 or not text:
         return f"{file}: {_fault(recordings, text)}"
-    identity = file.relative_to(top).with_suffix("").as_posix()
+    identity = shown(file.relative_to(top).with_suffix("").as_posix())
     return Utterance(identity, recordings[0], text, 0.0, "", str(file))
 
 

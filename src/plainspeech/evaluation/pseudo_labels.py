@@ -18,6 +18,7 @@ from plainspeech.data.manifest import Track, Utterance, untracked
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import AudioError, DataError
 from plainspeech.evaluation.error_rates import Pair, error_rates
+from plainspeech.files import shown
 from plainspeech.runtime.recognizer import Recognizer
 
 _BATCH = 32  # recordings in memory at a time
@@ -95,7 +96,7 @@ def _labels(recognizer: Recognizer, batch: dict[Path, Array]) -> Iterator[Pseudo
         alphabet = recognizer.bundle.alphabet
         pair = Pair(path.stem, "", greedy_text(outputs[:, : alphabet.size], alphabet), text)
         agreement = max(0.0, 1.0 - error_rates([pair]).characters.rate) if text else 0.0
-        utterance = Utterance(path.stem, path, text, seconds, _speaker(path.stem))
+        utterance = Utterance(shown(path.stem), path, text, seconds, _speaker(path.stem))
         yield PseudoLabel(utterance, agreement)
 
 

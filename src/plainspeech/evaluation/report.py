@@ -83,7 +83,7 @@ def write_json(path: Path, evaluation: Evaluation) -> None:
     """
     text = json.dumps(as_json(evaluation), ensure_ascii=False, allow_nan=False, indent=1)
     try:
-        write_atomically(path, f"{text}\n".encode())
+        write_atomically(path, f"{text}\n".encode(errors="backslashreplace"))
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
 
