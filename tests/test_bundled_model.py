@@ -11,14 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 import plainspeech
+from conftest import Plainspeech
 from plainspeech import audio
 from plainspeech.cli import app
 from plainspeech.data.manifest import read_manifest
 from plainspeech.evaluation.error_rates import Pair, error_rates
+from plainspeech.runtime.bundle import bundled_model_path, named_scorer
 from plainspeech.runtime.live import LiveModel
 from plainspeech.runtime.live_core import FinalResult, PartialResult
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "manifest.jsonl"
+SAMPLE = SAMPLES.with_name("2803-154328-0001.flac")
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +106,31 @@ def test_its_card_tells_what_was_measured_on_what(model: plainspeech.Recognizer)
     for result in results:
         assert result["wer_interval"][0] < result["wer"] < result["wer_interval"][1]
         assert result["command"].startswith("plainspeech evaluate")
+
+
+def test_its_names_stand_for_it_where_no_file_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = bundled_model_path()
+    monkeypatch.chdir(tmp_path)
+    for name in ("bundled", "english-small"):
+        assert plainspeech.load_model(name, decoder="greedy").bundle.origin == shipped
+        assert named_scorer(name) == shipped / "scorer"
+        (tmp_path / name).mkdir()
+        with pytest.raises(plainspeech.ModelError, match=f"{name}: is not a model bundle"):
+            plainspeech.load_model(name)
+        assert named_scorer(name) == Path(name)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("transcribe", SAMPLE, "--model", "english-small", "--language-model", "bundled"),
+        ("model", "card", "bundled"),
+        ("model", "pronounce", "clean", "--model", "bundled"),
+        ("lm", "info", "bundled"),
+        ("lm", "score", "bundled", SAMPLES.with_name("README.md"), "--summary"),
+    ],
+)
+def test_commands_take_its_names(command: tuple[str | Path, ...], plainspeech: Plainspeech) -> None:
+    assert plainspeech(*command)[0] == 0

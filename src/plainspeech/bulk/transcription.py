@@ -18,7 +18,7 @@ from plainspeech.files import shown
 from plainspeech.lm.arpa import is_arpa
 from plainspeech.lm.package import SCORER
 from plainspeech.numbers import check_language, in_digits
-from plainspeech.runtime.bundle import BUNDLE, Bundle
+from plainspeech.runtime.bundle import BUNDLE, Bundle, named_scorer
 from plainspeech.runtime.decoders import NO_LANGUAGE_MODEL
 from plainspeech.runtime.long_audio import join_parts
 from plainspeech.runtime.recognizer import Recognizer, load_model
@@ -95,7 +95,7 @@ class Settings:
 def _language_model_identity(name: str | None) -> str | None:
     if name in (None, NO_LANGUAGE_MODEL):
         return name
-    path = Path(str(name))
+    path = named_scorer(str(name))
     return str(checksum(path, SCORER)["sha256"]) if is_arpa(path) else digest_of(path, SCORER)
 
 

@@ -48,14 +48,14 @@ def adapt(
         from plainspeech.training.loop import CHECKPOINT, TrainingStopped
     from plainspeech.artifact import check_folder_writable
     from plainspeech.cli.train import fit, make_folder, stopped_by_signals
-    from plainspeech.runtime.bundle import BUNDLE, Bundle, bundled_model_path
+    from plainspeech.runtime.bundle import BUNDLE, Bundle, named_model
     from plainspeech.training import adaptation
     from plainspeech.training.device import choose_device
     from plainspeech.training.session import prepare_run
 
     console = stderr()
     check_folder_writable(output, BUNDLE)
-    start = model or bundled_model_path()
+    start = named_model(model)
     alphabet = Bundle.load(start).alphabet
     train, dev = adaptation.split(_utterances(source, alphabet, console))
     seconds = sum(utterance.duration for utterance in train)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Build, inspect and use n-gram scorers.", no_args_is_help=True)
 
-_SCORER_HELP = "A scorer: its folder or zip, or an ARPA file."
+_SCORER_HELP = "A scorer: its folder or zip, an ARPA file, or 'bundled', the English model's."
 
 
 @app.command()
@@ -135,9 +135,9 @@ def _base(name: str | None, weight: float | None) -> _Base | None:
         )
     if name is None:
         return None
-    from plainspeech.runtime.bundle import BUNDLED, SCORER_FOLDER, bundled_model_path
+    from plainspeech.runtime.bundle import named_scorer
 
-    path = bundled_model_path() / SCORER_FOLDER if name == BUNDLED else Path(name)
+    path = named_scorer(name)
     if is_arpa(path):
         model = read_arpa(path)
         return _Base(model, Scorer.from_model(model))
@@ -206,8 +206,10 @@ def package(
 def info(scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)]) -> None:
     """Show order, vocabulary, weights and sources of a scorer."""
     from plainspeech.lm.scorer import Scorer
+    from plainspeech.runtime.bundle import named_scorer
 
-    stdout(soft_wrap=True).print(_summary(scorer, Scorer.load(scorer)))
+    path = named_scorer(scorer)
+    stdout(soft_wrap=True).print(_summary(path, Scorer.load(path)))
 
 
 @app.command()
@@ -220,8 +222,9 @@ def score(
     from plainspeech.alphabet import Alphabet
     from plainspeech.lm.corpus import read_sentences
     from plainspeech.lm.scorer import Scorer, predict
+    from plainspeech.runtime.bundle import named_scorer
 
-    loaded = Scorer.load(scorer)
+    loaded = Scorer.load(named_scorer(scorer))
     alphabet = Alphabet((" ", *sorted(set("".join(loaded.words)))))
     for text in texts:
         for sentence in () if summary else read_sentences([text], alphabet):

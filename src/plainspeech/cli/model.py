@@ -27,10 +27,10 @@ def card(
     ] = False,
 ) -> None:
     """Print the model card, as Markdown: data, training, licence, measured error rates."""
-    from plainspeech.runtime.bundle import Bundle, bundled_model_path
+    from plainspeech.runtime.bundle import Bundle, named_model
     from plainspeech.runtime.model_card import card_page
 
-    loaded = Bundle.load(bundle or bundled_model_path())
+    loaded = Bundle.load(named_model(bundle))
     console = stdout()
     if as_json:
         typer.echo(json.dumps(loaded.card, ensure_ascii=False, indent=2))
@@ -52,9 +52,9 @@ def pronounce(
 
     Words that its lexicon lacks are converted from letters to phones.
     """
-    from plainspeech.runtime.bundle import Bundle, bundled_model_path
+    from plainspeech.runtime.bundle import Bundle, named_model
 
-    bundle = Bundle.load(model or bundled_model_path())
+    bundle = Bundle.load(named_model(model))
     lexicon = bundle.pronunciations()
     if lexicon is None:
         raise ConfigurationError(f"{bundle.origin}: hears letters alone, no phones")

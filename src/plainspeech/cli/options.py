@@ -60,8 +60,8 @@ DeviceOption = Annotated[
 LanguageModelOption = Annotated[
     str | None,
     typer.Option(
-        help="A scorer in place of the model's own: a folder, zip or ARPA file; 'none' uses no "
-        "language model.",
+        help="A scorer in place of the model's own: a folder, zip or ARPA file, or 'bundled', the "
+        "English model's; 'none' uses no language model.",
         show_default=False,
     ),
 ]

@@ -81,13 +81,13 @@ def transcribe_many(
     from plainspeech.audio.channels import validated_channels
     from plainspeech.bulk.tables import check_installed
     from plainspeech.bulk.transcription import Settings
-    from plainspeech.runtime.bundle import bundled_model_path
+    from plainspeech.runtime.bundle import named_model
 
     if engine not in _ENGINES:
         raise ConfigurationError(f"--engine: unknown {engine!r}; {nearest(engine, _ENGINES)}")
     check_installed()
     settings = Settings(
-        bundled_model_path() if model is None else model,
+        named_model(model),
         decoder,
         language_model,
         precision,

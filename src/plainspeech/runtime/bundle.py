@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 BUNDLED = "bundled"
 """In place of a path: the model that the package ships; see `named_model`."""
+_SHIPPED = "english-small"
 
 FORMAT = 1
 """The version of the format that this package writes, and the only one that it reads."""
@@ -265,19 +266,34 @@ class Bundle:
         write_folder(folder, {**files, BUNDLE.record: record.serialise()}, BUNDLE)
 
 
-def named_model(path: Path, folder: Path = Path()) -> Path:
-    """Return ``path``, or the model that the package ships where it is called ``bundled``.
+def named_model(path: str | Path | None, folder: Path = Path()) -> Path:
+    """Return ``path``, or the model that the package ships where it is called so.
 
-    A file or folder that is there by that name comes first.
+    Its names are ``bundled`` and ``english-small``. A file or folder that is there by such a name
+    comes first.
 
     Args:
-        path: of a bundle or checkpoint, as a user names it.
+        path: of a bundle or checkpoint, as a user names it; None for the model that ships.
         folder: that the user's paths are relative to.
 
     Raises:
         ModelError: this copy of the package ships no model.
     """
-    return bundled_model_path() if path == folder / BUNDLED and not path.exists() else path
+    if path is None:
+        return bundled_model_path()
+    path = Path(path)
+    shipped = path in (folder / BUNDLED, folder / _SHIPPED) and not path.exists()
+    return bundled_model_path() if shipped else path
+
+
+def named_scorer(path: str | Path) -> Path:
+    """Return ``path``, or the language model of the model that ships, see `named_model`.
+
+    Raises:
+        ModelError: this copy of the package ships no model.
+    """
+    model = named_model(path)
+    return model if model == Path(path) else model / SCORER_FOLDER
 
 
 def bundled_model_path() -> Path:
@@ -286,7 +302,7 @@ def bundled_model_path() -> Path:
     Raises:
         ModelError: this copy of the package has none.
     """
-    path = Path(__file__).resolve().parents[1] / "models" / "english-small"
+    path = Path(__file__).resolve().parents[1] / "models" / _SHIPPED
     if not (path / BUNDLE.record).is_file():
         raise ModelError("this copy of plainspeech ships no model; name one (--model PATH)")
     return path

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ConfigurationError, nearest
-from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.bundle import Bundle, named_scorer
 from plainspeech.transcript import Alternative, Transcript
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearc
     elif language_model == NO_LANGUAGE_MODEL:
         scorer = None
     else:
-        scorer = Scorer.load(language_model)
+        scorer = Scorer.load(named_scorer(language_model))
         settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta, calibration=None)
     if scorer is None:
         settings = replace(

@@ -22,7 +22,7 @@ from plainspeech.cores import available_cores, in_threads
 from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
 from plainspeech.runtime.batched_pool import BatchedPool
-from plainspeech.runtime.bundle import Bundle, bundled_model_path
+from plainspeech.runtime.bundle import Bundle, named_model
 from plainspeech.runtime.decoders import Decoder, LoadingDecoder, choose_decoder
 from plainspeech.runtime.devices import usable_device
 from plainspeech.runtime.helped_pool import HelpedPool
@@ -294,10 +294,12 @@ def load_model(
     """Load a model.
 
     Args:
-        path: a model bundle, folder or zip; by default the English model of the package.
+        path: a model bundle, folder or zip; by default, and where there is no such file,
+            ``"bundled"``, the English model of the package.
         threads: that compute, an utterance each; by default one per core.
         decoder: ``"greedy"`` or ``"beam"``; by default the beam search where there is a scorer.
-        language_model: a scorer in place of the bundle's, or ``"none"``.
+        language_model: a scorer in place of the bundle's, ``"bundled"`` for that of the English
+            model, or ``"none"``.
         precision: ``"int8"`` or ``"float32"``; by default int8 where the bundle has it.
         streaming: use its streaming network.
         n_best: length of the n-best list of each segment, see `Segment.n_best`; None makes none.
@@ -317,7 +319,7 @@ def load_model(
     if device == "cuda" and precision == "int8":
         raise ConfigurationError("device cuda: int8 is for processors; choose precision float32")
     usable = usable_device(device)
-    bundle = Bundle.load(bundled_model_path() if path is None else path)
+    bundle = Bundle.load(named_model(path))
     if streaming:
         if bundle.streaming is None:
             raise ModelError(f"{bundle.origin}: has no streaming network")

@@ -23,7 +23,7 @@ from plainspeech.evaluation.error_rates import (
 )
 from plainspeech.lm.package import read_scorer_files, with_weights
 from plainspeech.lm.scorer import Scorer
-from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle
+from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle, named_scorer
 from plainspeech.runtime.decoders import choose_decoder, search_of
 from plainspeech.tuning.dev_set import DevResult, DevSet
 from plainspeech.tuning.optimisation import OnTrial, Trial, TuningHistory, optimise
@@ -149,6 +149,7 @@ class Tuner:
         if beam_width:
             settings = replace(settings, beam_width=beam_width)
         if language_model:
+            language_model = named_scorer(language_model)
             files = read_scorer_files(language_model)
             scorer = Scorer.from_files(language_model, files)
             settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta)
