@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -97,7 +98,9 @@ def test_a_model_gets_a_scorer_and_settings_for_it(
     spoken: Speak,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
     assert run(bundle, manifest, "--language-model", scorer, "--plot", tmp_path / "s.png") == 0
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     model = load_model(bundle)
@@ -111,6 +114,8 @@ def test_a_model_gets_a_scorer_and_settings_for_it(
     assert model.decoder.settings == tuned.decoding  # type: ignore[attr-defined]
     _check_card(tuned.card)
     output, errors = capsys.readouterr()
+    row = r"tuned +beam 100, 2-gram +\d+\.\d\d% +\d+\.\d\d% to \d+\.\d\d% +\d+\.\d\d% +\d+\.\d+"
+    assert re.search(row, output)  # nothing of it is left out on a narrow terminal
     rows = {words[0]: words for line in output.splitlines() if (words := line.split())}
     assert rows["alpha"] == ["alpha", str(tuned.decoding.alpha)]
     assert rows["before"][1:3] == ["greedy", "11.11%"]

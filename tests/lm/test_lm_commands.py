@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def test_build_info_and_score(text: Path, tmp_path: Path) -> None:
     shown = run("info", tmp_path / "s").stdout
     for part in ("order", "11 words", "0.75, 1.85", "text.gz", "prune", "0, 0, 1"):
         assert part in shown
+    assert hashlib.sha256(text.read_bytes()).hexdigest() in shown  # whole, however narrow it is
     scored = run("score", tmp_path / "s", tmp_path / "held")
     probability, sentence = scored.stdout.rstrip("\n").split("\t")
     assert sentence == "a cat on the sofa"
@@ -87,3 +89,8 @@ def test_a_binary_needs_its_words(tmp_path: Path) -> None:
     with pytest.raises(PlainspeechError, match=r"is a KenLM binary, .* give a list .*--words"):
         run("package", tmp_path / "m.bin", "-o", tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(PlainspeechError, match="is a folder or a pipe"):
+        run("build", tmp_path, "-o", tmp_path / "s")

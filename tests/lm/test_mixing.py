@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,6 +112,9 @@ def test_the_command_mixes(tmp_path: Path) -> None:
     mixture = mixed.source["mixture"]
     assert mixture["weight"] > 0.9
     assert mixture["tuned_on_words"] > 0
+    shown = CliRunner().invoke(app, ["info", str(tmp_path / "mixed")]).stdout
+    assert re.search(r"^ +mixture weight +0\.\d+$", shown, re.MULTILINE)
+    assert re.search(r"^ +mixture with texts +base.txt [0-9a-f]{64}$", shown, re.MULTILINE)
     run(mine, "-o", tmp_path / "given", "--mix", tmp_path / "base", "--weight", "0.25")
     assert Scorer.load(tmp_path / "given").source["mixture"]["weight"] == 0.25
     for wrong in (["--weight", "0.5"], ["--mix", "bundled", "--weight", "1"]):

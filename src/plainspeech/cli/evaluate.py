@@ -19,7 +19,7 @@ from plainspeech.cli.options import (
     device_warnings,
     wants_digits,
 )
-from plainspeech.cli.terminal import needs, progress, stderr, stdout
+from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
 from plainspeech.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from plainspeech.evaluation.report import Evaluation
     from plainspeech.runtime.live import LiveModel
     from plainspeech.runtime.recognizer import Recognizer
-
-_WIDEST_TABLE = (
-    500  # columns; on a narrow terminal a wrapped line is of more use than a truncated one
-)
 
 
 def evaluate(
@@ -211,7 +207,7 @@ def _print(evaluation: Evaluation, number: int) -> None:
     console = stdout()
     for pair in evenly_spaced(evaluation.scores.pairs, number):
         console.print(listing(pair, console.width), soft_wrap=True, end="\n\n")
-    tables = stdout(width=_WIDEST_TABLE)
+    tables = stdout(width=WIDEST_TABLE)
     tables.print(speaker_table(evaluation.scores))
     console.print(headline(evaluation), soft_wrap=True)
     tables.print(summary_table(evaluation))

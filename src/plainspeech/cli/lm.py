@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.table import Table
 
 from plainspeech.cli.options import AlphabetOption
-from plainspeech.cli.terminal import stderr, stdout
+from plainspeech.cli.terminal import stderr
 from plainspeech.errors import ConfigurationError, DataError, LanguageModelError
 
 if TYPE_CHECKING:
@@ -93,8 +93,12 @@ def build(
     symbols = find_alphabet(alphabet)
     settings = BuildSettings(order, _counts(prune, order), entropy, words, estimator, symbols)
     for text in [*texts, *([held_out] if held_out else [])]:
-        if not text.is_file():
+        if not text.exists():
             raise DataError(f"{text}: no such file")
+        if not text.is_file():
+            raise DataError(
+                f"{text}: is a folder or a pipe; a text is read more than once, from a file"
+            )
     base = _base(mix, weight)
     console = stderr()
     with console.status("Estimating"):
@@ -209,7 +213,7 @@ def info(scorer: Annotated[Path, typer.Argument(help=_SCORER_HELP)]) -> None:
     from plainspeech.runtime.bundle import named_scorer
 
     path = named_scorer(scorer)
-    stdout(soft_wrap=True).print(_summary(path, Scorer.load(path)))
+    typer.echo(_summary(path, Scorer.load(path)))
 
 
 @app.command()
@@ -252,23 +256,35 @@ def _perplexity_line(prediction: Prediction) -> str:
     )
 
 
-def _summary(path: Path, scorer: Scorer) -> Table:
-    table = Table(title=str(path), show_header=False)
-    table.add_row("order", str(scorer.order))
-    table.add_row("vocabulary", f"{len(scorer.words):,} words")
-    table.add_row("alpha, beta", f"{scorer.alpha:g}, {scorer.beta:g}")
-    for key, value in scorer.source.items():
-        for item in value if key == "texts" else [value]:
-            table.add_row(key.replace("_", " "), _shown(item))
+def _summary(path: Path, scorer: Scorer) -> str:
+    """Return what there is to say of ``scorer``, a line each."""
+    rows = [
+        ("order", str(scorer.order)),
+        ("vocabulary", f"{len(scorer.words):,} words"),
+        ("alpha, beta", f"{scorer.alpha:g}, {scorer.beta:g}"),
+        *_source_rows(scorer.source),
+    ]
     if path.is_dir():
         size = sum(file.stat().st_size for file in path.iterdir())
-        table.add_row("size", f"{size / 1e6:.2f} MB")
-    return table
+        rows.append(("size", f"{size / 1e6:.2f} MB"))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([str(path), *(f"  {name:<{width}}  {value}" for name, value in rows)])
+
+
+def _source_rows(source: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield name and value of what the record of a model's sources says, row by row."""
+    for key, value in source.items():
+        name = f"{above}{key.replace('_', ' ')}"
+        if isinstance(value, dict):  # a mixture, and what it is with
+            yield from _source_rows(value, f"{name} ")
+        else:
+            for one in value if key == "texts" and isinstance(value, list) else [value]:
+                yield name, _shown(one)
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return "\n".join(str(part) for part in value.values())
+    if isinstance(value, dict):  # the name of a text, and its hash
+        return " ".join(map(str, value.values()))
     if isinstance(value, list):
         return ", ".join(_shown(part) for part in value)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WIDEST_TABLE = 500
+"""Columns; on a narrow terminal a wrapped line is of more use than a truncated one."""
+
 
 # Names of files and speakers may look like markup of rich's, which would swallow them or fail.
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}

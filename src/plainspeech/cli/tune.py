@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plainspeech.cli.terminal import needs, progress, stderr, stdout
+from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -220,10 +220,10 @@ def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path |
     for name, value in vars(history.chosen).items():
         if isinstance(value, float | int | str):
             console.print(f"{name:<21}{value}")
-    console.print(comparison(rows))
+    stdout(width=WIDEST_TABLE).print(comparison(rows))
     change, interval = difference(rows[0], rows[-1])
     console.print(
-        f"WER {100 * change:+.2f} points "
+        f"WER {100 * change:+.2f} points from before to tuned "
         f"({100 * interval.low:+.2f} to {100 * interval.high:+.2f})\n"
         f"ms: processor time to decode one second of audio\n"
         f"All figures are on the dev set that was tuned on, which favours the tuned settings."
