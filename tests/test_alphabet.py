@@ -155,6 +155,7 @@ def test_alphabets_are_named_by_language_file_or_letters(tmp_path: Path) -> None
         ("sp", "there is no language 'sp': name one of de, en, es"),
         ("", "no language ''"),
         ("absent.txt", "absent.txt: cannot read the alphabet"),
+        ("~nobody here/a.txt", "a.txt: cannot read the alphabet"),
         ("words.txt", "words.txt, line 2: 'bc' is not one letter"),
         ("abca", "twice"),
     ],

@@ -35,6 +35,11 @@ def test_words_have_phones_without_stress_the_usual_pronunciation_first(tmp_path
     assert lexicon.size == len(lexicon.phones) + 2
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path: Path) -> None:
+    lexicon = read_pronunciations(written(tmp_path, f"\ufeff{LEXICON}"))
+    assert lexicon == read_pronunciations(written(tmp_path, LEXICON))
+
+
 def test_a_text_is_the_phones_of_its_words_with_boundaries_between(tmp_path: Path) -> None:
     lexicon = read_pronunciations(written(tmp_path, LEXICON))
 

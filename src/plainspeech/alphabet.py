@@ -6,6 +6,7 @@ An alphabet decides how text is normalised to it, so there is one function for a
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -209,7 +210,8 @@ def find_alphabet(name: str, folder: Path = Path()) -> Alphabet:
     if name in LANGUAGES:
         letters = LANGUAGES[name]
     elif name.endswith(".txt"):
-        letters = _read_letters(folder / Path(name).expanduser())
+        # pathlib's own fails where there is no such user.
+        letters = _read_letters(folder / os.path.expanduser(name))  # noqa: PTH111
     elif len(name) <= _LONGEST_NAME:
         raise ConfigurationError(
             f"alphabet: there is no language {name!r}: name one of {', '.join(LANGUAGES)}, a file "

@@ -185,7 +185,7 @@ def read_pronunciations(path: Path) -> Pronunciations:
 def parse_pronunciations(content: bytes, path: Path) -> Pronunciations:
     """Return the lexicon in the ``content`` of a file; see `read_pronunciations`."""
     try:
-        lines = content.decode("utf-8").splitlines()
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot read the pronunciations: {error}") from error
     spoken: list[tuple[str, list[str]]] = []

@@ -9,7 +9,7 @@ import threading
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +105,14 @@ def test_flac_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
     path.write_bytes(flac_claiming(path.read_bytes(), 0))
     np.testing.assert_array_equal(audio.read(path), expected)
     assert audio.duration(path) == 2.5
+
+
+def test_a_pipe_that_is_open_as_text_is_refused() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"RIFF")
+    os.close(writer)
+    with os.fdopen(reader) as pipe, pytest.raises(AudioError, match="is open as text"):
+        audio.read(cast("BinaryIO", pipe))
 
 
 @pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_F000, 0x7FFF_FFFF])

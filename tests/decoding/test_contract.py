@@ -17,7 +17,12 @@ from plainspeech.errors import ConfigurationError, DecodingError
 
 SMALL = Alphabet((" ", "a", "b"))
 ROWS = random_rows(0, 20, SMALL.size)
-DECODERS: dict[str, Any] = {"greedy": GreedyDecoder(SMALL, 0.02), "beam": BeamSearchDecoder(SMALL)}
+DECODERS: dict[str, Any] = {
+    "greedy": GreedyDecoder(SMALL, 0.02),
+    "beam": BeamSearchDecoder(SMALL),
+    "greedy, of columns": GreedyDecoder(SMALL, 0.02, slice(SMALL.size)),
+    "beam, of columns": BeamSearchDecoder(SMALL, columns=slice(SMALL.size)),
+}
 
 
 @pytest.fixture(params=DECODERS)

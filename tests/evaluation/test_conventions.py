@@ -105,7 +105,7 @@ def test_what_is_the_same_stays_the_same(
 
 def test_variants_are_read(tmp_path: Path) -> None:
     path = tmp_path / "variants.txt"
-    path.write_text("# spellings\ncolours colors\n\n25  Twenty five\n")
+    path.write_text("colours colors\n# numbers\n\n25  Twenty five\n", encoding="utf-8-sig")
     assert read_variants(path) == {"colours": "colors", "25": "twenty five"}
     path.write_text("colours colors\nalone\n")
     with pytest.raises(DataError, match=r"variants\.txt, line 2: must be a word"):

@@ -52,7 +52,7 @@ def test_build_info_and_score(text: Path, tmp_path: Path) -> None:
 def test_models_of_others_can_be_packaged(text: Path, tmp_path: Path) -> None:
     arpa, words = tmp_path / "m.arpa", tmp_path / "words"
     run("build", text, "-o", tmp_path / "s", "--arpa", arpa)
-    words.write_text("<s> the cat\ncat elephant")
+    words.write_text("the <s> cat\ncat elephant", encoding="utf-8-sig")
     assert "11 words" in run("package", arpa, "-o", tmp_path / "flat").stderr
     assert "3 words" in run("package", arpa, "-o", tmp_path / "asking", "--words", words).stderr
     scores = [Scorer.load(tmp_path / name).score(["the"]) for name in ("s", "flat", "asking")]

@@ -55,6 +55,12 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     recipe = read(tmp_path, LEAST.replace('"dev.jsonl"', '"~/dev.jsonl"'))
     assert recipe.data.dev == tmp_path / "home" / "dev.jsonl"
+    recipe = read(tmp_path, LEAST.replace('"dev.jsonl"', '"~nobody here/dev.jsonl"'))
+    assert recipe.data.dev == tmp_path / "~nobody here" / "dev.jsonl"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_recipe(tmp_path: Path) -> None:
+    assert read(tmp_path, f"\ufeff{LEAST}") == read(tmp_path, LEAST)
 
 
 def test_augmentation_can_be_switched_off_or_changed(tmp_path: Path) -> None:

@@ -73,9 +73,9 @@ def _copied(name: str, pipe: BinaryIO) -> BinaryIO:
         return cast("BinaryIO", copy)
 
 
-def _append(name: str, copy: IO[bytes], block: bytes) -> None:
+def _append(name: str, copy: IO[bytes], block: object) -> None:
     try:
-        copy.write(block)
+        copy.write(_bytes(name, block))
     except OSError as error:
         folder = tempfile.gettempdir()
         raise AudioError(f"{name}: cannot be copied to {folder}: {error.strerror}") from error
@@ -87,10 +87,14 @@ def _check_content(name: str, stream: BinaryIO) -> None:
         stream.seek(0)
     except (OSError, ValueError) as error:
         raise AudioError(f"{name}: cannot be read: {_reason(error)}") from error
-    if not isinstance(first, bytes):
-        raise AudioError(f"{name}: is open as text; open it in binary ('rb')")
-    if not first:
+    if not _bytes(name, first):
         raise AudioError(f"{name}: is empty")
+
+
+def _bytes(name: str, content: object) -> bytes:
+    if not isinstance(content, bytes):
+        raise AudioError(f"{name}: is open as text; open it in binary ('rb')")
+    return content
 
 
 def _reason(error: Exception) -> str:

@@ -198,7 +198,7 @@ def package(
         write_scorer(output, flat.vocabulary, flat.levels, source)
     else:
         try:
-            listed = words.read_text(encoding="utf-8").split()
+            listed = words.read_text(encoding="utf-8-sig").split()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{words}: cannot be read: {error}") from error
         asking = Scorer.from_kenlm(model, listed)

@@ -37,7 +37,10 @@ def own_columns(values: npt.ArrayLike, columns: slice | None) -> npt.ArrayLike:
     """Return the ``columns`` of ``values`` that a decoder decodes; None for all."""
     if columns is None:
         return values
-    given = np.asarray(values)
+    try:
+        given = np.asarray(values)
+    except (ValueError, TypeError):  # rows of different lengths, which are refused later
+        return values
     return given[:, columns] if given.ndim == 2 else given
 
 

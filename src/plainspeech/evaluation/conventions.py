@@ -102,7 +102,7 @@ def read_variants(path: Path) -> dict[str, str]:
         DataError: the file cannot be read, or a line has one word only.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read: {reason}") from error

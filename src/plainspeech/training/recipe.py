@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 import sys
 import types
@@ -163,7 +164,7 @@ def read_recipe(path: Path) -> Recipe:
             missing, or has a value of the wrong type or beyond reason.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot read the recipe: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -342,7 +343,7 @@ def _value(kind: Any, value: Any, folder: Path, where: str) -> Any:
     if isinstance(value, int) and abs(value) > _LARGEST:
         raise ConfigurationError(f"{where} is beyond {_LARGEST:.0e}")
     if kind is Path and isinstance(value, str) and "\0" not in value:
-        return folder / Path(value).expanduser()
+        return folder / os.path.expanduser(value)  # noqa: PTH111  # Path's fails for no such user
     if kind is float and type(value) in (int, float):
         return float(value)
     # By its exact type: to Python, true is a whole number.
