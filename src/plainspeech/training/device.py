@@ -18,7 +18,7 @@ from plainspeech.training.teacher import Teacher
 def choose_device(name: str) -> torch.device:
     """Return the device called ``name``; ``"auto"`` is the first GPU if there is one."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

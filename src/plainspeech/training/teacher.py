@@ -39,10 +39,10 @@ class Teacher:
     ) -> None:
         bundle = Bundle.load(path).in_precision("float32")
         if bundle.alphabet != alphabet:
-            raise ConfigurationError(f"optimisation.teacher: {path} writes another alphabet")
+            raise ConfigurationError(f"teacher: {path} writes another alphabet")
         if bundle.frame_seconds != preset.frame_seconds:
             raise ConfigurationError(
-                f"optimisation.teacher: {path} has a frame every {bundle.frame_seconds:g} s, the "
+                f"teacher: {path} has a frame every {bundle.frame_seconds:g} s, the "
                 f"preset every {preset.frame_seconds:g} s; they must be the same"
             )
         self._network = open_network(bundle)
