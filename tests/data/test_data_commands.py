@@ -20,7 +20,7 @@ from conftest import Plainspeech
 from plainspeech.cli.data import app
 from plainspeech.data import download
 from plainspeech.data.manifest import read_manifest
-from plainspeech.errors import DataError, PlainspeechError
+from plainspeech.errors import PlainspeechError
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -77,14 +77,6 @@ def test_split_writes_both_parts(corpus: Path) -> None:
     parts = [read_manifest(corpus / "parts" / f"{name}.jsonl") for name in ("train", "dev")]
     assert [len(part) for part in parts] == [1, 1]
     assert all(u.audio.is_file() for part in parts for u in part)
-
-
-@pytest.mark.parametrize("verb", ["split", "check"])
-def test_a_folder_that_is_a_file_is_one_error(corpus: Path, verb: str) -> None:
-    run("prepare", corpus, "-o", corpus / "m.jsonl")
-    (corpus / "file").touch()
-    with pytest.raises(DataError, match=r"file/\w+\.jsonl: cannot write the manifest"):
-        run(verb, corpus / "m.jsonl", "-o", corpus / "file")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from conftest import Plainspeech
 from plainspeech.cli import adapt
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import DataError, PlainspeechError
+from plainspeech.errors import DataError, ModelError, PlainspeechError
 from plainspeech.evaluation.error_rates import Pair, Scores
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.training import adaptation
@@ -102,6 +102,27 @@ def test_a_model_that_got_worse_is_not_written(
         f"adapted model has 100.00% of the words wrong, its start 0.00%; "
     )
     assert [path.name for path in tmp_path.iterdir()] == ["recordings"]
+
+
+def test_a_full_disk_does_not_cost_what_was_learned(
+    plainspeech: Plainspeech, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(adapted: adaptation.Adapted, folder: Path) -> None:
+        raise ModelError(f"{folder}: cannot be written: No space left on device")
+
+    recordings = own_recordings(tmp_path / "recordings")
+    command = ("adapt", recordings, "-o", tmp_path / "out", "--model", start)
+    with monkeypatch.context() as patch:
+        patch.setattr(adaptation.Adapted, "write", full)
+        status, told = plainspeech(*command)
+    assert status == 1
+    assert told.splitlines()[-1] == (
+        f"error: {tmp_path / 'out'}: cannot be written: No space left on device; what was learned "
+        f"is kept in {tmp_path / 'out.adapting'}, and the same command goes on from there"
+    )
+    status, told = plainspeech(*command)
+    assert (status, "resuming after epoch" in told) == (0, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "recordings"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from tiny import without_times, write_corpus, write_recipe
 from torch import Tensor
 
 from conftest import Plainspeech
+from plainspeech import files
 from plainspeech.cli import train
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.recognizer import load_model
@@ -155,9 +157,29 @@ def test_a_device_that_is_not_there_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("has", [True, False])
 def test_devices_by_name(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
+    precisions: list[str] = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", precisions.append)
     assert choose_device("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
     assert choose_device("auto").type == ("cuda" if has else "cpu")
+    assert precisions == ["high"] * has  # as where it is asked for by its name
+
+
+def test_a_full_disk_is_one_line(
+    plainspeech: Plainspeech, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "write_atomically", full)
+    folder = recipe.parent / "run"
+    status, told = plainspeech("train", recipe, "-o", folder, "--device", "cpu")
+    assert status == 1
+    reason = os.strerror(errno.ENOSPC)
+    assert told.splitlines()[-1] == (
+        f"error: {folder / 'history.jsonl'}: cannot be written: {reason}"
+    )
 
 
 @pytest.mark.parametrize("verb", [("train", "r.toml"), ("export", "a.safetensors", "bundle")])

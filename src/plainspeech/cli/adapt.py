@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plainspeech.cli.terminal import needs, stderr, track
-from plainspeech.errors import PlainspeechError
+from plainspeech.errors import ModelError, PlainspeechError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +45,7 @@ def adapt(
     and the same command resumes.
     """
     with needs("train"):
-        from plainspeech.training.loop import CHECKPOINT, TrainingStopped
+        from plainspeech.training.loop import TrainingStopped
     from plainspeech.artifact import check_folder_writable
     from plainspeech.cli.train import fit, make_folder, stopped_by_signals
     from plainspeech.runtime.bundle import BUNDLE, Bundle, named_model
@@ -85,11 +85,24 @@ def adapt(
     _report(adapted, console)
     try:
         adapted.write(output)
-    finally:
-        # First: what a kill leaves of the folder must not look like a run that can resume.
-        (folder / CHECKPOINT).unlink()
-        shutil.rmtree(folder)
+    except ModelError as error:
+        if not adapted.is_worse:  # a full disk, say
+            raise ModelError(
+                f"{error}; what was learned is kept in {folder}, and the same command goes on "
+                f"from there"
+            ) from error
+        _remove(folder)
+        raise
+    _remove(folder)
     console.print(f"the model is in {output}")
+
+
+def _remove(folder: Path) -> None:
+    from plainspeech.training.loop import CHECKPOINT
+
+    # First: what a kill leaves of the folder must not look like a run that can resume.
+    (folder / CHECKPOINT).unlink()
+    shutil.rmtree(folder)
 
 
 def _utterances(source: Path, alphabet: Alphabet, console: Console) -> list[Utterance]:

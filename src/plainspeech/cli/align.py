@@ -11,6 +11,7 @@ import typer
 
 from plainspeech.cli.options import ModelOption, load_recognizer
 from plainspeech.cli.terminal import ProgressBars, silent_libraries, stderr
+from plainspeech.cli.text_files import write_text
 from plainspeech.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def align(
             cutting.write_utterances(recording, utterances, manifest, rate)
     for name in chosen:
         if folder:
-            _write(folder / f"{recording.stem}.{name}", found.render(name))
+            write_text(folder / f"{recording.stem}.{name}", found.render(name))
         else:
             typer.echo(found.render(name), nl=False)
     _report(found, recognizer.bundle.alphabet.symbols)
@@ -124,15 +125,6 @@ def _read(text: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{text}: the text cannot be read: {reason}") from error
-
-
-def _write(file: Path, content: str) -> None:
-    from plainspeech.files import write_atomically
-
-    try:
-        write_atomically(file, content.encode())
-    except OSError as error:
-        raise ConfigurationError(f"{file}: cannot be written: {error.strerror}") from error
 
 
 def _report(found: Alignment, symbols: tuple[str, ...]) -> None:

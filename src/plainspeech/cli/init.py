@@ -10,6 +10,7 @@ import typer
 
 from plainspeech.cli.options import AlphabetOption
 from plainspeech.cli.terminal import needs, stderr
+from plainspeech.cli.text_files import write_text
 from plainspeech.errors import ConfigurationError
 
 
@@ -25,7 +26,6 @@ def init(
         from plainspeech.training.recipe import read_recipe
     from plainspeech.alphabet import find_alphabet
     from plainspeech.data.manifest import read_manifest
-    from plainspeech.files import write_atomically
 
     if recipe.exists():
         raise ConfigurationError(f"{recipe}: is there already; name another file or delete it")
@@ -42,12 +42,10 @@ def init(
         recipe.name, recipe.stem, from_recipe(train), from_recipe(dev), letters, seconds
     )
     try:
-        write_atomically(recipe, text.encode())
+        write_text(recipe, text)
     except UnicodeEncodeError as error:
         raise ConfigurationError(
             f"{recipe}: recipes are UTF-8, and its name or that of a manifest is not: rename it"
         ) from error
-    except OSError as error:
-        raise ConfigurationError(f"{recipe}: cannot be written: {error.strerror}") from error
     read_recipe(recipe)
     stderr().print(f"{recipe}: train with 'plainspeech train {recipe}'")

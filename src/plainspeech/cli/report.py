@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plainspeech.cli.terminal import needs, stderr
-from plainspeech.errors import ConfigurationError, DataError, ModelError
+from plainspeech.cli.text_files import write_text
+from plainspeech.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from plainspeech.report.systems import System
@@ -50,7 +51,6 @@ def report(
         from plainspeech.report.page import Run, media, render_page
         from plainspeech.report.systems import read_results
     from plainspeech.figures.training_curves import read_epochs
-    from plainspeech.files import write_atomically
 
     systems = [read_results(path) for path in results]
     if any(not system.results for system in systems):
@@ -64,10 +64,7 @@ def report(
     page = render_page(systems, found, runs, title, examples)
     # What is no UTF-8 in the name of a manifest is escaped.
     content = page.encode(errors="backslashreplace")
-    try:
-        write_atomically(output, content)
-    except OSError as error:
-        raise ConfigurationError(f"{output}: cannot be written: {error.strerror}") from error
+    write_text(output, content.decode())
     typer.echo(f"{output}: {len(content) / 1e6:.2f} MB")
 
 

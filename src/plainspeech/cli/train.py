@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plainspeech.cli.terminal import needs, stderr
+from plainspeech.cli.text_files import write_text
 from plainspeech.errors import ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -192,10 +193,8 @@ def _fit_in_view(trainer: Trainer, console: Console) -> None:
 
 
 def _write_history(trainer: Trainer) -> None:
-    from plainspeech.files import write_atomically
-
     lines = "".join(f"{json.dumps(row)}\n" for row in trainer.state.progress.history)
-    write_atomically(trainer.folder / "history.jsonl", lines.encode())
+    write_text(trainer.folder / "history.jsonl", lines)
 
 
 class _Speed:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from plainspeech.cli.terminal import stderr
+from plainspeech.cli.text_files import write_text
 from plainspeech.errors import AudioError, ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -204,17 +205,12 @@ class Folder:
 
     def write(self, recording: InputFile, parts: Iterable[TranscriptPart]) -> str:
         """Write the files, each whole or not at all."""
-        from plainspeech.files import write_atomically
         from plainspeech.runtime.long_audio import join_parts
         from plainspeech.writers import render
 
         transcript = join_parts(parts)
         for format in self._formats:  # noqa: A001
-            file = self._file(recording, format)
-            try:
-                write_atomically(file, render(transcript, format).encode())
-            except OSError as error:
-                raise ConfigurationError(f"{file}: cannot be written: {error.strerror}") from error
+            write_text(self._file(recording, format), render(transcript, format))
         return ""
 
     def _file(self, recording: InputFile, format: str) -> Path:  # noqa: A002

@@ -126,8 +126,11 @@ def write_split(
     Raises:
         DataError: they cannot be written.
     """
-    for name, content in Bundle.load(start).lexicon.items():
-        write_atomically(folder / name, content)
+    try:
+        for name, content in Bundle.load(start).lexicon.items():
+            write_atomically(folder / name, content)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written: {error.strerror}") from error
     write_manifest(folder / "train.jsonl", train)
     write_manifest(folder / "dev.jsonl", dev)
 
@@ -154,14 +157,19 @@ class Adapted:
         before, after = self.before.words, self.after.words
         return rate_interval(before), rate_interval(after), difference_interval(before, after)
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether more words are wrong than with the start."""
+        return self.after.totals.words.rate > self.before.totals.words.rate
+
     def write(self, folder: Path) -> None:
         """Write the bundle, if it is no worse than its start.
 
         Raises:
             ModelError: it is worse, or cannot be written.
         """
-        before, after = (scores.totals.words.rate for scores in (self.before, self.after))
-        if after > before:
+        if self.is_worse:
+            before, after = (scores.totals.words.rate for scores in (self.before, self.after))
             raise ModelError(
                 f"{folder}: not written: on the {len(self.before.pairs)} recordings kept for "
                 f"measuring, the adapted model has {after:.2%} of the words wrong, its start "
