@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from plainspeech.errors import ConfigurationError, DataError
+from plainspeech.errors import ConfigurationError, DataError, why_unreadable
 
 _APOSTROPHES = "'\u2019\u02bc\u2018`\u00b4"
 """Characters that are written for one; the first that an alphabet has stands for all of them."""
@@ -226,7 +226,9 @@ def _read_letters(path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot read the alphabet: {error}") from error
+        raise ConfigurationError(
+            f"{path}: cannot read the alphabet: {why_unreadable(error)}"
+        ) from error
     letters = ""
     for number, line in enumerate(lines, start=1):
         letter = unicodedata.normalize("NFC", line.rstrip("\r"))

@@ -73,3 +73,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
     known = sorted(names)
     close = get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(known)}"
+
+
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Return what kept a text file from being read, as the end of a message."""
+    if isinstance(error, UnicodeDecodeError):
+        place = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
+        return f"it is not text in UTF-8 ({place})"
+    return error.strerror or str(error)

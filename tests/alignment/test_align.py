@@ -181,7 +181,8 @@ def test_the_command(
         (["a.wav", "a.txt", "-f", "json,srt"], "add --output FOLDER"),
         (["a.wav", "a.txt", "-f", "jso"], "did you mean 'json'"),
         (["a.wav", "a.txt", "--manifest", "corpus"], "needs a suffix"),
-        (["a.wav", "empty.txt"], "the text has no word"),
+        (["a.wav", "empty.txt"], "empty.txt: the text has no word"),
+        (["a.wav", "a.wav"], "a.wav: the text cannot be read: it is not text in UTF-8 (byte"),
     ],
 )
 def test_what_is_wrong_is_one_line(

@@ -86,6 +86,12 @@ def test_what_is_not_utf_8_in_a_name_is_escaped_in_its_id(tmp_path: Path) -> Non
     assert (item.id, item.audio) == (r"\udcff", str(tmp_path / name))
 
 
+def test_a_recording_is_no_manifest(tmp_path: Path) -> None:
+    write(tmp_path, "a.WAV")
+    with pytest.raises(DataError, match="is a recording; name its folder"):
+        find_items(str(tmp_path / "a.WAV"))
+
+
 def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "a.txt")
     with pytest.raises(DataError, match=r"has no recording; by their extensions these count: .3g2"):

@@ -105,8 +105,8 @@ def test_what_was_done_is_written_when_a_run_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"model": "m 2"}, 'has transcripts with another model: "m 1", not "m 2"; choose another'),
-        ({"hot_words": {}}, 'another hot words: {"a": 1.0}, not {}'),
+        ({"model": "m 2"}, 'with other settings: model is "m 1" there, not "m 2"; choose another'),
+        ({"hot_words": {}}, 'other settings: hot words is {"a": 1.0} there, not {}'),
     ],
 )
 def test_other_settings_are_refused(tmp_path: Path, other: dict[str, Any], message: str) -> None:
@@ -134,7 +134,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         pass
     (tmp_path / "file").write_text("mine")
     with (
-        pytest.raises(ConfigurationError, match="cannot be written"),
+        pytest.raises(ConfigurationError, match="file: is a file; --output must be a folder"),
         opened(tmp_path / "file", IDENTITY),
     ):
         pass

@@ -75,7 +75,7 @@ def test_rows_are_what_transcribe_writes(tmp_path: Path, plainspeech: Plainspeec
 
     status, said = plainspeech(*command[:-1], "king:4")
     assert status == 1
-    assert "has transcripts with another hot words" in said
+    assert "has transcripts with other settings: hot words is" in said
     assert said.count("\n") == 1
 
 

@@ -190,6 +190,13 @@ def test_no_manifest(tmp_path: Path, content: bytes | None) -> None:
         read_manifest(path)
 
 
+def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="is a folder; make a manifest of it with 'plainspeech data"
+    ):
+        read_manifest(tmp_path)
+
+
 def test_an_unwritable_manifest_is_named_and_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text("old")

@@ -53,6 +53,11 @@ def find_items(source: str) -> Found:
     path = Path(source)
     if path.is_dir():
         return _recordings(source, _files_below(path))
+    if path.suffix.lower() in EXTENSIONS:
+        raise DataError(
+            f"{source}: is a recording; name its folder or a manifest, or use 'plainspeech "
+            f"transcribe'"
+        )
     return _in_manifest(manifest_text(path), source)
 
 

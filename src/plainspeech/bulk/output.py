@@ -120,6 +120,8 @@ def opened(folder: Path, identity: Mapping[str, Any]) -> Iterator[Output]:
             ``identity``; another run writes there; it cannot be written to.
         DataError: a file in it is damaged.
     """
+    if folder.is_file():
+        raise ConfigurationError(f"{folder}: is a file; --output must be a folder")
     with ExitStack() as stack:
         with _writing(folder / _LOCK) as lock:
             alone = stack.enter_context(exclusive(lock))
@@ -153,8 +155,8 @@ def _check_job(folder: Path, identity: Mapping[str, Any]) -> None:
     if differing:
         key = differing[0]
         raise ConfigurationError(
-            f"{folder}: has transcripts with another {key.replace('_', ' ')}: "
-            f"{_shown(earlier.get(key))}, not {_shown(job[key])}; choose another --output"
+            f"{folder}: has transcripts with other settings: {key.replace('_', ' ')} is "
+            f"{_shown(earlier.get(key))} there, not {_shown(job[key])}; choose another --output"
         )
 
 

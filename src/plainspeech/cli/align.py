@@ -12,7 +12,7 @@ import typer
 from plainspeech.cli.options import ModelOption, load_recognizer
 from plainspeech.cli.terminal import ProgressBars, silent_libraries, stderr
 from plainspeech.cli.text_files import write_text
-from plainspeech.errors import ConfigurationError, DataError
+from plainspeech.errors import ConfigurationError, DataError, why_unreadable
 
 if TYPE_CHECKING:
     from plainspeech.alignment.aligned_text import Alignment, Disagreement
@@ -78,7 +78,10 @@ def align(
     recognizer = load_recognizer(model, decoder="greedy")
     with silent_libraries() as terminal, ProgressBars(terminal, sys.stderr.isatty()) as bars:
         with bars.bar(recording.name) as update:
-            found = aligned(recording, content, recognizer, progress=update)
+            try:
+                found = aligned(recording, content, recognizer, progress=update)
+            except DataError as error:
+                raise DataError(f"{text}: {error}") from error
         utterances = cutting.cuts(found, min_confidence) if manifest else []
         if manifest:
             rate = recognizer.bundle.features.sample_rate
@@ -123,7 +126,7 @@ def _read(text: Path) -> str:
     try:
         return text.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = why_unreadable(error)
         raise DataError(f"{text}: the text cannot be read: {reason}") from error
 
 

@@ -10,7 +10,7 @@ import typer
 
 from plainspeech.cli.options import AlphabetOption
 from plainspeech.cli.terminal import stderr
-from plainspeech.errors import ConfigurationError, DataError, LanguageModelError
+from plainspeech.errors import ConfigurationError, DataError, LanguageModelError, why_unreadable
 
 if TYPE_CHECKING:
     from plainspeech.lm.arpa import ArpaModel
@@ -200,7 +200,7 @@ def package(
         try:
             listed = words.read_text(encoding="utf-8-sig").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{words}: cannot be read: {error}") from error
+            raise DataError(f"{words}: cannot be read: {why_unreadable(error)}") from error
         asking = Scorer.from_kenlm(model, listed)
         write_kenlm_scorer(output, asking.vocabulary, model, asking.order, source)
     stderr().print(_summary(output, Scorer.load(output)))

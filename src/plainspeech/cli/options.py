@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from plainspeech.cli.terminal import stderr
-from plainspeech.errors import ConfigurationError, DataError, DecodingError, nearest
+from plainspeech.errors import (
+    ConfigurationError,
+    DataError,
+    DecodingError,
+    nearest,
+    why_unreadable,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -171,9 +177,8 @@ def _read(file: Path) -> dict[str, float]:
     from plainspeech.decoding.hot_words import parse_hot_words
 
     try:
-        return parse_hot_words(file.read_text(encoding="utf-8"))
+        return parse_hot_words(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{file}: cannot be read: {reason}") from error
+        raise DataError(f"{file}: cannot be read: {why_unreadable(error)}") from error
     except DecodingError as error:
         raise DecodingError(f"{file}, {error}") from error

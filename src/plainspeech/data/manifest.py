@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from plainspeech import audio
 from plainspeech.cores import available_cores, in_threads
 from plainspeech.data.download import SUBSETS
-from plainspeech.errors import DataError, PlainspeechError
+from plainspeech.errors import DataError, PlainspeechError, why_unreadable
 from plainspeech.files import shown, write_atomically
 
 _TYPES = {"id": str, "audio": str, "text": str, "duration": float, "speaker": str}
@@ -82,8 +82,13 @@ def manifest_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such manifest{_how_to_make(path)}") from error
+    except IsADirectoryError as error:
+        raise DataError(
+            f"{path}: is a folder; make a manifest of it with 'plainspeech data prepare {path} "
+            f"-o {path.name}.jsonl'"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the manifest: {error}") from error
+        raise DataError(f"{path}: cannot read the manifest: {why_unreadable(error)}") from error
 
 
 def _how_to_make(path: Path) -> str:

@@ -13,7 +13,7 @@ from plainspeech import audio
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.audio import EXTENSIONS
 from plainspeech.data.manifest import Track, Utterance, read_manifest, untracked
-from plainspeech.errors import DataError, PlainspeechError
+from plainspeech.errors import DataError, PlainspeechError, why_unreadable
 from plainspeech.files import shown
 
 
@@ -175,7 +175,7 @@ def _with_own_text(file: Path, recordings: list[Path], top: Path) -> Utterance |
     try:
         text = " ".join(file.read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
-        return f"{file}: cannot read the transcript: {error}"
+        return f"{file}: cannot read the transcript: {why_unreadable(error)}"
     if len(recordings) != 1 or not text:
         return f"{file}: {_fault(recordings, text)}"
     identity = shown(file.relative_to(top).with_suffix("").as_posix())
@@ -194,7 +194,7 @@ def _read_transcripts(path: Path, problems: list[str]) -> Iterator[tuple[str, st
         # Not str.splitlines: a transcript may hold what that takes for the end of a line.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: cannot read the transcripts: {error}")
+        problems.append(f"{path}: cannot read the transcripts: {why_unreadable(error)}")
         return
     for number, line in enumerate(lines, start=1):
         identity, _, text = line.strip().partition(" ")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.errors import DataError
+from plainspeech.errors import DataError, why_unreadable
 from plainspeech.numbers import Numbers, comparable
 
 _PUNCTUATION = '.,;:!?"“”„«»()[]{}…¡¿-–—'
@@ -104,8 +104,7 @@ def read_variants(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read: {reason}") from error
+        raise DataError(f"{path}: cannot be read: {why_unreadable(error)}") from error
     found = {}
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from plainspeech.alphabet import ENGLISH, LANGUAGES, Alphabet, find_alphabet
-from plainspeech.errors import ConfigurationError, nearest
+from plainspeech.errors import ConfigurationError, nearest, why_unreadable
 from plainspeech.runtime.bundle import named_model
 from plainspeech.training.augmentation import Augmentation
 
@@ -165,10 +165,9 @@ def read_recipe(path: Path) -> Recipe:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot read the recipe: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: cannot read the recipe: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = why_unreadable(error)
+        raise ConfigurationError(f"{path}: cannot read the recipe: {reason}") from error
     except RecursionError as error:
         raise ConfigurationError(f"{path}: not a recipe: nested too deeply") from error
     except tomllib.TOMLDecodeError as error:
