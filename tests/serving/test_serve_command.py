@@ -11,6 +11,7 @@ import httpx
 import pytest
 from servers import PATIENCE, SOURCE, process
 
+from conftest import Plainspeech
 from plainspeech.serving.server import open_socket
 
 RUN = [sys.executable, "-c"]
@@ -90,6 +91,15 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     result = run(SERVE, "--model", str(tmp_path / "none"), "--port", "0")
     assert result.returncode == 1
     assert result.stderr == f"error: {tmp_path / 'none'}: no such model bundle\n"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan"])
+@pytest.mark.parametrize("name", ["--max-upload-mib", "--max-minutes", "--timeout"])
+def test_a_limit_that_is_none_is_named_as_it_was_given(
+    plainspeech: Plainspeech, name: str, value: str
+) -> None:
+    said = f"error: {name} is {value}; it must be above 0, and finite\n"
+    assert plainspeech("serve", name, value) == (1, said)
 
 
 def test_a_missing_extra_is_named() -> None:

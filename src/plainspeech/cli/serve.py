@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -95,6 +96,14 @@ def serve(
 
     if workers is not None and device != "cpu":
         raise ConfigurationError("--workers: a GPU is used by one process; leave the option out")
+    limits = {
+        "--max-upload-mib": max_upload_mib,
+        "--max-minutes": max_minutes,
+        "--timeout": timeout,
+    }
+    for name, value in limits.items():
+        if not 0 < value < math.inf:  # or NaN
+            raise ConfigurationError(f"{name} is {value:g}; it must be above 0, and finite")
 
     def load(threads: int | None = None) -> Recognizer:
         return load_recognizer(
