@@ -81,3 +81,8 @@ def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
         place = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
         return f"it is not text in UTF-8 ({place})"
     return error.strerror or str(error)
+
+
+def counted(number: int, unit: str) -> str:
+    """Return ``number`` with its ``unit``, in the plural where that is right: "1 word"."""
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"

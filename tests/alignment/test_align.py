@@ -158,9 +158,9 @@ def test_the_command(
         "--manifest", manifest,
     )  # fmt: skip
     assert status == 0
-    assert "1 words have characters" in said
+    assert "1 word with characters" in said
     assert f"not in the text: '{SENTENCES[1]}'" in said
-    assert "1 utterances" in said
+    assert "1 utterance," in said
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "a.srt", "a.textgrid"]
     values = json.loads((out / "a.json").read_text(encoding="utf-8"))
     assert values["sentences"][0]["words"][1]["text"] == "quick"

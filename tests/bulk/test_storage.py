@@ -77,7 +77,7 @@ def test_a_bucket_has_the_rows_of_a_folder(
         "transcribe-many", "s3://speech/clips", "-o", tmp_path / "s3", *options
     )
     assert status == 1
-    assert "skipped 1 files" in said
+    assert "skipped 1 file " in said
     failed = json.loads((tmp_path / "s3" / "failed.jsonl").read_text())
     assert failed["id"] == "broken.wav"
     assert failed["error"].startswith("s3://speech/clips/broken.wav: is not audio")

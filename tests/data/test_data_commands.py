@@ -101,7 +101,7 @@ def test_check_prints_each_finding_and_fails(corpus: Path) -> None:
     command = ["check", str(corpus / "m.jsonl")]
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, PlainspeechError)
-    assert str(result.exception) == "data check: 1 errors (above)"
+    assert str(result.exception) == "data check: 1 error (above)"
     (line,) = result.stdout.splitlines()
     assert line.startswith(f"{corpus / 'm.jsonl'}, line 2: 19-198-0001: silent")
 
@@ -116,7 +116,7 @@ def test_a_warning_does_not_fail(corpus: Path) -> None:
 
 def test_prepare_writes_all_or_what_is_sound(corpus: Path) -> None:
     (corpus / "19" / "198" / "19-198-0000.flac").unlink()
-    with pytest.raises(PlainspeechError, match="not written, for 1 faults"):
+    with pytest.raises(PlainspeechError, match="not written, for 1 fault "):
         run("prepare", corpus, "-o", corpus / "m.jsonl")
     assert not (corpus / "m.jsonl").exists()
     run("prepare", corpus, "-o", corpus / "m.jsonl", "--skip-faulty")

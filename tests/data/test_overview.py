@@ -19,7 +19,7 @@ def test_amounts_letters_and_words() -> None:
     dev = [Utterance("3", Path("3.wav"), "b it's b new", 3.0)]
     assert list(overview(["train", "dev"], [train, dev], find_alphabet("en"))) == [
         "train: 1.5 min in 2 recordings of 2 speakers, 3 different words",
-        "dev: 0.1 min in 1 recordings of unknown speakers, 3 different words",
+        "dev: 0.1 min in 1 recording of unknown speakers, 3 different words",
         f"train is {usual(1.5)}",
         'letters that never occur in train: "q\'"',
         "2 of the 3 different words of dev never occur in train: it's, new",

@@ -12,7 +12,7 @@ import typer
 from plainspeech.cli.options import ModelOption, load_recognizer
 from plainspeech.cli.terminal import ProgressBars, silent_libraries, stderr
 from plainspeech.cli.text_files import write_text
-from plainspeech.errors import ConfigurationError, DataError, why_unreadable
+from plainspeech.errors import ConfigurationError, DataError, counted, why_unreadable
 
 if TYPE_CHECKING:
     from plainspeech.alignment.aligned_text import Alignment, Disagreement
@@ -95,7 +95,7 @@ def align(
     if manifest:
         seconds = sum(cut.end - cut.start for cut in utterances)
         stderr().print(
-            f"{manifest}: {len(utterances)} utterances, {seconds / 60:.1f} of "
+            f"{manifest}: {counted(len(utterances), 'utterance')}, {seconds / 60:.1f} of "
             f"{found.duration / 60:.1f} min"
         )
 
@@ -139,14 +139,15 @@ def _report(found: Alignment, symbols: tuple[str, ...]) -> None:
     unwritten = sum(not word.spelling for word in words)
     if unwritten:
         console.print(
-            f"{unwritten} words have characters that the model's alphabet ({''.join(symbols)!r}) "
-            f"does not ({' '.join(found.foreign)}); they get the time that their neighbours leave: "
-            f"spell them out",
+            f"{counted(unwritten, 'word')} with characters that the model's alphabet "
+            f"({''.join(symbols)!r}) "
+            f"lacks ({' '.join(found.foreign)}): spell them out, for such words get the time that "
+            f"their neighbours leave",
             style="yellow",
         )
     console.print(
         f"{len(spoken)} of {len(words)} words found, mean confidence {sure:.2f}; "
-        f"{len(found.disagreements)} stretches disagree"
+        f"{counted(len(found.disagreements), 'disagreement')}"
     )
     for stretch in found.disagreements[:_LISTED]:
         console.print(f"  {_line(stretch)}")

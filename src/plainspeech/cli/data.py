@@ -13,7 +13,7 @@ from rich.table import Table
 
 from plainspeech.cli.options import AlphabetOption, DecoderOption, LanguageModelOption, ModelOption
 from plainspeech.cli.terminal import needs, stderr, track
-from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError, PlainspeechError, counted
 
 if TYPE_CHECKING:
     from plainspeech.data.check import Finding
@@ -123,14 +123,14 @@ def prepare(
         stderr().print(f"error: {problem}")
     if problems and not skip_faulty:
         raise DataError(
-            f"{output}: not written, for {len(problems)} faults (above); correct them, or leave "
-            f"the faulty utterances out with --skip-faulty"
+            f"{output}: not written, for {counted(len(problems), 'fault')} (above); correct them, "
+            f"or leave the faulty utterances out with --skip-faulty"
         )
     if not utterances:
         raise DataError(f"{output}: not written, no utterance is left")
     write_manifest(output, utterances)
     hours = sum(utterance.duration for utterance in utterances) / 3600
-    stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h")
+    stderr().print(f"{output}: {counted(len(utterances), 'utterance')}, {hours:.2f} h")
 
 
 @app.command()
@@ -186,7 +186,7 @@ def check(
     if output:
         _write_rest(targets, splits, errors)
     elif errors:
-        raise DataError(f"data check: {len(errors)} errors (above)")
+        raise DataError(f"data check: {counted(len(errors), 'error')} (above)")
 
 
 @app.command()
@@ -211,7 +211,7 @@ def split(
         path = output / f"{name}.jsonl"
         write_manifest(path, part)
         minutes = sum(utterance.duration for utterance in part) / 60
-        stderr().print(f"{path}: {len(part)} recordings, {minutes:.1f} min")
+        stderr().print(f"{path}: {counted(len(part), 'recording')}, {minutes:.1f} min")
     if not library.by_speaker(utterances):
         stderr().print(
             "split by sentence, since speakers are unknown or fewer than "
@@ -250,7 +250,7 @@ def _write_rest(
 
 def _summary(splits: Sequence[Sequence[Utterance]], findings: Iterable[Finding]) -> Table:
     utterances = sum(len(split) for split in splits)
-    table = Table("finding", "", "count", title=f"{utterances} utterances")
+    table = Table("finding", "", "count", title=counted(utterances, "utterance"))
     counts = Counter((f.kind, "error" if f.is_error else "warning") for f in findings)
     for (kind, severity), count in counts.most_common():
         table.add_row(kind, severity, str(count))
@@ -285,7 +285,10 @@ def pack(
     utterances = [utterance for path in manifests for utterance in read_manifest(path)]
     count = write(utterances, output, audio, shard_size, track=track)
     hours = sum(utterance.duration for utterance in utterances) / 3600
-    stderr().print(f"{output}: {len(utterances)} utterances, {hours:.2f} h, in {count} shards")
+    stderr().print(
+        f"{output}: {counted(len(utterances), 'utterance')}, {hours:.2f} h, "
+        f"in {counted(count, 'shard')}"
+    )
 
 
 @app.command()

@@ -24,7 +24,7 @@ from plainspeech.cli.options import (
     wants_digits,
 )
 from plainspeech.cli.terminal import silent_libraries, stderr
-from plainspeech.errors import ConfigurationError, nearest
+from plainspeech.errors import ConfigurationError, counted, nearest
 
 if TYPE_CHECKING:
     from plainspeech.bulk.job import Engine, Progress
@@ -127,9 +127,8 @@ def _run(
     found = find_items(source)
     console = stderr()
     if found.skipped:
-        console.print(
-            f"{source}: skipped {found.skipped} files without the extension of a recording"
-        )
+        files = counted(found.skipped, "file")
+        console.print(f"{source}: skipped {files} without the extension of a recording")
     identity = {"plainspeech": __version__, **settings.identity()}
     with opened(folder, identity) as output:
         left = remaining(found.items, output.done)

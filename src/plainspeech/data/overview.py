@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.data.manifest import Utterance
+from plainspeech.errors import counted
 
 _SHOWN = 10
 """Words that are listed."""
@@ -74,11 +75,9 @@ def usual(minutes: float) -> str:
 
 def _amount(split: Sequence[Utterance]) -> str:
     speakers = {utterance.speaker for utterance in split} - {""}
-    count = (
-        f"{len(speakers)} speaker{'s' * (len(speakers) != 1)}" if speakers else "unknown speakers"
-    )
+    count = counted(len(speakers), "speaker") if speakers else "unknown speakers"
     return (
-        f"{_minutes(split):.1f} min in {len(split)} recordings of {count}, "
+        f"{_minutes(split):.1f} min in {counted(len(split), 'recording')} of {count}, "
         f"{len(_words(split))} different words"
     )
 

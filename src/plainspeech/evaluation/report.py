@@ -11,7 +11,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from plainspeech.errors import DataError
+from plainspeech.errors import DataError, counted
 from plainspeech.evaluation.conventions import LIBRISPEECH
 from plainspeech.evaluation.error_rates import (
     CONFIDENCE,
@@ -178,7 +178,7 @@ def headline(evaluation: Evaluation) -> str:
     lines = [
         f"{evaluation.model_name or evaluation.model}, {evaluation.network}, "
         f"{evaluation.decoder} decoding, on {evaluation.manifest}",
-        f"{len(recognition.pairs)} utterances, {minutes:.1f} minutes of audio, "
+        f"{counted(len(recognition.pairs), 'utterance')}, {minutes:.1f} minutes of audio, "
         f"real-time factor {factor:.4f}",
         f"scoring convention: {evaluation.convention}",
     ]

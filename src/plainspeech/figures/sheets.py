@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from plainspeech.errors import counted
 from plainspeech.evaluation.error_rates import Pair, word_counts
 from plainspeech.figures.recording import (
     draw_log_probabilities,
@@ -58,7 +59,7 @@ class AnalysedRecording:
         if self.reference is None:
             return f"{self.name}, {self.analysis.duration:.1f} s"
         counts = word_counts([Pair("", "", self.reference, self.analysis.text)])[0]
-        wrong, said = _count(counts.errors, "error"), _count(counts.reference_length, "word")
+        wrong, said = counted(counts.errors, "error"), counted(counts.reference_length, "word")
         return f"{self.name}, {self.analysis.duration:.1f} s: {wrong} in {said}"
 
 
@@ -235,10 +236,6 @@ def _write_texts(page: _Page, analysed: AnalysedRecording) -> None:
     said = analysed.analysis.text if analysed.reference is None else analysed.reference
     axes = page.place(_texts(analysed), left=0.15, most=_width(analysed) - 0.3)
     draw_texts(said, analysed.analysis.text, axes)
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def _shifted(search: Search) -> list[Word]:
