@@ -69,6 +69,20 @@ def test_a_source_without_recordings_is_refused(tmp_path: Path) -> None:
             find_recordings([source])
 
 
+def test_recordings_of_one_name_have_ids_of_their_own(
+    recordings: Path, recognizer: Recognizer, tmp_path: Path, spoken: Speak
+) -> None:
+    other = recordings / "8" / "silence.wav"
+    other.parent.mkdir()
+    soundfile.write(other, spoken("one ear"), 16_000)
+    (recordings / "._silence.wav").write_bytes(b"what macOS knows of it")
+    found = find_recordings([recordings, other])
+    assert len(found) == 5
+    labels, _ = pseudo_label(recognizer, found)
+    ids = [label.utterance.id for label in labels]
+    assert ids == ["7-1-0001", "7-1-0002", str(recordings / "7" / "silence.wav"), str(other)]
+
+
 def test_the_command_writes_a_manifest_of_what_is_sure(recordings: Path, tone_bundle: Path) -> None:
     output = recordings.parent / "labels.jsonl"
     arguments = ["data", "label", str(recordings), "-o", str(output), "--model", str(tone_bundle)]

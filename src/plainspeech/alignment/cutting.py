@@ -69,13 +69,17 @@ def cuts(alignment: Alignment, min_confidence: float = 0.0) -> list[Cut]:
         min_confidence: of a sentence, 0 to 1.
     """
     words = alignment.words
-    breaks = {each.first_word for each in alignment.disagreements}
+    stretches = alignment.disagreements
+    breaks = {each.first_word for each in stretches}
+    begun = {each.first_word: each.start for each in reversed(stretches)}
+    ended = {each.first_word + each.words: each.end for each in stretches}
     found = []
     for first, last in _parts(_sentences(alignment, breaks, min_confidence), words, breaks):
-        start = words[first].start
-        before = max(_ends_before(alignment, first), default=0.0)
-        end = words[last - 1].end
-        after = min(_starts_after(alignment, last), default=alignment.duration)
+        start, end = words[first].start, words[last - 1].end
+        before = max(words[first - 1].end if first else 0.0, ended.get(first, 0.0))
+        after = begun.get(last, alignment.duration)
+        if last < len(words) and words[last].spoken:
+            after = min(after, words[last].start)
         found.append(
             Cut(
                 max(start - _MARGIN, min(start, (before + start) / 2)),
@@ -125,18 +129,6 @@ def _split(part: tuple[int, int], words: Sequence[AlignedWord]) -> Iterator[tupl
     cut = first + 1 + int(np.argmax(pauses))
     yield from _split((first, cut), words)
     yield from _split((cut, last), words)
-
-
-def _ends_before(alignment: Alignment, first: int) -> list[float]:
-    """Return when what is before word ``first`` ends."""
-    words = [word.end for word in alignment.words[first - 1 : first]]
-    return words + [d.end for d in alignment.disagreements if d.first_word + d.words == first]
-
-
-def _starts_after(alignment: Alignment, last: int) -> list[float]:
-    """Return when what is from word ``last`` on starts."""
-    words = [word.start for word in alignment.words[last : last + 1] if word.spoken]
-    return words + [d.start for d in alignment.disagreements if d.first_word == last]
 
 
 def write_utterances(

@@ -8,6 +8,7 @@ with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +40,23 @@ class PseudoLabel:
 
 
 def find_recordings(sources: Sequence[Path]) -> list[Path]:
-    """Return the recordings that ``sources`` are or hold, in order.
+    """Return the recordings that ``sources`` are or hold, in order, each once.
+
+    Hidden files of a folder, which may be what macOS leaves beside recordings, do not count.
 
     Raises:
         DataError: one is missing or holds none.
     """
     found: list[Path] = []
     for source in sources:
-        files = sorted(source.rglob("*")) if source.is_dir() else [source] * source.is_file()
+        files = [source] * source.is_file()
+        if source.is_dir():
+            files = sorted(file for file in source.rglob("[!.]*") if file.is_file())
         recordings = [file for file in files if file.suffix.lower() in audio.EXTENSIONS]
         if not recordings:
             raise DataError(f"{source}: is neither a recording nor a folder with recordings")
         found += recordings
-    return found
+    return list(dict.fromkeys(found))
 
 
 def pseudo_label(
@@ -65,8 +70,10 @@ def pseudo_label(
         track: shows progress.
 
     Returns:
-        A label for each that can be read, in order, and a line for each that cannot.
+        A label for each that can be read, in order, and a line for each that cannot. Its id is the
+        recording's name, or its path where another has that name, too.
     """
+    names = Counter(path.stem for path in recordings)
     labels: list[PseudoLabel] = []
     problems: list[str] = []
     starts = range(0, len(recordings), _BATCH)
@@ -75,7 +82,8 @@ def pseudo_label(
         read = {path: _read(path, recognizer.bundle.features.sample_rate) for path in paths}
         problems += [problem for problem in read.values() if isinstance(problem, str)]
         waveforms = {path: found for path, found in read.items() if not isinstance(found, str)}
-        labels += _labels(recognizer, waveforms)
+        ids = {path: path.stem if names[path.stem] == 1 else str(path) for path in waveforms}
+        labels += _labels(recognizer, waveforms, ids)
     return labels, problems
 
 
@@ -87,16 +95,18 @@ def _read(path: Path, sample_rate: int) -> Array | str:
         return str(error)
 
 
-def _labels(recognizer: Recognizer, batch: dict[Path, Array]) -> Iterator[PseudoLabel]:
+def _labels(
+    recognizer: Recognizer, batch: dict[Path, Array], ids: dict[Path, str]
+) -> Iterator[PseudoLabel]:
     rows = recognizer.log_probabilities(list(batch.values()))
-    transcripts = recognizer.decoder.decode_batch(rows)
+    transcripts = recognizer.decoder.decode_batch(rows, recognizer.threads)
     for (path, waveform), outputs, transcript in zip(batch.items(), rows, transcripts, strict=True):
         seconds = len(waveform) / recognizer.bundle.features.sample_rate
         text = transcript.text
         alphabet = recognizer.bundle.alphabet
         pair = Pair(path.stem, "", greedy_text(outputs[:, : alphabet.size], alphabet), text)
         agreement = max(0.0, 1.0 - error_rates([pair]).characters.rate) if text else 0.0
-        utterance = Utterance(shown(path.stem), path, text, seconds, _speaker(path.stem))
+        utterance = Utterance(shown(ids[path]), path, text, seconds, _speaker(path.stem))
         yield PseudoLabel(utterance, agreement)
 
 
