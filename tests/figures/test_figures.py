@@ -32,8 +32,10 @@ from plainspeech.figures.texts import COLOURS, draw_texts
 from plainspeech.figures.training_curves import draw_error_rates, read_epochs
 from plainspeech.runtime.analysis import LONGEST_SECONDS, Analysis, analyse, analyse_waveform
 from plainspeech.runtime.recognizer import Recognizer, load_model
+from programs import output_of
 
 Speak = Callable[..., Array]
+RUN = Path(__file__).parents[2] / "docs" / "runs" / "english-small.jsonl"
 
 
 @pytest.fixture
@@ -235,3 +237,16 @@ def test_what_is_no_history_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").write_text(content)
     with pytest.raises(DataError, match=r"history\.jsonl"):
         read_epochs(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_not_worth_a_word(tmp_path: Path) -> None:
+    program = tmp_path / "draw.py"
+    program.write_text(
+        "import sys\n"
+        "from plainspeech.cli import main\n"
+        f"sys.argv = ['plainspeech', 'plot', 'training', {str(RUN)!r}, '-o', "
+        f"{str(tmp_path / 'a.svg')!r}]\n"
+        "main()\n"
+    )
+    nowhere = {"XDG_CACHE_HOME": "/dev/null/cache", "MPLCONFIGDIR": None}
+    assert output_of(program, nowhere).endswith("a.svg: written")

@@ -64,6 +64,12 @@ def _keep_caches_together() -> None:
 
     cache = user_cache_path("plainspeech", appauthor=False)
     os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
+    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        import logging
+
+        # It draws as well with a temporary folder, which it would say in two long lines.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 class _Verbs(TyperGroup):
