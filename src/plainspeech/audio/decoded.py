@@ -73,5 +73,5 @@ def check_complete(name: str, there: float, declared: float | None, rate: int) -
     if declared is not None and declared - there > _SLACK * rate:
         raise AudioError(
             f"{name}: truncated: its header declares {declared / rate:.1f} s of audio, "
-            f"{there / rate:.1f} s can be read"
+            f"{there / rate:.1f} s can be read; copy it again, or convert what there is with ffmpeg"
         )
