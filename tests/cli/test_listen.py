@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 import plainspeech
 from plainspeech.alphabet import find_alphabet
 from plainspeech.arrays import Array
-from plainspeech.cli.audio_sources import Playback
+from plainspeech.cli.audio_sources import Playback, StandardInput
 from plainspeech.cli.listen import Latency, end_of, listen, on_terminal
-from plainspeech.errors import ConfigurationError
+from plainspeech.errors import AudioError, ConfigurationError
 from plainspeech.runtime.live import LiveTranscriber
 from plainspeech.runtime.live_core import FinalResult, PartialResult
 from plainspeech.runtime.vad import SpeechDetector
@@ -259,6 +259,88 @@ def test_hot_words_are_heard(app: typer.Typer, tmp_path: Path, spoken: Speak, bu
     assert CliRunner().invoke(app, arguments).stdout == "first one\n"
     hot = CliRunner().invoke(app, [*arguments, "--hot-word", "first fun:90"])
     assert hot.stdout == "first fun\n"
+
+
+# A pipe
+
+
+def arriving(content: bytes) -> StandardInput:
+    return StandardInput(io.BufferedReader(io.BytesIO(content)))
+
+
+def heard(content: bytes, rate: int = 16_000) -> Array:
+    return np.concatenate([block.waveform for block in arriving(content).blocks(rate)])
+
+
+def as_wav(samples: Array, rate: int, subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+def test_raw_samples_and_wav_are_heard_as_they_arrive(talk: Array) -> None:
+    samples = np.round(talk * 32767).astype("<i2")
+    expected = samples.astype(np.float32) / 32768
+    np.testing.assert_array_equal(heard(samples.tobytes()), expected)
+    np.testing.assert_array_equal(heard(samples.tobytes() + b"1"), expected)
+    wav = as_wav(samples, 16_000)
+    np.testing.assert_array_equal(heard(wav + b"LIST of what follows"), expected)
+    for size in (0, 0x80000000, 0xFFFFFFFF):  # who records does not know it yet
+        streamed = wav[:40] + size.to_bytes(4, "little") + wav[44:]
+        np.testing.assert_array_equal(heard(streamed), expected)
+    stereo = as_wav(np.stack([samples, samples], axis=1), 16_000)
+    np.testing.assert_array_equal(heard(stereo), expected)
+    slower = heard(as_wav(samples, 8_000))
+    assert len(slower) == pytest.approx(2 * len(samples), abs=2_000)  # what soxr holds back
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"fLaC....", "standard input: listening takes WAV or raw samples .* 'plainspeech trans"),
+        (b"ID3\x04", "standard input: listening takes WAV"),
+        (b"RIFFxxxxWAVE", "standard input: is no WAV of 16-bit samples"),
+        (as_wav(SILENCE, 16_000, "PCM_24"), "standard input: has samples of 24 bits; send 16"),
+        (as_wav(SILENCE, 16_000, "FLOAT"), "standard input: is no WAV of 16-bit samples"),
+    ],
+)
+def test_what_cannot_be_heard_as_it_arrives(content: bytes, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        heard(content)
+
+
+def test_an_empty_pipe_is_silent() -> None:
+    assert list(arriving(b"").blocks(16_000)) == []
+
+
+@pytest.mark.parametrize("verb", ["listen", "transcribe"])
+def test_standard_input_may_be_closed(
+    verb: str,
+    tone_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plainspeech: Callable[..., tuple[int, str]],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    status, said = plainspeech(verb, "-", "--model", tone_bundle)
+    assert (status, said) == (1, "error: -: standard input is closed; name a recording\n")
+
+
+def test_standard_input_is_a_dash(tone_bundle: Path, talk: Array) -> None:
+    code = (
+        "import numpy as np, plainspeech.runtime.vad as vad\n"
+        "from plainspeech.cli import main\n"
+        "vad.silero_detector = lambda: lambda w: (abs(w).max(axis=1) > 0.1).astype('float32')\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "listen", "-", "--model", str(tone_bundle)],
+        input=np.round(talk * 32767).astype("<i2").tobytes(),
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"good deed\nindeed\n"
+    assert done.stderr.startswith(b"listening to standard input; press Ctrl+C to stop\n")
 
 
 # The microphone

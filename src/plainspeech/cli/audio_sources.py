@@ -1,9 +1,11 @@
-"""Sources of live audio: a microphone, or a recording played in real time."""
+"""Sources of live audio: a microphone, a pipe, or a recording played in real time."""
 
 from __future__ import annotations
 
 import queue
+import sys
 import time
+import wave
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,14 @@ from plainspeech.cli.terminal import needs
 from plainspeech.errors import AudioError, ConfigurationError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     import numpy as np
     import numpy.typing as npt
 
 _BLOCK_SECONDS = 0.032
+_RAW_RATE = 16_000
+_LARGEST_WAV = 0x7FF00000  # bytes
 _LONGEST_QUEUE = round(10 / _BLOCK_SECONDS)  # blocks; a longer queue would only add latency
 
 
@@ -76,6 +82,63 @@ class Playback:
                     time.sleep(max(0.0, recorded - time.monotonic()))
                     yield AudioBlock(block[done - end : len(block) + until - end], recorded)
                     done = until
+
+
+class StandardInput:
+    """Audio as another program records or receives it: WAV, or raw samples of 16 kHz, one channel.
+
+    Samples are of 16 bits, little-endian. The mean of several channels is taken.
+
+    Args:
+        stream: that is read.
+    """
+
+    name = "standard input"
+    lost = False
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream = stream
+
+    def blocks(self, rate: int) -> Generator[AudioBlock, None, None]:
+        """Yield the audio as it arrives.
+
+        Raises:
+            AudioError: it is in another format.
+        """
+        import numpy as np
+
+        from plainspeech.audio import resampler
+
+        given, channels, left = self._header()
+        resample, frame = resampler(given, rate), 2 * channels
+        while data := self._stream.read(min(round(_BLOCK_SECONDS * given) * frame, left)):
+            left -= len(data)
+            samples = np.frombuffer(data[: len(data) // frame * frame], "<i2")
+            mixed = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / 32768
+            yield AudioBlock(resample(mixed), time.monotonic())
+
+    def _header(self) -> tuple[int, int, int]:
+        """Return rate, channels and bytes of the samples that follow, and pass over a header."""
+        first = self._stream.peek(4)[:4]
+        if first in (b"fLaC", b"OggS") or first[:3] == b"ID3":
+            raise AudioError(
+                f"{self.name}: listening takes WAV or raw samples of 16 bits; "
+                f"'plainspeech transcribe -' takes any format"
+            )
+        if first != b"RIFF":
+            return _RAW_RATE, 1, sys.maxsize
+        try:
+            wav = wave.open(self._stream)  # noqa: SIM115  (closing it would close the stream)
+        except (wave.Error, EOFError) as error:
+            raise AudioError(f"{self.name}: is no WAV of 16-bit samples: {error}") from error
+        if wav.getsampwidth() != 2:
+            raise AudioError(
+                f"{self.name}: has samples of {8 * wav.getsampwidth()} bits; send 16 bits"
+            )
+        size = 2 * wav.getnchannels() * wav.getnframes()
+        # Who does not know the length yet writes none, or the largest that there is.
+        known = 0 < size < _LARGEST_WAV
+        return wav.getframerate(), wav.getnchannels(), size if known else sys.maxsize
 
 
 class Microphone:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from plainspeech.cli.audio_sources import AudioSource, Microphone, Playback
+from plainspeech.cli.audio_sources import AudioSource, Microphone, Playback, StandardInput
 from plainspeech.cli.options import (
     DecoderOption,
     HotWordOption,
@@ -31,7 +31,7 @@ from plainspeech.cli.options import (
     read_hot_words,
     wants_digits,
 )
-from plainspeech.cli.terminal import stderr, stdout
+from plainspeech.cli.terminal import standard_input, stderr, stdout
 from plainspeech.errors import ConfigurationError, nearest
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def listen(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="A recording to play in real time instead of the microphone.",
+            help="Instead of the microphone: a recording to play in real time; or -, standard "
+            "input as it arrives, WAV or raw samples (16 kHz, 16 bits, one channel).",
             show_default=False,
         ),
     ] = None,
@@ -130,7 +131,7 @@ def listen(
     from plainspeech.runtime.live_core import with_digits
 
     words = read_hot_words(hot_word or [], hot_words)
-    source = Microphone(device) if file is None else Playback(file)
+    source = _source(file, device)
     live, rate = _begin(model, decoder, language_model, words, digits)
     latency = Latency()
     with _until_interrupted() as interrupted, _shown(form) as display:
@@ -139,6 +140,12 @@ def listen(
         _transcribe(source, live, rate, show, latency, interrupted)
     if (summary := latency.summary()) is not None:
         stderr().print(summary)
+
+
+def _source(file: Path | None, device: str | None) -> AudioSource:
+    if file is None:
+        return Microphone(device)
+    return StandardInput(standard_input()) if str(file) == "-" else Playback(file)
 
 
 def _begin(

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from plainspeech.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from rich import progress as rich_progress
     from rich.console import Console
 
@@ -50,6 +52,17 @@ def stdout(width: int | None = None, soft_wrap: bool = False) -> Console:
     from rich.console import Console
 
     return Console(width=width, soft_wrap=soft_wrap, **_AS_IT_IS)
+
+
+def standard_input() -> BufferedReader:
+    """Return what is read where a recording is called ``-``.
+
+    Raises:
+        ConfigurationError: it is closed.
+    """
+    if sys.stdin is None:
+        raise ConfigurationError("-: standard input is closed; name a recording")
+    return cast("BufferedReader", sys.stdin.buffer)
 
 
 def track(items: Iterable[T], total: int) -> Iterable[T]:

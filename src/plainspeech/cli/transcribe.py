@@ -24,7 +24,7 @@ from plainspeech.cli.options import (
     read_hot_words,
     wants_digits,
 )
-from plainspeech.cli.terminal import ProgressBars, silent_libraries, stderr
+from plainspeech.cli.terminal import ProgressBars, silent_libraries, standard_input, stderr
 from plainspeech.cli.transcript_files import (
     STDIN,
     Destination,
@@ -240,7 +240,7 @@ class _Run:
     def _parts(self, source: str, threads: int | None) -> Iterator[TranscriptPart]:
         from plainspeech.numbers import in_digits
 
-        file = sys.stdin.buffer if source == STDIN else source
+        file = standard_input() if source == STDIN else source
         words = self._words or None
         for part in self._recognizer.transcribe_parts(
             file, hot_words=words, channels=self._channels, threads=threads
