@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +70,17 @@ def test_a_newer_result_on_the_same_data_takes_the_place_of_the_older(
     assert [r["data"] for r in Bundle.load(bundle).card["results"]] == ["other", "dev"]
 
 
+@pytest.mark.parametrize("written", ["none yet", [{"wer": 0.1}, "about 10 %"]])
+def test_results_that_a_person_wrote_on_a_card_are_no_obstacle(
+    bundle: Path, results: Path, written: Any
+) -> None:
+    loaded = Bundle.load(bundle)
+    replace(loaded, card={**loaded.card, "results": written}).write(bundle)
+    record_result(bundle, results, "dev")
+    card = Bundle.load(bundle).card
+    assert [r.get("data") for r in card["results"]] in (["dev"], [None, "dev"])
+
+
 def test_results_of_another_model_are_refused(bundle: Path, results: Path) -> None:
     found = json.loads(results.read_text())
     found["model"]["name"] = "another"
@@ -78,7 +91,7 @@ def test_results_of_another_model_are_refused(bundle: Path, results: Path) -> No
     assert (bundle / "bundle.json").read_bytes() == content
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": {"name": "Tones"}}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 100_000, '{"model": {"name": "Tones"}}'])
 def test_what_is_no_evaluation_is_refused(tmp_path: Path, bundle: Path, content: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(content)

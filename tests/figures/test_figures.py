@@ -218,7 +218,10 @@ def test_the_error_rate_of_the_training_data_is_drawn_where_it_was_measured() ->
 def test_mistakes_are_one_line(
     plainspeech: Plainspeech, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    silent = tmp_path / "m.jsonl"
+    silent.write_text('{"id": "one", "audio": "tones.wav", "text": ""}\n')
     for arguments, told in (
+        (["set", silent, "-o", "x.png"], "the text of utterance 'one'"),
         (["utterance", recording, "-o", "x.gif"], "figures are PNG or SVG"),
         (["training", tmp_path / "none", "-o", "x.png"], "cannot be read"),
         (["utterance", recording, "-o", "x.png", "--reference", "1 2 3"], "--reference"),

@@ -111,7 +111,9 @@ def test_results_without_recordings_and_of_earlier_versions(
     assert "Signal-to-noise" not in text
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"utterances": 1}', '{"utterances": [3]}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "[" * 100_000, '{"utterances": 1}', '{"utterances": [3]}']
+)
 def test_what_is_no_evaluation_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(DataError, match=r"x\.json: not what"):

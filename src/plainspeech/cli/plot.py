@@ -143,7 +143,8 @@ def _analysed(
 
     said = None if reference is None else recognizer.bundle.alphabet.normalise(reference)
     if said == "":
-        raise ConfigurationError("--reference: has no word that the model's alphabet can write")
+        where = "--reference" if name is None else f"the text of utterance {name!r}"
+        raise ConfigurationError(f"{where}: has no word that the model's alphabet can write")
     return AnalysedRecording(shown(name or recording.name), analyse(recognizer, recording), said)
 
 

@@ -24,6 +24,7 @@ from plainspeech.evaluation.explanation import CAUSES, Explanation
 from plainspeech.evaluation.recognition import Recognition
 from plainspeech.files import write_atomically
 from plainspeech.runtime.bundle import Bundle
+from plainspeech.runtime.model_card import results_of
 from plainspeech.writers import word_values
 
 _ERRORS = ("sub", "del", "ins")
@@ -275,7 +276,7 @@ def record_result(folder: Path, results: Path, data: str) -> dict[str, Any]:
     result = {"data": data, **_figures(results, str(bundle.card.get("name", "")))}
     others = [
         earlier
-        for earlier in bundle.card.get("results", [])
+        for earlier in results_of(bundle.card)
         if any(earlier.get(key) != result[key] for key in _TELLING)
     ]
     card = {**bundle.card, "results": [*others, result]}
@@ -307,5 +308,5 @@ def _figures(path: Path, model: str) -> dict[str, Any]:
         }
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not what 'plainspeech evaluate --json' writes") from error

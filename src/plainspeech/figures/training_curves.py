@@ -40,7 +40,7 @@ def read_epochs(path: Path) -> list[dict[str, float]]:
         epochs = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: is not the history of a run, one JSON object a line") from error
     if not epochs:
         raise DataError(f"{file}: has no epoch yet")

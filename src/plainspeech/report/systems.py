@@ -95,7 +95,14 @@ def read_results(path: Path) -> System:
         )
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise DataError(f"{path}: not what 'plainspeech evaluate --json' writes") from error
 
 

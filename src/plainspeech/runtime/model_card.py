@@ -66,7 +66,7 @@ def _results(card: Mapping[str, Any]) -> list[str]:
             _interval(result.get("wer_interval")),
             _percent(result.get("cer")),
         )
-        for result in _mappings(card.get("results"))
+        for result in results_of(card)
     ]
     return _table(("data", "network", "decoder", "WER", "95 % interval", "CER"), rows)
 
@@ -125,10 +125,15 @@ def _parents(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _commands(card: Mapping[str, Any]) -> list[str]:
     commands = (
         f"- {_text(result.get('date'))[:10]}: `{_text(result.get('command'))}`"
-        for result in _mappings(card.get("results"))
+        for result in results_of(card)
         if _text(result.get("command"))
     )
     return list(dict.fromkeys(commands))
+
+
+def results_of(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the results of evaluations on ``card``; people write in it, so others are left out."""
+    return _mappings(card.get("results"))
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:

@@ -25,6 +25,7 @@ from plainspeech.lm.package import read_scorer_files, with_weights
 from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle, named_scorer
 from plainspeech.runtime.decoders import choose_decoder, search_of
+from plainspeech.runtime.model_card import results_of
 from plainspeech.tuning.dev_set import DevResult, DevSet
 from plainspeech.tuning.optimisation import OnTrial, Trial, TuningHistory, optimise
 
@@ -95,7 +96,7 @@ def tuned_bundle(
 
     Earlier results of its beam search are removed from the card, since they are of other settings.
     """
-    results = [row for row in bundle.card.get("results", []) if row["decoder"] == "greedy"]
+    results = [row for row in results_of(bundle.card) if row.get("decoder") == "greedy"]
     return replace(
         bundle,
         decoding=settings,
