@@ -27,7 +27,7 @@ from plainspeech.arrays import Array
 from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.evaluation.error_rates import Pair, error_rates
-from plainspeech.runtime.long_audio import join_parts, transcribe_blocks
+from plainspeech.runtime.long_audio import join_parts, transcribe_sections
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.vad import SpeechDetector, silero_detector
 from plainspeech.transcript import Transcript
@@ -78,7 +78,8 @@ def chapter_by_chapter(
 
         for name in corpus.chapters:
             blocks = [corpus.spoken(name)]
-            texts[name] = join_parts(transcribe_blocks(blocks, corpus.rate, begin, detector)).text
+            parts = transcribe_sections([blocks], corpus.rate, begin, detector)
+            texts[name] = join_parts(parts).text
     return texts
 
 

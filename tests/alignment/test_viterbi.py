@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plainspeech.alignment import viterbi
-from plainspeech.alignment.viterbi import NEVER, Costs, lattice_bytes, viterbi_alignment
+from plainspeech.alignment.viterbi import Costs, lattice_bytes, viterbi_alignment
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 
 PLAIN, UNSPACED = Alphabet((" ", "a", "b")), Alphabet(("a", "b"))
 COSTS = Costs(skip_word=1.0, skip_symbol=0.5, unmatched_entry=0.7, unmatched_frame=0.2)
+NEVER = Costs(skip_word=math.inf, unmatched_entry=math.inf)  # plain CTC: spoken word for word
 WORDS = st.lists(st.sampled_from(["a", "b", "aa", "ab", ""]), min_size=1, max_size=3)
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -20,7 +20,7 @@ from plainspeech.errors import ConfigurationError, PlainspeechError
 from plainspeech.runtime.long_audio import (
     BeginTranscript,
     join_parts,
-    transcribe_blocks,
+    transcribe_sections,
 )
 from plainspeech.runtime.recognizer import Recognizer, load_model
 from plainspeech.runtime.vad import SpeechDetector
@@ -55,7 +55,7 @@ def hear(recognizer: Recognizer, samples: Array) -> Transcript:
     """Transcribe samples as long audio, block by block."""
     blocks = (samples[start : start + RATE] for start in range(0, len(samples), RATE))
     return join_parts(
-        transcribe_blocks(blocks, RATE, at_once(recognizer.transcribe_waveforms), loud)
+        transcribe_sections([blocks], RATE, at_once(recognizer.transcribe_waveforms), loud)
     )
 
 
@@ -102,9 +102,9 @@ def test_readings_belong_to_segments_that_were_heard_as_they_are() -> None:
 
     noise = np.ones(RATE, np.float32)
     parted = [*[noise] * 18, silence(4.0), *[noise] * 18]
-    found = join_parts(transcribe_blocks(parted, RATE, at_once(hear_two), loud))
+    found = join_parts(transcribe_sections([parted], RATE, at_once(hear_two), loud))
     assert [len(segment.n_best) for segment in found.segments] == [2, 2]
-    found = join_parts(transcribe_blocks([noise] * 40, RATE, at_once(hear_two), loud))
+    found = join_parts(transcribe_sections([[noise] * 40], RATE, at_once(hear_two), loud))
     assert len(found.segments) > 1
     assert [segment.n_best for segment in found.segments[:2]] == [(), ()]
 
@@ -132,7 +132,7 @@ def test_segments_come_before_the_end_is_read() -> None:
             read += 1
             yield np.concatenate([np.ones(RATE // 2, np.float32), silence(0.5)])
 
-    parts = transcribe_blocks(blocks(), RATE, at_once(said_once), loud)
+    parts = transcribe_sections([blocks()], RATE, at_once(said_once), loud)
     first = next(parts)
     assert first.segments
     assert first.end == read <= 70  # the next chunk may change the last segment
@@ -153,8 +153,8 @@ def test_memory_does_not_grow_with_the_recording() -> None:
     def peak(seconds: int) -> int:
         tracemalloc.start()
         try:
-            for _ in transcribe_blocks(
-                (block.copy() for _ in range(seconds)), RATE, at_once(said_once), loud
+            for _ in transcribe_sections(
+                [(block.copy() for _ in range(seconds))], RATE, at_once(said_once), loud
             ):
                 pass
             return tracemalloc.get_traced_memory()[1]
@@ -188,7 +188,7 @@ def test_chunks_are_made_ahead_and_given_up_at_the_end(ahead: int) -> None:
         return begun[-1]
 
     block = np.concatenate([np.ones(RATE * 10, np.float32), silence(2.5)])
-    parts = transcribe_blocks(itertools.repeat(block), RATE, begin, loud, ahead)
+    parts = transcribe_sections([itertools.repeat(block)], RATE, begin, loud, ahead)
     heard = [segment.text for part in itertools.islice(parts, 3) for segment in part.segments]
     assert heard == [f"w{number}" for number in range(len(heard))]
     assert [each.state for each in begun[-ahead - 1 :]] == ["done"] + ["pending"] * ahead

@@ -45,11 +45,6 @@ class Text:
     sentence_ends: tuple[int, ...]
     foreign: str
 
-    @property
-    def unwritable(self) -> list[TextWord]:
-        """The words that the alphabet cannot write."""
-        return [word for word in self.words if not word.ids]
-
 
 def parse_text(text: str, alphabet: Alphabet) -> Text:
     """Return the words and sentences of ``text``.

@@ -51,10 +51,6 @@ class Costs:
     unmatched_frame: float = 0.5
 
 
-NEVER = Costs(skip_word=math.inf, unmatched_entry=math.inf)
-"""The text is spoken word for word: plain CTC, in which spaces may be repeated and lie at ends."""
-
-
 class Rows(Protocol):
     """Log-probabilities, in memory or not."""
 

@@ -57,11 +57,12 @@ def _choose(seconds: dict[str, float], share: float) -> list[str]:
     wanted = share * sum(seconds.values())
     ordered = sorted(seconds, key=lambda name: hashlib.sha256(name.encode()).digest())
     chosen: list[str] = []
+    have = 0.0
     for name in ordered:
-        have = sum(seconds[other] for other in chosen)
         if have + seconds[name] <= 2 * wanted and len(chosen) + 1 < len(seconds):
             chosen.append(name)
-            if have + seconds[name] >= wanted:
+            have += seconds[name]
+            if have >= wanted:
                 break
     return chosen or [min(ordered, key=lambda name: seconds[name])]
 

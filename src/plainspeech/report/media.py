@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 
@@ -48,7 +49,7 @@ def inline_svg(figure: Figure, label: str) -> str:
     for colour, name in _PROPERTIES.items():
         text = re.sub(f"(fill|stroke): {colour}", rf"\1: {name}", text, flags=re.IGNORECASE)
     text = re.sub(r"\n\s*", "\n", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{_escaped(label)}" ', 1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
 
 
 def _rounded(found: re.Match[str]) -> str:
@@ -78,9 +79,3 @@ def audio_address(waveform: Array, rate: int) -> str:
     samples = np.clip(waveform, -1, 1)
     soundfile.write(content, samples, rate, format="MP3", compression_level=_COMPRESSION)
     return f"data:audio/mpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
-
-
-def _escaped(text: str) -> str:
-    for character, entity in (("&", "&amp;"), ('"', "&quot;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(character, entity)
-    return text

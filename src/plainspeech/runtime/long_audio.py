@@ -59,17 +59,6 @@ def join_parts(parts: Iterable[TranscriptPart]) -> Transcript:
     return Transcript(tuple(chain.from_iterable(part.segments for part in every)), every[-1].end)
 
 
-def transcribe_blocks(
-    blocks: Iterable[Array],
-    rate: int,
-    begin: BeginTranscript,
-    detector: Callable[[], SpeechDetector] | None = None,
-    ahead: int = 0,
-) -> Generator[TranscriptPart, None, None]:
-    """Yield the transcript of a recording of one section, as `transcribe_sections` does."""
-    return transcribe_sections([blocks], rate, begin, detector, ahead)
-
-
 def transcribe_sections(
     sections: Iterable[Iterable[Array]],
     rate: int,
