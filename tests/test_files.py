@@ -11,7 +11,7 @@ import pytest
 
 import plainspeech
 from plainspeech import files
-from plainspeech.files import replacing, replacing_folder, write_atomically
+from plainspeech.files import check_file, replacing, replacing_folder, write_atomically
 
 SOURCE = Path(plainspeech.__file__).parents[1]
 
@@ -80,6 +80,18 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path, old: bytes
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
     assert (names(tmp_path), names(target.parent)) == (["link", "there"], ["file"])
+
+
+def test_whether_a_file_can_be_written_is_known_before(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "file", b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "file")
+    for path in (tmp_path / "file", tmp_path / "new", tmp_path / "link", Path(os.devnull)):
+        check_file(path)
+    assert names(tmp_path) == ["file", "link", "there"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+    for path, error in ((tmp_path, IsADirectoryError), (tmp_path / "file" / "a", OSError)):
+        with pytest.raises(error):
+            check_file(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -50,7 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
         return
     if path.is_symlink():
         path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parents(path)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     with ExitStack() as stack:
         temporary = stack.enter_context(_beside(path, _make_file, private=mode is not None))
@@ -76,7 +76,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     their usual file systems, there is no moment without one; elsewhere the old one is moved aside
     first, and moved back by the next run if this one is killed just then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parents(path)
     with _beside(path, _make_folder, private=True) as workplace:
         fresh = workplace / "new"
         fresh.mkdir()
@@ -102,13 +102,29 @@ def shown(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
+def check_file(path: Path) -> None:
+    """Check that `replacing` can write.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():  # a pipe or a device
+        return
+    path = Path(os.path.realpath(path))
+    _make_parents(path)
+    with _beside(path, _make_file, private=True):
+        pass
+
+
 def check_folder(path: Path) -> None:
     """Check that `replacing_folder` can write.
 
     Raises:
         OSError: it cannot.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parents(path)
     with _beside(path, _make_folder, private=True):
         pass
 
@@ -151,6 +167,13 @@ def _beside(path: Path, make: Callable[[Path, bool], int], private: bool) -> Ite
     finally:
         os.close(handle)
         _remove(temporary)
+
+
+def _make_parents(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # a file, which "File exists" would not explain
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
 
 
 def _make_file(path: Path, private: bool) -> int:

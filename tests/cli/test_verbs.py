@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -54,3 +56,32 @@ def test_threads_of_linear_algebra_wait_for_no_work(
     monkeypatch.setattr(cli, "app", lambda: None)
     cli.main()
     assert os.environ["OPENBLAS_NUM_THREADS"] == (chosen or "1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "TEXT", "TEXT", "--json", "OUTPUT"],
+        ["evaluate", "TEXT", "TEXT", "--sclite", "OUTPUT"],
+        ["report", "TEXT", "-o", "OUTPUT"],
+        ["data", "prepare", "TEXT", "-o", "OUTPUT"],
+        ["data", "label", "TEXT", "-o", "OUTPUT"],
+        ["lm", "build", "TEXT", "-o", "OUTPUT"],
+        ["lm", "build", "TEXT", "-o", "scorer", "--arpa", "OUTPUT"],
+    ],
+    ids=" ".join,
+)
+def test_where_nothing_can_be_written_nothing_is_computed(
+    arguments: list[str], tmp_path: Path, plainspeech: Callable[..., tuple[int, str]]
+) -> None:
+    """An input that is none would be found to be, later."""
+    (tmp_path / "text").write_bytes(b"\xff")
+    places = {
+        "TEXT": tmp_path / "text",
+        "OUTPUT": tmp_path / "text" / "output",
+        "scorer": tmp_path / "scorer",
+    }
+    status, errors = plainspeech(*(places.get(each, each) for each in arguments))
+    assert (status, errors.count("\n")) == (1, 1)
+    assert "output" in errors
+    assert errors.endswith("cannot be written: Not a directory\n")

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from plainspeech.cli.options import AlphabetOption, DecoderOption, LanguageModelOption, ModelOption
 from plainspeech.cli.terminal import needs, stderr, track
+from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError, counted
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def prepare(
     from plainspeech.data.manifest import write_manifest
     from plainspeech.data.prepare import prepare_utterances
 
+    check_writable(output)
     utterances, problems = prepare_utterances(
         sources, find_alphabet(alphabet), decode=skip_faulty, track=track
     )
@@ -340,6 +342,7 @@ def label(
     from plainspeech.data.manifest import write_manifest
     from plainspeech.runtime.recognizer import load_model
 
+    check_writable(output)
     recordings = find_recordings(sources)
     recognizer = load_model(model, decoder=decoder, language_model=language_model)
     labels, problems = pseudo_label(recognizer, recordings, track)

@@ -20,6 +20,7 @@ from plainspeech.cli.options import (
     wants_digits,
 )
 from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
+from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import DataError
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ def evaluate(
         from plainspeech.evaluation.conventions import Convention, read_variants
         from plainspeech.evaluation.listing import write_trn
         from plainspeech.evaluation.report import write_json
+    for file in (json_file, sclite and sclite / "ref.trn"):
+        if file:
+            check_writable(file)
     digits = wants_digits(numbers)
     convention = Convention(
         case,

@@ -10,6 +10,7 @@ import typer
 
 from plainspeech.cli.options import AlphabetOption
 from plainspeech.cli.terminal import stderr
+from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import ConfigurationError, DataError, LanguageModelError, why_unreadable
 
 if TYPE_CHECKING:
@@ -84,10 +85,11 @@ def build(
 ) -> None:
     """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, mix, package."""
     from plainspeech.alphabet import find_alphabet
+    from plainspeech.artifact import check_folder_writable
     from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings, build_model
     from plainspeech.lm.corpus import read_sentences
-    from plainspeech.lm.package import write_scorer
+    from plainspeech.lm.package import SCORER, write_scorer
     from plainspeech.lm.scorer import Scorer, predict
 
     symbols = find_alphabet(alphabet)
@@ -99,6 +101,9 @@ def build(
             raise DataError(
                 f"{text}: is a folder or a pipe; a text is read more than once, from a file"
             )
+    check_folder_writable(output, SCORER)
+    if arpa:
+        check_writable(arpa)
     base = _base(mix, weight)
     console = stderr()
     with console.status("Estimating"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plainspeech.cli.terminal import needs, stderr
-from plainspeech.cli.text_files import write_text
+from plainspeech.cli.text_files import check_writable, write_text
 from plainspeech.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def report(
         from plainspeech.report.systems import read_results
     from plainspeech.figures.training_curves import read_epochs
 
+    check_writable(output)
     systems = [read_results(path) for path in results]
     if any(not system.results for system in systems):
         raise DataError("results: there is no utterance in them")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
+from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ def tune(
     utterances = read_manifest(manifest)
     bundle = Bundle.load(named_model(Path(model)))
     with needs("tune"):
-        from plainspeech.tuning.surface import check_picture_writable, draw_surface
+        from plainspeech.tuning.surface import draw_surface
         from plainspeech.tuning.tuner import Tuner, tuned_bundle
     if plot:
-        check_picture_writable(plot)
+        check_writable(plot)
     tuner = Tuner.open(bundle, language_model, beam_width)
     dev_set = _dev_set(bundle, manifest, utterances, cache)
     history = _search(tuner, dev_set, trials, seed)

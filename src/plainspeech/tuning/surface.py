@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +21,6 @@ Floats = npt.NDArray[np.float64]
 _SMOOTHING = 0.02  # of the squared errors, as a share of the range of the kernel
 _POINTS = 200  # of the picture, along each axis
 _SHOWN = 10.0  # points of word error rate above the best that are distinguished by colour
-
-
-def check_picture_writable(path: Path) -> None:
-    """Check, before long computations, that `draw_surface` can write ``path``.
-
-    Raises:
-        ConfigurationError: ``path`` cannot be written.
-    """
-    with _named(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
 
 
 def draw_surface(path: Path, trials: Sequence[Trial], chosen: BeamSettings, title: str) -> None:
@@ -68,15 +54,9 @@ def draw_surface(path: Path, trials: Sequence[Trial], chosen: BeamSettings, titl
     axes.use_sticky_edges = False  # the outermost trials whole
     axes.margins(0.04)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    with _named(path), replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Name ``path`` in the message of an error in the block."""
     try:
-        yield
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=150, format="png")
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
 
