@@ -146,7 +146,7 @@ def _decoded(name: str, stream: BinaryIO, stack: ExitStack) -> DecodedAudio:
 def _sections(decoded: DecodedAudio, sample_rate: int, separate: bool) -> Iterator[Iterator[Array]]:
     for section in decoded.sections:
         blocks = section.blocks if separate else mixed(section.blocks, section.rate)
-        yield _resampled(blocks, section.rate, sample_rate)
+        yield resampled(blocks, section.rate, sample_rate)
 
 
 def _long_enough(
@@ -194,7 +194,7 @@ def from_array(
     if samples.ndim == 2 and not separate:
         blocks = mixed(blocks, rate)
     if rate != sample_rate and len(samples):
-        return np.concatenate([*_resampled(blocks, rate, sample_rate)])
+        return np.concatenate([*resampled(blocks, rate, sample_rate)])
     waveform = np.empty(samples.shape if separate else samples.shape[:1], np.float32)
     for start, block in zip(range(0, len(samples), _BLOCK), blocks, strict=True):
         waveform[start : start + len(block)] = block
@@ -238,7 +238,8 @@ def duration(path: Source) -> float:
 def resampler(rate: int, wanted: int) -> Callable[[Array], Array]:
     """Return a function that resamples a stream from ``rate`` to ``wanted`` Hz, block by block.
 
-    Its output is a few milliseconds late where the rates differ.
+    Its output is late where the rates differ, 14 ms from 48 to 16 kHz and 113 ms between 8 and
+    16 kHz, and what it holds back is lost at the end; see `resampled`.
     """
     if rate == wanted:
         return lambda block: block
@@ -246,8 +247,8 @@ def resampler(rate: int, wanted: int) -> Callable[[Array], Array]:
     return lambda block: np.asarray(stream.resample_chunk(block), np.float32)
 
 
-def _resampled(blocks: Iterable[Array], rate: int, wanted: int) -> Iterator[Array]:
-    """Yield ``blocks``, ``(samples,)`` or ``(samples, channels)``, at another rate."""
+def resampled(blocks: Iterable[Array], rate: int, wanted: int) -> Iterator[Array]:
+    """Yield ``blocks``, ``(samples,)`` or ``(samples, channels)``, at another rate, to the end."""
     if rate == wanted:
         yield from blocks
         return

@@ -6,7 +6,7 @@ import queue
 import sys
 import time
 import wave
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -105,17 +105,21 @@ class StandardInput:
         Raises:
             AudioError: it is in another format.
         """
-        import numpy as np
-
-        from plainspeech.audio import resampler
+        from plainspeech.audio import resampled
 
         given, channels, left = self._header()
-        resample, frame = resampler(given, rate), 2 * channels
-        while data := self._stream.read(min(round(_BLOCK_SECONDS * given) * frame, left)):
+        for waveform in resampled(self._samples(given, channels, left), given, rate):
+            yield AudioBlock(waveform, time.monotonic())
+
+    def _samples(self, rate: int, channels: int, left: int) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the samples in the ``left`` bytes that follow, or until there are no more."""
+        import numpy as np
+
+        frame = 2 * channels
+        while data := self._stream.read(min(round(_BLOCK_SECONDS * rate) * frame, left)):
             left -= len(data)
             samples = np.frombuffer(data[: len(data) // frame * frame], "<i2")
-            mixed = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / 32768
-            yield AudioBlock(resample(mixed), time.monotonic())
+            yield samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768)
 
     def _header(self) -> tuple[int, int, int]:
         """Return rate, channels and bytes of the samples that follow, and pass over a header."""
