@@ -162,6 +162,25 @@ Plainspeech = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
+def private(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
+    """Make a folder that cannot be read, by root neither; return what is said of it."""
+    scandir = os.scandir
+
+    def make(folder: Path) -> str:
+        folder.mkdir()
+
+        def refuse(path: str) -> Any:
+            if os.fspath(path) == str(folder):
+                raise PermissionError(13, "Permission denied", str(folder))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        return f"{folder}: the folder cannot be read: Permission denied"
+
+    return make
+
+
+@pytest.fixture
 def plainspeech(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plainspeech:
     """Run the command line; return its exit status and what it wrote to stderr."""
 

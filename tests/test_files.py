@@ -11,7 +11,7 @@ import pytest
 
 import plainspeech
 from plainspeech import files
-from plainspeech.files import check_file, replacing, replacing_folder, write_atomically
+from plainspeech.files import check_file, files_below, replacing, replacing_folder, write_atomically
 
 SOURCE = Path(plainspeech.__file__).parents[1]
 
@@ -285,3 +285,19 @@ def test_a_folder_that_a_killed_run_moved_aside_is_put_back(tmp_path: Path) -> N
     write_atomically(tmp_path / "another", b"content")
     assert (tmp_path / "model" / "file").read_bytes() == b"old"
     assert names(tmp_path) == ["another", "model"]
+
+
+def test_files_are_found_behind_links_once_and_folders_that_cannot_be_read_are_said(
+    tmp_path: Path, private: Callable[[Path], str]
+) -> None:
+    top = tmp_path / "top"
+    for path in (top / "b" / "x", top / "a", tmp_path / "elsewhere" / "z"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (top / "b" / "back").symlink_to(top)
+    (top / "linked").symlink_to(tmp_path / "elsewhere")
+    (top / "broken").symlink_to(tmp_path / "nothing")
+    said = private(top / "private")
+    found, problems = files_below(top)
+    assert found == [top / "a", top / "b" / "x", top / "linked" / "z"]
+    assert problems == [said]

@@ -93,6 +93,37 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             _move_in(fresh, path, aside=workplace / "old")
 
 
+def folders_below(folder: Path, problems: list[str]) -> Iterator[tuple[Path, list[str]]]:
+    """Yield ``folder`` and each folder below it, with the names of what else is there.
+
+    Links to folders are followed, to each folder once. Those that cannot be read get a line in
+    ``problems``.
+    """
+    seen: set[str] = set()
+
+    def note(error: OSError) -> None:
+        problems.append(f"{error.filename}: the folder cannot be read: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        folders.sort()
+        real = os.path.realpath(parent)
+        if real in seen:  # by a link, which may lead back to where it is
+            folders.clear()
+            continue
+        seen.add(real)
+        yield Path(parent), names
+
+
+def files_below(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the files in ``folder`` and below, sorted, and a line for what cannot be read.
+
+    See `folders_below`.
+    """
+    problems: list[str] = []
+    found = [path / name for path, names in folders_below(folder, problems) for name in names]
+    return sorted(path for path in found if path.is_file()), problems
+
+
 def shown(name: str) -> str:
     r"""Return the file name ``name`` as text that can be written and drawn.
 

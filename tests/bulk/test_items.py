@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_the_ids_of_a_folder_are_paths_in_it(tmp_path: Path) -> None:
     ]
     assert all(item.audio == str(tmp_path / item.id) for item in found.items)
     assert found.skipped == 2
+
+
+def test_a_folder_that_cannot_be_read_is_said(
+    tmp_path: Path, private: Callable[[Path], str]
+) -> None:
+    write(tmp_path, "b.wav")
+    said = private(tmp_path / "private")
+    found = find_items(str(tmp_path))
+    assert ([item.id for item in found.items], found.problems) == (["b.wav"], [said])
 
 
 def manifest(folder: Path, *records: object) -> str:

@@ -42,7 +42,9 @@ def as_json(row: dict[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
 
 
-def test_rows_are_what_transcribe_writes(tmp_path: Path, plainspeech: Plainspeech) -> None:
+def test_rows_are_what_transcribe_writes(
+    tmp_path: Path, plainspeech: Plainspeech, private: Callable[[Path], str]
+) -> None:
     folder, out = tmp_path / "clips", tmp_path / "out"
     shutil.copytree(SAMPLES, folder, ignore=shutil.ignore_patterns("*.md", "*.jsonl"))
     (folder / "broken.wav").write_bytes(b"not audio")
@@ -72,6 +74,11 @@ def test_rows_are_what_transcribe_writes(tmp_path: Path, plainspeech: Plainspeec
     assert (status, "4 of 5 rows exist already" in said) == (0, True)
     assert rows(out)["broken.wav"]["text"] == found["2803-154328-0001.flac"]["text"]
     assert not (out / "failed.jsonl").exists()
+
+    unread = private(folder / "private")
+    status, said = plainspeech(*command)
+    assert (status, f"error: {unread}\n" in said) == (1, True)
+    (folder / "private").rmdir()
 
     status, said = plainspeech(*command[:-1], "king:4")
     assert status == 1

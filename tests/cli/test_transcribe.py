@@ -208,6 +208,16 @@ def test_a_transcript_that_cannot_be_written_is_one_line(
     assert (tmp_path / "out" / "b.txt").exists()
 
 
+def test_a_folder_that_cannot_be_read_is_an_error_beside_the_others(
+    app: typer.Typer, folder: Path, tone_bundle: Path, private: Callable[[Path], str]
+) -> None:
+    said = private(folder / "private")
+    result = CliRunner().invoke(app, [str(folder), "--model", str(tone_bundle)])
+    assert result.exit_code == 1
+    assert result.stdout.count("\n") == 2
+    assert f"error: {said}\n" in result.stderr
+
+
 def test_two_recordings_do_not_share_a_transcript(
     app: typer.Typer, folder: Path, tone_bundle: Path, tmp_path: Path
 ) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -62,21 +61,12 @@ def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_read_is_a_problem(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, private: Callable[[Path], str]
 ) -> None:
     tree(tmp_path, {"19-198-0000": "ONE"})
-    (tmp_path / "private").mkdir()
-    scandir = os.scandir
-
-    def refuse(path: Path | str) -> Any:  # as a system does to anybody but root
-        if Path(path).name == "private":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    said = private(tmp_path / "private")
     utterances, problems = prepare_utterances([tmp_path])
-    assert len(utterances) == 1
-    assert problems == [f"{tmp_path / 'private'}: the folder cannot be read: Permission denied"]
+    assert (len(utterances), problems) == (1, [said])
 
 
 def test_transcripts_of_windows_are_read_to_the_end_of_the_line(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def recognizer(tone_bundle: Path) -> Recognizer:
 
 
 def test_recordings_get_the_text_that_is_heard(recordings: Path, recognizer: Recognizer) -> None:
-    labels, problems = pseudo_label(recognizer, find_recordings([recordings]))
+    labels, problems = pseudo_label(recognizer, find_recordings([recordings])[0])
     found = {x.utterance.id: (x.utterance.text, x.utterance.speaker, x.agreement) for x in labels}
     assert found == {
         "7-1-0001": ("feed a cab", "7", 1.0),
@@ -76,20 +76,24 @@ def test_recordings_of_one_name_have_ids_of_their_own(
     other.parent.mkdir()
     soundfile.write(other, spoken("one ear"), 16_000)
     (recordings / "._silence.wav").write_bytes(b"what macOS knows of it")
-    found = find_recordings([recordings, other])
+    found, _ = find_recordings([recordings, other])
     assert len(found) == 5
     labels, _ = pseudo_label(recognizer, found)
     ids = [label.utterance.id for label in labels]
     assert ids == ["7-1-0001", "7-1-0002", str(recordings / "7" / "silence.wav"), str(other)]
 
 
-def test_the_command_writes_a_manifest_of_what_is_sure(recordings: Path, tone_bundle: Path) -> None:
+def test_the_command_writes_a_manifest_of_what_is_sure(
+    recordings: Path, tone_bundle: Path, private: Callable[[Path], str]
+) -> None:
+    said = private(recordings / "private")
     output = recordings.parent / "labels.jsonl"
     arguments = ["data", "label", str(recordings), "-o", str(output), "--model", str(tone_bundle)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert [u.text for u in read_manifest(output)] == ["feed a cab", "one ear"]
     assert "2 of 4 utterances" in result.stderr
+    assert f"error: {said}\n" in result.stderr
     assert "broken.wav" in result.stderr
 
 

@@ -16,7 +16,7 @@ from plainspeech.bulk import storage
 from plainspeech.bulk.work import Item
 from plainspeech.data.manifest import manifest_text, parse_records
 from plainspeech.errors import DataError
-from plainspeech.files import shown
+from plainspeech.files import files_below, shown
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ class Found:
     Attributes:
         items: at least one, in order.
         skipped: files that do not have the extension of a recording.
+        problems: a line for each folder that cannot be read.
     """
 
     items: Sequence[Item]
     skipped: int = 0
+    problems: Sequence[str] = ()
 
 
 def find_items(source: str) -> Found:
@@ -52,7 +54,7 @@ def find_items(source: str) -> Found:
         return _in_manifest(text, source)
     path = Path(source)
     if path.is_dir():
-        return _recordings(source, _files_below(path))
+        return _in_folder(path, source)
     if path.suffix.lower() in EXTENSIONS:
         raise DataError(
             f"{source}: is a recording; name its folder or a manifest, or use 'plainspeech "
@@ -61,10 +63,13 @@ def find_items(source: str) -> Found:
     return _in_manifest(manifest_text(path), source)
 
 
-def _files_below(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """Yield path below ``folder``, absolute path and bytes of every file there, sorted."""
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        yield path.relative_to(folder).as_posix(), _absolute(path), path.stat().st_size
+def _in_folder(folder: Path, source: str) -> Found:
+    files, problems = files_below(folder)
+    found = (
+        (path.relative_to(folder).as_posix(), _absolute(path), path.stat().st_size)
+        for path in files
+    )
+    return replace(_recordings(source, found), problems=problems)
 
 
 def _recordings(source: str, files: Iterable[tuple[str, str, float]]) -> Found:

@@ -343,10 +343,10 @@ def label(
     from plainspeech.runtime.recognizer import load_model
 
     check_writable(output)
-    recordings = find_recordings(sources)
+    recordings, unreadable = find_recordings(sources)
     recognizer = load_model(model, decoder=decoder, language_model=language_model)
     labels, problems = pseudo_label(recognizer, recordings, track)
-    for problem in problems:
+    for problem in unreadable + problems:
         stderr().print(f"error: {problem}")
     kept = [found.utterance for found in labels if found.agreement >= least_agreement]
     kept = [utterance for utterance in kept if utterance.text]

@@ -96,9 +96,7 @@ def transcribe_many(
         "digits" if wants_digits(numbers) else "words",
     )
     with silent_libraries() as terminal:
-        progress = _run(source, output, settings, _engine(engine, workers, settings), terminal)
-    if progress.failed:
-        raise typer.Exit(1)
+        _run(source, output, settings, _engine(engine, workers, settings), terminal)
 
 
 def _engine(name: str, workers: int | None, settings: Settings) -> Engine:
@@ -115,10 +113,12 @@ def _engine(name: str, workers: int | None, settings: Settings) -> Engine:
     return LocalEngine(make, workers or available_cores())
 
 
-def _run(
-    source: str, folder: Path, settings: Settings, engine: Engine, terminal: TextIO
-) -> Progress:
-    """Transcribe what is left of ``source``, with progress, and say what there is in the end."""
+def _run(source: str, folder: Path, settings: Settings, engine: Engine, terminal: TextIO) -> None:
+    """Transcribe what is left of ``source``, with progress, and say what there is in the end.
+
+    Raises:
+        typer.Exit: something failed, or the user interrupts.
+    """
     from plainspeech import __version__
     from plainspeech.bulk.items import find_items
     from plainspeech.bulk.job import remaining, transcribe_items
@@ -129,6 +129,8 @@ def _run(
     if found.skipped:
         files = counted(found.skipped, "file")
         console.print(f"{source}: skipped {files} without the extension of a recording")
+    for problem in found.problems:
+        console.print(f"error: {problem}")
     identity = {"plainspeech": __version__, **settings.identity()}
     with opened(folder, identity) as output:
         left = remaining(found.items, output.done)
@@ -143,7 +145,8 @@ def _run(
             raise typer.Exit(130) from None
     for line in _summary(progress, folder):
         console.print(line)
-    return progress
+    if progress.failed or found.problems:
+        raise typer.Exit(1)
 
 
 @contextmanager

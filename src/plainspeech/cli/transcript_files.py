@@ -63,15 +63,18 @@ def _found(file: str) -> Sequence[InputFile | PlainspeechError]:
 
 def _in_folder(folder: Path) -> Sequence[InputFile | PlainspeechError]:
     from plainspeech.audio import EXTENSIONS
+    from plainspeech.files import files_below
 
-    everything = sorted(path for path in folder.rglob("*") if path.is_file())
+    everything, problems = files_below(folder)
     shown = [path for path in everything if not path.name.startswith(".")]
     files = [path for path in shown if path.suffix.lower() in EXTENSIONS]
     _report_skipped(folder, len(everything) - len(shown), set(shown).difference(files))
+    errors: list[PlainspeechError] = [AudioError(problem) for problem in problems]
     if not files:
         extensions = ", ".join(sorted(EXTENSIONS))
-        return [AudioError(f"{folder}: is a folder without recordings ({extensions})")]
-    return [InputFile(str(path), path.relative_to(folder).with_suffix("")) for path in files]
+        errors.append(AudioError(f"{folder}: is a folder without recordings ({extensions})"))
+    targets = (path.relative_to(folder).with_suffix("") for path in files)
+    return [*errors, *map(InputFile, map(str, files), targets)]
 
 
 def _report_skipped(folder: Path, hidden: int, others: Collection[Path]) -> None:

@@ -14,7 +14,7 @@ from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.audio import EXTENSIONS
 from plainspeech.data.manifest import Track, Utterance, read_manifest, untracked
 from plainspeech.errors import DataError, PlainspeechError, why_unreadable
-from plainspeech.files import shown
+from plainspeech.files import folders_below, shown
 
 
 def prepare_utterances(
@@ -120,20 +120,9 @@ def scan(folder: Path) -> tuple[list[Utterance], list[str]]:
     """
     utterances: list[Utterance] = []
     problems: list[str] = []
-    seen: set[str] = set()
-
-    def note(error: OSError) -> None:
-        problems.append(f"{error.filename}: the folder cannot be read: {error.strerror}")
-
-    for parent, folders, names in os.walk(folder, onerror=note, followlinks=True):
-        folders.sort()
-        real = os.path.realpath(parent)
-        if real in seen:  # by a link, which may lead back to where it is
-            folders.clear()
-            continue
-        seen.add(real)
+    for parent, names in folders_below(folder, problems):
         there = [name for name in names if not name.startswith(".")]
-        found, faults = _scan_chapter(Path(parent), there, folder)
+        found, faults = _scan_chapter(parent, there, folder)
         utterances += found
         problems += faults
     return utterances, problems

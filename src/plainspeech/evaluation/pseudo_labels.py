@@ -19,7 +19,7 @@ from plainspeech.data.manifest import Track, Utterance, untracked
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import AudioError, DataError
 from plainspeech.evaluation.error_rates import Pair, error_rates
-from plainspeech.files import shown
+from plainspeech.files import files_below, shown
 from plainspeech.runtime.recognizer import Recognizer
 
 _BATCH = 32  # recordings in memory at a time
@@ -39,24 +39,28 @@ class PseudoLabel:
     agreement: float
 
 
-def find_recordings(sources: Sequence[Path]) -> list[Path]:
+def find_recordings(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Return the recordings that ``sources`` are or hold, in order, each once.
 
-    Hidden files of a folder, which may be what macOS leaves beside recordings, do not count.
+    Hidden files of a folder, which may be what macOS leaves beside recordings, do not count. With
+    them comes a line for each folder that cannot be read.
 
     Raises:
         DataError: one is missing or holds none.
     """
-    found: list[Path] = []
+    found: dict[Path, None] = {}
+    problems: list[str] = []
     for source in sources:
         files = [source] * source.is_file()
         if source.is_dir():
-            files = sorted(file for file in source.rglob("[!.]*") if file.is_file())
+            below, faults = files_below(source)
+            files = [file for file in below if not file.name.startswith(".")]
+            problems += faults
         recordings = [file for file in files if file.suffix.lower() in audio.EXTENSIONS]
         if not recordings:
             raise DataError(f"{source}: is neither a recording nor a folder with recordings")
-        found += recordings
-    return list(dict.fromkeys(found))
+        found.update(dict.fromkeys(recordings))
+    return list(found), problems
 
 
 def pseudo_label(
