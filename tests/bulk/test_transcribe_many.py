@@ -52,7 +52,7 @@ def test_rows_are_what_transcribe_writes(
     command = ("transcribe-many", folder, "-o", out, "--workers", "2", *options)
     status, said = plainspeech(*command)
     assert status == 1
-    assert "4 of 5 transcribed" in said
+    assert "4 of 5 transcribed, 0:00:15 of audio in 0:" in said
     assert "1 failed" in said
     reason = json.loads((out / "failed.jsonl").read_text())
     assert reason["id"] == "broken.wav"
@@ -84,6 +84,14 @@ def test_rows_are_what_transcribe_writes(
     assert status == 1
     assert "has transcripts with other settings: hot words is" in said
     assert said.count("\n") == 1
+
+
+def test_no_audio_has_no_cost(tmp_path: Path, plainspeech: Plainspeech) -> None:
+    (tmp_path / "a.wav").write_bytes(b"not audio")
+    status, said = plainspeech("transcribe-many", tmp_path, "-o", tmp_path / "out", *GREEDY)
+    assert status == 1
+    assert "0 of 1 transcribed, 0:00:00 of audio in" in said
+    assert "for an hour of audio" not in said
 
 
 def test_an_id_of_another_recording_is_refused(tmp_path: Path, plainspeech: Plainspeech) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import json
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -250,3 +251,22 @@ def test_what_cannot_be_written_is_one_line(
     place = [output] if verb == "to-lhotse" else ["-o", output]
     status, said = plainspeech("data", verb, manifest, *place)
     assert (status, said.splitlines()[-1].startswith(f"error: {output}")) == (1, True)
+
+
+def test_what_cannot_be_split_is_named(tmp_path: Path, plainspeech: Plainspeech) -> None:
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text((SAMPLES / "manifest.jsonl").read_text().splitlines()[0])
+    manifest.with_name("1272-135031-0004.flac").symlink_to(SAMPLES / "1272-135031-0004.flac")
+    status, said = plainspeech("data", "split", manifest, "-o", tmp_path / "out")
+    assert (status, said.startswith(f"error: {manifest}: there is nothing to split")) == (1, True)
+
+
+def test_amounts_are_in_minutes_below_an_hour(tmp_path: Path, plainspeech: Plainspeech) -> None:
+    for seconds, amount in ((90.0, "1.5 min"), (7200.0, "2.00 h")):
+        row = {"id": "a", "audio": "a.wav", "text": "a b", "duration": seconds}
+        rows = [row, row | {"id": "b", "audio": "b.wav", "text": "c", "duration": 12.0}]
+        manifest = tmp_path / "m.jsonl"
+        manifest.write_text("\n".join(map(json.dumps, rows)))
+        said = plainspeech("data", "split", manifest, "-o", tmp_path / "out")[1]
+        assert f"1 recording, {amount}\n" in said
+        assert "1 recording, 0.2 min\n" in said

@@ -131,8 +131,7 @@ def prepare(
     if not utterances:
         raise DataError(f"{output}: not written, no utterance is left")
     write_manifest(output, utterances)
-    hours = sum(utterance.duration for utterance in utterances) / 3600
-    stderr().print(f"{output}: {counted(len(utterances), 'utterance')}, {hours:.2f} h")
+    stderr().print(f"{output}: {counted(len(utterances), 'utterance')}, {_length(utterances)}")
 
 
 @app.command()
@@ -209,11 +208,14 @@ def split(
     from plainspeech.data.manifest import read_manifest, write_manifest
 
     utterances = read_manifest(manifest)
-    for name, part in zip(("train", "dev"), library.split(utterances, dev_share), strict=True):
+    try:
+        parts = library.split(utterances, dev_share)
+    except DataError as error:
+        raise DataError(f"{manifest}: {error}") from error
+    for name, part in zip(("train", "dev"), parts, strict=True):
         path = output / f"{name}.jsonl"
         write_manifest(path, part)
-        minutes = sum(utterance.duration for utterance in part) / 60
-        stderr().print(f"{path}: {counted(len(part), 'recording')}, {minutes:.1f} min")
+        stderr().print(f"{path}: {counted(len(part), 'recording')}, {_length(part)}")
     if not library.by_speaker(utterances):
         stderr().print(
             "split by sentence, since speakers are unknown or fewer than "
@@ -250,14 +252,20 @@ def _write_rest(
         stderr().print(f"{target}: {len(left)} of {len(split)} utterances")
 
 
-def _summary(splits: Sequence[Sequence[Utterance]], findings: Iterable[Finding]) -> Table:
-    utterances = sum(len(split) for split in splits)
-    table = Table("finding", "", "count", title=counted(utterances, "utterance"))
+def _length(utterances: Sequence[Utterance]) -> str:
+    """Return how long ``utterances`` are together, in minutes or hours."""
+    seconds = sum(utterance.duration for utterance in utterances)
+    return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
+def _summary(splits: Sequence[Sequence[Utterance]], findings: Iterable[Finding]) -> Table | str:
+    utterances = counted(sum(len(split) for split in splits), "utterance")
     counts = Counter((f.kind, "error" if f.is_error else "warning") for f in findings)
+    if not counts:
+        return f"{utterances}, no faults"
+    table = Table("finding", "", "count", title=utterances)
     for (kind, severity), count in counts.most_common():
         table.add_row(kind, severity, str(count))
-    if not counts:
-        table.add_row("none", "", "0")
     return table
 
 
@@ -286,9 +294,8 @@ def pack(
         raise ConfigurationError(f"--audio {audio}: choose one of: {', '.join(FORMATS)}")
     utterances = [utterance for path in manifests for utterance in read_manifest(path)]
     count = write(utterances, output, audio, shard_size, track=track)
-    hours = sum(utterance.duration for utterance in utterances) / 3600
     stderr().print(
-        f"{output}: {counted(len(utterances), 'utterance')}, {hours:.2f} h, "
+        f"{output}: {counted(len(utterances), 'utterance')}, {_length(utterances)}, "
         f"in {counted(count, 'shard')}"
     )
 
@@ -355,5 +362,4 @@ def label(
             f"{output}: not written, no label has the agreement that --least-agreement asks for"
         )
     write_manifest(output, kept)
-    hours = sum(utterance.duration for utterance in kept) / 3600
-    stderr().print(f"{output}: {len(kept)} of {len(recordings)} utterances, {hours:.2f} h")
+    stderr().print(f"{output}: {len(kept)} of {len(recordings)} utterances, {_length(kept)}")

@@ -198,15 +198,14 @@ def _summary(progress: Progress, folder: Path) -> Iterator[str]:
     """Yield what was done and what it cost, if anything was."""
     if progress.items:
         done = progress.done - progress.failed
-        hours = progress.audio_seconds / 3600
+        heard = _clock(progress.audio_seconds)
         yield (
-            f"{folder}: {done} of {progress.items} transcribed, {hours:.2f} h of audio in "
+            f"{folder}: {done} of {progress.items} transcribed, {heard} of audio in "
             f"{_clock(progress.seconds)}: {progress.speed:.0f} h an hour"
         )
-        used = progress.processor_seconds
-        yield (
-            f"processor time: {_clock(used)}, {used / max(hours, 1e-9):.0f} s for an hour of audio"
-        )
+        used, hours = progress.processor_seconds, progress.audio_seconds / 3600
+        cost = f", {used / hours:.0f} s for an hour of audio" if hours else ""
+        yield f"processor time: {_clock(used)}{cost}"
     if progress.failed:
         yield (
             f"{progress.failed} failed: {folder / 'failed.jsonl'} says why; the same command tries "
