@@ -239,3 +239,8 @@ def test_planted_disagreements_in_the_samples(
     [stretch] = align(waveform, "\n".join([*texts[:3], extra, texts[3]])).disagreements
     assert stretch.kind == "not spoken"
     assert extra.removeprefix("a ") in stretch.text  # "a" may be heard at the edge
+
+
+def test_a_path_is_no_text(tone_bundle: Path) -> None:
+    with pytest.raises(DataError, match=r"text: is of type .*Path; pass what is spoken"):
+        plainspeech.align(np.zeros(16_000), Path("a.txt"), load_model(tone_bundle))  # type: ignore[arg-type]

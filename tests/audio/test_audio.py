@@ -195,7 +195,7 @@ def flac_claiming(content: bytes, frames: int) -> bytes:
     return content[:21] + bytes([high]) + struct.pack(">I", frames & 0xFFFF_FFFF) + content[26:]
 
 
-def refused(path: Path, says: str) -> None:
+def refused(path: Path | str, says: str) -> None:
     with pytest.raises(AudioError, match=says) as caught:
         audio.read(path)
     assert str(caught.value).startswith(f"{path}: ")
@@ -204,6 +204,9 @@ def refused(path: Path, says: str) -> None:
 
 def test_paths_that_hold_no_recording(tmp_path: Path) -> None:
     refused(tmp_path / "none.wav", "no such file")
+    refused(
+        "https://example.org/a.mp3", "^https://example.org/a.mp3: is the address of a file; down"
+    )
     refused(tmp_path, "is a folder")
     for name, content in {"a.wav": b"", "a.mp3": b""}.items():
         (tmp_path / name).write_bytes(content)

@@ -31,6 +31,7 @@ from plainspeech.alignment.viterbi import (
 )
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
+from plainspeech.errors import DataError
 from plainspeech.runtime.recognizer import Recognizer, load_model
 
 LATTICE = 1 << 26
@@ -71,8 +72,10 @@ def align(
 
     Raises:
         AudioError: the recording cannot be read.
-        DataError: the text has no word that the model's alphabet can write.
+        DataError: ``text`` is no string, or has no word that the model's alphabet can write.
     """
+    if not isinstance(text, str):
+        raise DataError(f"text: is of type {type(text).__name__}; pass what is spoken, a string")
     if model is None:
         model = load_model(decoder="greedy")
     alphabet = model.bundle.alphabet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -14,6 +15,7 @@ from plainspeech.errors import AudioError
 Source = str | os.PathLike[str] | BinaryIO
 
 _SPOOL = 16_000_000  # bytes of a pipe that are kept in memory
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
 _PIECE = 1 << 20  # bytes of a pipe at a time
 
 
@@ -28,7 +30,7 @@ def opened_source(source: Source) -> Iterator[tuple[str, BinaryIO]]:
     """
     if isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
-        file: AbstractContextManager[BinaryIO] = _open(Path(source))
+        file: AbstractContextManager[BinaryIO] = _open(Path(source), name)
     elif hasattr(source, "read"):
         name, file = str(getattr(source, "name", "audio")), nullcontext(source)
     else:
@@ -42,10 +44,12 @@ def opened_source(source: Source) -> Iterator[tuple[str, BinaryIO]]:
         yield name, seekable
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path, name: str) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError as error:
+        if _URL.match(name):
+            raise AudioError(f"{name}: is the address of a file; download it first") from error
         raise AudioError(f"{path}: no such file") from error
     except IsADirectoryError as error:
         raise AudioError(f"{path}: is a folder, not a recording") from error
