@@ -36,11 +36,18 @@ def download(
     ],
     subset: Annotated[
         list[str] | None,
-        typer.Option(help="A subset of LibriSpeech or Mini LibriSpeech, such as train-clean-5."),
+        typer.Option(
+            metavar="SUBSET",
+            help="A subset of LibriSpeech or Mini LibriSpeech, such as train-clean-5. Can be "
+            "repeated.",
+        ),
     ] = None,
     mirror: Annotated[
         list[str] | None,
-        typer.Option(help="Address to use instead of openslr.org's /resources; can be repeated."),
+        typer.Option(
+            metavar="URL",
+            help="Address to use instead of openslr.org's /resources. Can be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Download subsets of LibriSpeech, verify and extract them to DIR/LibriSpeech.

@@ -66,6 +66,7 @@ DeviceOption = Annotated[
 LanguageModelOption = Annotated[
     str | None,
     typer.Option(
+        metavar="SCORER",
         help="A scorer in place of the model's own: a folder, zip or ARPA file, or 'bundled', the "
         "English model's; 'none' uses no language model.",
         show_default=False,
@@ -74,13 +75,15 @@ LanguageModelOption = Annotated[
 HotWordOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="A word or phrase to expect, with its weight: 'plain speech:8'. Can be repeated.",
+        metavar="PHRASE[:WEIGHT]",
+        help="A word or phrase to expect, with its weight in nats, 5 by default: 'plain speech:8'. "
+        "Can be repeated.",
         show_default=False,
     ),
 ]
 HotWordsOption = Annotated[
     Path | None,
-    typer.Option(help="A file of hot words, one per line.", show_default=False),
+    typer.Option(metavar="FILE", help="A file of hot words, one per line.", show_default=False),
 ]
 NumbersOption = Annotated[
     str,

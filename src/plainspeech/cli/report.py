@@ -28,6 +28,7 @@ def report(
     run: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="RUN",
             help="Folder of a training run, or its history.jsonl, whose curves are shown. Can be "
             "repeated.",
             show_default=False,

@@ -56,6 +56,7 @@ def serve(
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="A host name that clients may use for the server, besides localhost and its "
             "addresses. Can be repeated.",
             show_default=False,
@@ -64,6 +65,7 @@ def serve(
     allowed_origin: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="ORIGIN",
             help="An origin whose web pages may use the server, such as https://example.org. "
             "Can be repeated.",
             show_default=False,
