@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from brute_force import random_rows
 
-from plainspeech.alphabet import Alphabet
+from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.errors import ConfigurationError, DecodingError
@@ -233,3 +234,11 @@ def test_a_finished_stream_takes_nothing_more(decoder: Any) -> None:
     for call in calls:
         with pytest.raises(DecodingError, match="the stream is finished; begin another"):
             call()
+
+
+def test_a_path_is_no_scorer_and_letters_are_no_alphabet() -> None:
+    for scorer in ("folder/scorer", Path("folder/scorer")):
+        with pytest.raises(ConfigurationError, match=r"pass Scorer.load\('folder.scorer'\)"):
+            BeamSearchDecoder(ENGLISH, scorer)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="alphabet: is of type str; pass an Alphabet"):
+        BeamSearchDecoder(" abc")  # type: ignore[arg-type]

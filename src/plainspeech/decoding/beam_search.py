@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -98,12 +99,18 @@ class BeamSearchDecoder:
                 hot words have no pronunciation; without one they are an error.
 
         Raises:
-            ConfigurationError: a setting is out of range.
+            ConfigurationError: a setting is out of range, or an argument of another type.
             LanguageModelError: alphabet and scorer do not fit, or no word of the scorer has a
                 pronunciation.
         """
         from plainspeech.decoding.context import prepare_context
 
+        if not isinstance(alphabet, Alphabet):
+            raise ConfigurationError(
+                f"alphabet: is of type {type(alphabet).__name__}; pass an Alphabet, such as ENGLISH"
+            )
+        if isinstance(scorer, str | os.PathLike):
+            raise ConfigurationError(f"scorer: is a path; pass Scorer.load({os.fspath(scorer)!r})")
         self.alphabet = alphabet
         self.scorer = scorer
         self.frame_seconds = require_frame_seconds(frame_seconds)
