@@ -54,7 +54,14 @@ def test_metrics_count_requests_audio_and_batches(server: Running, spoken: Speak
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nothing", 404), ("GET", PATH, 405), ("POST", "/health", 405), ("GET", "/docs", 404)],
+    [
+        ("GET", "/nothing", 404),
+        ("POST", "/inference", 404),
+        ("GET", PATH, 405),
+        ("POST", "/health", 405),
+        ("POST", "/app.js", 405),
+        ("GET", "/docs", 404),
+    ],
 )
 def test_unknown_paths_and_methods(server: Running, method: str, path: str, status: int) -> None:
     response = server.client.request(method, path)

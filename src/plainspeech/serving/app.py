@@ -123,10 +123,12 @@ def _add_page(app: FastAPI) -> None:
     files = StaticFiles(directory=PAGE)
 
     async def page(request: Request) -> Response:
-        name = request.path_params.get("name", "index.html")
+        name = request.url.path.removeprefix("/") or "index.html"
         response = await files.get_response(name, request.scope)
         response.headers.update(_PAGE_HEADERS)
         return response
 
     app.add_route("/", page)
-    app.add_route("/{name}", page)
+    # Each by its name: a path that is none of them does not exist, by whatever method.
+    for file in PAGE.iterdir():
+        app.add_route(f"/{file.name}", page)
