@@ -181,6 +181,7 @@ def test_the_command(
         (["a.wav", "a.txt", "-f", "json,srt"], "add --output FOLDER"),
         (["a.wav", "a.txt", "-f", "jso"], "did you mean 'json'"),
         (["a.wav", "a.txt", "--manifest", "corpus"], "needs a suffix"),
+        (["a.wav", "a.txt", "--manifest", ""], "needs a suffix"),
         (["a.wav", "empty.txt"], "empty.txt: the text has no word"),
         (["a.wav", "a.wav"], "a.wav: the text cannot be read: it is not text in UTF-8 (byte"),
     ],

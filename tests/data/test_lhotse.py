@@ -64,7 +64,8 @@ def test_what_is_no_utterance_is_named(utterances: list[Utterance]) -> None:
 
 def test_no_cuts(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("{}")
-    for name in ("a.jsonl", "missing.jsonl"):
+    (tmp_path / "none.json").write_text("[]")
+    for name in ("a.jsonl", "none.json", "missing.jsonl"):
         with pytest.raises(PlainspeechError, match=f"{name}: not a file of lhotse's cuts"):
             read_cuts(tmp_path / name)
 

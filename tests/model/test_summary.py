@@ -91,6 +91,13 @@ def test_the_length_of_the_input_is_an_option() -> None:
     assert "34 x 256" in result.stdout
 
 
+@pytest.mark.parametrize("option", ["--frames", "--phones"])
+def test_what_no_memory_holds_is_refused(option: str) -> None:
+    result = CliRunner().invoke(app, ["summary", "small", option, "99999999999999999999"])
+    assert result.exit_code == 2
+    assert option in result.stderr
+
+
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
     with pytest.raises(PlainspeechError, match="did you mean 'reference'"):
         CliRunner().invoke(app, ["summary", "refrence"], catch_exceptions=False)

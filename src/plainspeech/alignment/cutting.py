@@ -46,9 +46,9 @@ def utterance_folder(manifest: Path) -> Path:
     Raises:
         ConfigurationError: the name has no suffix, or the folder is there already.
     """
-    folder = manifest.with_suffix("")
-    if folder == manifest:
+    if not manifest.suffix:
         raise ConfigurationError(f"{manifest}: the manifest needs a suffix, as in corpus.jsonl")
+    folder = manifest.with_suffix("")
     if folder.exists() or folder.is_symlink():
         raise ConfigurationError(
             f"{folder}: exists; the utterances are written there: remove it, or name another "

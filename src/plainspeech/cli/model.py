@@ -112,9 +112,12 @@ def combine_checkpoints(
 @app.command()
 def summary(
     preset: Annotated[str, typer.Argument(help="Name of a preset, such as small or base.")],
-    frames: Annotated[int, typer.Option(min=1, help="Length of the input in frames.")] = 1344,
+    frames: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Length of the input in frames.")
+    ] = 1344,
     phones: Annotated[
-        int, typer.Option(min=0, help="Outputs of a head over phones, the blank included.")
+        int,
+        typer.Option(min=0, max=10_000, help="Outputs of a head over phones, the blank included."),
     ] = 0,
 ) -> None:
     """Show a model stage by stage: output shapes, parameters, multiply-adds."""

@@ -37,13 +37,15 @@ def read_cuts(path: Path) -> list[Utterance]:
     """Read lhotse's cuts as utterances.
 
     Raises:
-        DataError: the file is not a set of cuts, or a cut is no utterance.
+        DataError: the file is not a set of cuts, has none, or a cut is no utterance.
     """
     try:
         cuts = list(lhotse.CutSet.from_file(path))
     # lhotse says what is wrong with a file by whatever its parsing stumbles over.
     except Exception as error:
         raise DataError(f"{path}: not a file of lhotse's cuts: {error}") from error
+    if not cuts:
+        raise DataError(f"{path}: not a file of lhotse's cuts: there is none in it")
     return from_cuts(cuts)
 
 
