@@ -134,3 +134,13 @@ def test_its_names_stand_for_it_where_no_file_has_them(
 )
 def test_commands_take_its_names(command: tuple[str | Path, ...], plainspeech: Plainspeech) -> None:
     assert plainspeech(*command)[0] == 0
+
+
+def test_phrases_are_pronounced_word_by_word(plainspeech: Plainspeech) -> None:
+    status, said = plainspeech("model", "pronounce", "Plain speech.", "r2d2")
+    assert (status, said) == (
+        1,
+        "error: 'r2d2' has '2', which the model's alphabet lacks: spell it as it is said\n",
+    )
+    result = CliRunner().invoke(app, ["model", "pronounce", "Plain speech.", "clean"])
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["plain", "speech", "clean"]

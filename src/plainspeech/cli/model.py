@@ -58,7 +58,12 @@ def pronounce(
     lexicon = bundle.pronunciations()
     if lexicon is None:
         raise ConfigurationError(f"{bundle.origin}: hears letters alone, no phones")
-    for word in map(bundle.alphabet.normalise, words):
+    for given in words:
+        if lost := bundle.alphabet.lost(given):
+            raise ConfigurationError(
+                f"{given!r} has {lost!r}, which the model's alphabet lacks: spell it as it is said"
+            )
+    for word in " ".join(map(bundle.alphabet.normalise, words)).split():
         sounds = lexicon.of(word)
         if not sounds:
             raise ConfigurationError(f"{word!r} has letters that no word of the lexicon has")

@@ -158,7 +158,8 @@ def _folded(phrase: str, alphabet: Alphabet) -> str:
     lost = alphabet.lost(phrase)
     if lost:
         raise DecodingError(
-            f"hot_words: {_shortened(phrase)} has {_shortened(lost)}, which the alphabet does not"
+            f"hot_words: {_shortened(phrase)} has {_shortened(lost)}, which the alphabet does not: "
+            f"spell it as it is said"
         )
     return alphabet.normalise(phrase)
 
