@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from plainspeech.arrays import Array
 from plainspeech.errors import DataError
 from plainspeech.evaluation.signal import signal_to_noise
 from plainspeech.report.breakdowns import calibration, causes, chosen, vocabulary_recall
-from plainspeech.report.systems import read_results
+from plainspeech.report.systems import read_all, read_results
 
 SPOKEN = [
     ("a bad cab", "a bad cab"),
@@ -92,6 +93,24 @@ def test_two_systems_side_by_side(
     assert "matched pairs" in text
     assert "0 with fewer errors, 0 with more, 4 with as many" in text
     assert "data:" not in text.replace("img-src data:; media-src data:", "")
+
+
+def test_systems_of_one_name_have_those_of_their_files(
+    results: dict[str, Path], tmp_path: Path
+) -> None:
+    copies = [tmp_path / "a.json", tmp_path / "b.json", tmp_path / "c" / "b.json"]
+    for copy in copies:
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(results["beam"], copy)
+    alone, other = read_all([results["beam"], results["greedy"]])
+    assert "(" not in alone.label + other.label
+    labels = [system.label for system in read_all([*copies, results["greedy"]])]
+    assert labels == [
+        f"{alone.label} (a.json)",
+        f"{alone.label} ({copies[1]})",
+        f"{alone.label} ({copies[2]})",
+        other.label,
+    ]
 
 
 def test_results_without_recordings_and_of_earlier_versions(

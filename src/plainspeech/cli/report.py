@@ -50,11 +50,11 @@ def report(
     with needs("report"):
         from plainspeech.report.breakdowns import chosen
         from plainspeech.report.page import Run, media, render_page
-        from plainspeech.report.systems import read_results
+        from plainspeech.report.systems import read_all
     from plainspeech.figures.training_curves import read_epochs
 
     check_writable(output)
-    systems = [read_results(path) for path in results]
+    systems = read_all(results)
     if any(not system.results for system in systems):
         raise DataError("results: there is no utterance in them")
     runs = [Run(path.name, read_epochs(path)) for path in run or ()]

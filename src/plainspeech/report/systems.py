@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from plainspeech.errors import DataError
 from plainspeech.evaluation.conventions import LIBRISPEECH
 from plainspeech.evaluation.error_rates import Pair, Scores
+from plainspeech.files import shown
 from plainspeech.transcript import Word
 
 
@@ -70,6 +73,22 @@ class System:
 
 
 _ABOUT = ("model", "network", "decoder", "manifest", "convention", "command", "date")
+
+
+def read_all(paths: Sequence[Path]) -> list[System]:
+    """Read evaluations; those that would have the same label have the names of their files in it.
+
+    Raises:
+        DataError: as `read_results`.
+    """
+    systems = [read_results(path) for path in paths]
+    labels = Counter(system.label for system in systems)
+    names = Counter(path.name for path in paths)
+    for place, (system, path) in enumerate(zip(systems, paths, strict=True)):
+        if labels[system.label] > 1:
+            name = shown(path.name if names[path.name] == 1 else str(path))
+            systems[place] = replace(system, label=f"{system.label} ({name})")
+    return systems
 
 
 def read_results(path: Path) -> System:
