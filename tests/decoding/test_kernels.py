@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from toy_lm import random_lm
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.compiling.dispatchers import type_of
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.jit import inlined
@@ -21,7 +22,6 @@ from plainspeech.decoding.kernels.records import BEAM, NONE, ROOT, Trie
 from plainspeech.decoding.kernels.tries import child
 from plainspeech.decoding.lexicon import lay_out
 from plainspeech.errors import PlainspeechError
-from plainspeech.jit_cache import type_of
 
 SMALL = Alphabet((" ", "a", "b"))
 LARGE = Alphabet(tuple(chr(0x4E00 + index) for index in range(300)))

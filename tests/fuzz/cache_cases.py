@@ -17,8 +17,8 @@ import numpy as np
 from mutations import mutated_bytes, mutated_json
 
 from plainspeech.artifact import Record, checksums
+from plainspeech.compiling.dispatchers import _VerifiedFiles
 from plainspeech.data.manifest import Utterance
-from plainspeech.jit_cache import _VerifiedFiles
 from plainspeech.lm import table_cache
 from plainspeech.lm.tables import NGramTables, build_tables
 from plainspeech.tuning import outputs

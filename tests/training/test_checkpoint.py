@@ -68,7 +68,7 @@ def test_the_file_is_json_and_numbers(path: Path) -> None:
 def test_nothing_in_the_package_pickles() -> None:
     """But numba's machine code, in files that this user wrote and whose hash is checked first."""
     banned = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
-    for file in set(SOURCE.rglob("*.py")) - {SOURCE / "jit_cache.py"}:
+    for file in set(SOURCE.rglob("*.py")) - {SOURCE / "compiling" / "dispatchers.py"}:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 assert not banned & {alias.name.split(".")[0] for alias in node.names}, file

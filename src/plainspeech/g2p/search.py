@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.lazy_jit import compiled
+from plainspeech.compiling.lazy import compiled
 from plainspeech.lm.tables import EOS_ID, NGramTables, score_word
 
 Ints = npt.NDArray[np.int32]

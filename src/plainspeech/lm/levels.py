@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.lazy_jit import compiled
+from plainspeech.compiling.lazy import compiled
 from plainspeech.lm.tables import Floats, Ints, Level
 
 Rows = npt.NDArray[np.int64]

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.compiling.lazy import compiled
 from plainspeech.errors import LanguageModelError
-from plainspeech.lazy_jit import compiled
 from plainspeech.lm.arpa import ArpaModel
 from plainspeech.lm.build import BuildSettings, build_model
 from plainspeech.lm.corpus import read_sentences

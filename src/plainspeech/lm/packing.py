@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from plainspeech.compiling.lazy import compiled
 from plainspeech.errors import LanguageModelError
-from plainspeech.lazy_jit import compiled
 from plainspeech.lm.tables import LARGEST_BACKOFF_LOG, LARGEST_ORDER, LEAST_LOG, Floats, Ints, Level
 
 QUANTUM = 1 / 16

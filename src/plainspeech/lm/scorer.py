@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 import numpy as np
 
 from plainspeech.artifact import Read, from_memory, reading
+from plainspeech.compiling.lazy import compiled
+from plainspeech.compiling.machine_code import machine_code
 from plainspeech.errors import LanguageModelError
-from plainspeech.lazy_jit import compiled
 from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
 from plainspeech.lm.kenlm_binary import is_kenlm_binary
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
@@ -26,7 +27,6 @@ from plainspeech.lm.tables import (
     NGramTables,
     score_word,
 )
-from plainspeech.machine_code import machine_code
 
 if TYPE_CHECKING:
     from plainspeech.lm.kenlm import KenLMTables

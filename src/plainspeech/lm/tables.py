@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.lazy_jit import compiled, when_compiling
+from plainspeech.compiling.lazy import compiled, when_compiling
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]

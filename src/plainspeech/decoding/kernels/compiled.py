@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.compiling.machine_code import machine_code
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, align_text, new_lattice
 from plainspeech.decoding.kernels.prefixes import trace
@@ -18,7 +19,6 @@ from plainspeech.decoding.kernels.records import PREFIX, SearchParameters, Trie
 from plainspeech.decoding.kernels.search import advance
 from plainspeech.decoding.kernels.word_posteriors import WORD_END, gather_evidence, max_word_ends
 from plainspeech.lm.scorer import Tables
-from plainspeech.machine_code import machine_code
 
 _PATIENCE = 1.0  # seconds after which a compilation is announced
 

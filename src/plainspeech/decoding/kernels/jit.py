@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from plainspeech.lazy_jit import compiled
+from plainspeech.compiling.lazy import compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

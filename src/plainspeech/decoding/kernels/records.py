@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plainspeech.lazy_jit import jitable
+from plainspeech.compiling.lazy import jitable
 
 Records = npt.NDArray[Any]
 Record = Any

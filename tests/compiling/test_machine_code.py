@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import plainspeech
-from plainspeech.lazy_jit import compiled
-from plainspeech.machine_code import machine_code
+from plainspeech.compiling.lazy import compiled
+from plainspeech.compiling.machine_code import machine_code
 from programs import output_of
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="takes numba there")
 
-SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 SOURCE = str(Path(plainspeech.__file__).parents[1])
 RECORD = np.dtype([("small", "i4"), ("large", "f8")], align=True)
 
@@ -120,8 +120,8 @@ def test_threads_share_it() -> None:
 PROGRAM = """
 import sys
 import numpy as np
-from plainspeech.lazy_jit import compiled
-from plainspeech.machine_code import machine_code
+from plainspeech.compiling.lazy import compiled
+from plainspeech.compiling.machine_code import machine_code
 
 @compiled(error_model="numpy", _nrt=False)
 def total(numbers):

@@ -19,7 +19,7 @@ from plainspeech.verified_files import only_ours
 COMPILED = ("alignment", "decoding/kernels", "g2p", "lm")
 """Folders with compiled functions, within the package."""
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _DIGEST = 32  # bytes of SHA-256
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 import plainspeech
-from plainspeech.jit_cache import _VerifiedFiles
-from plainspeech.kept_code import COMPILED as FOLDERS
+from plainspeech.compiling.dispatchers import _VerifiedFiles
+from plainspeech.compiling.kept_code import COMPILED as FOLDERS
 from programs import output_of
 
 PROGRAM = """
 import sys
-from plainspeech.lazy_jit import compiled
+from plainspeech.compiling.lazy import compiled
 
 @compiled()
 def add(left, right):
@@ -88,7 +88,7 @@ def test_what_is_kept_and_what_is_compiled_call_each_other(scripts: Scripts) -> 
 
 def test_an_edit_of_any_compiled_function_is_noticed() -> None:
     package = Path(plainspeech.__file__).parent
-    uses = "plainspeech.decoding.kernels.jit import", "plainspeech.lazy_jit import compiled"
+    uses = "plainspeech.decoding.kernels.jit import", "plainspeech.compiling.lazy import compiled"
     for file in package.rglob("*.py"):
         if any(use in file.read_text(encoding="utf-8") for use in uses):
             assert file.parent.relative_to(package).as_posix() in FOLDERS
@@ -113,7 +113,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from plainspeech.jit_cache import _VerifiedFiles
+from plainspeech.compiling.dispatchers import _VerifiedFiles
 
 def die(event, arguments):
     if event == "os.rename":

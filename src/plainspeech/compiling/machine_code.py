@@ -5,9 +5,9 @@ by argument in the convention of C: where its result goes, where an error goes, 
 every array as seven numbers or more (numba's documentation, "Notes on Numba runtime" and
 ``numba.core.callconv``). So it is called by `ctypes`, which releases the interpreter's lock.
 
-Files are those of `plainspeech.kept_code`. They are named by what machine code depends on: the
-types of the arguments, the processor, the versions of LLVM and numba and their options, and the
-source of all compiled functions.
+Files are those of `plainspeech.compiling.kept_code`. They are named by what machine code depends
+on: the types of the arguments, the processor, the versions of LLVM and numba and their options, and
+the source of all compiled functions.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from plainspeech.kept_code import private_folder, read_code, sources, write_code
-from plainspeech.lazy_jit import Compiled
+from plainspeech.compiling.kept_code import private_folder, read_code, sources, write_code
+from plainspeech.compiling.lazy import Compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -62,7 +62,7 @@ def _from_disk(function: Compiled, kinds: str, examples: tuple[Any, ...]) -> Cal
     paths = [folder / _file_name(function, kinds) for folder in _folders()]
     content = next((code for code in map(read_code, paths) if code is not None), None)
     if content is None:
-        from plainspeech.jit_cache import object_code
+        from plainspeech.compiling.dispatchers import object_code
 
         made = object_code(function.dispatcher, examples)
         if made is None:
@@ -73,7 +73,7 @@ def _from_disk(function: Compiled, kinds: str, examples: tuple[Any, ...]) -> Cal
 
 
 def _by_numba(function: Compiled, examples: tuple[Any, ...]) -> Callable[..., Any]:
-    from plainspeech.jit_cache import entry_point
+    from plainspeech.compiling.dispatchers import entry_point
 
     return entry_point(function.dispatcher, examples)
 
@@ -82,7 +82,7 @@ def _folders() -> list[Path]:
     """Return where machine code may be; it is written to the first that can be written."""
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         return [Path(chosen)]
-    return [Path(__file__).parent / "__pycache__", private_folder()]
+    return [Path(__file__).parents[1] / "__pycache__", private_folder()]
 
 
 def _file_name(function: Compiled, kinds: str) -> str:

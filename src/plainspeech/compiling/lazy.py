@@ -1,7 +1,7 @@
 """Functions that numba compiles, without importing it before one of them is called.
 
 To import numba takes a fifth of a second, and a search whose machine code is on disk does without
-(`plainspeech.machine_code`).
+(`plainspeech.compiling.machine_code`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Compiled:
     def dispatcher(self) -> Any:
         """That of numba, which compiles."""
         if "_dispatcher" not in self.__dict__:
-            from plainspeech.jit_cache import new_dispatcher
+            from plainspeech.compiling.dispatchers import new_dispatcher
 
             with _preparing:
                 while _preparations:

@@ -1,8 +1,8 @@
 """numba's dispatchers, whose machine code is kept on disk and verified before it is loaded.
 
 numba's own cache unpickles any file: a damaged one makes every run fail, and one that somebody else
-has written runs as code. Here files are those of `plainspeech.kept_code`. Functions without a
-usable one are compiled.
+has written runs as code. Here files are those of `plainspeech.compiling.kept_code`. Functions
+without a usable one are compiled.
 
 A file is named by the types of the arguments, the processor, the versions of Python and numba, and
 the source of all compiled functions, since machine code includes that of the functions it calls.
@@ -26,7 +26,7 @@ from numba import types
 from numba.core.caching import FunctionCache
 from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]
 
-from plainspeech.kept_code import private_folder, read_code, sources, write_code
+from plainspeech.compiling.kept_code import private_folder, read_code, sources, write_code
 from plainspeech.verified_files import only_ours
 
 _njit: Any = numba.njit  # takes options that its annotations leave out

@@ -1,0 +1,1 @@
+"""Functions that numba compiles when they are first called, and their machine code on disk."""
