@@ -109,4 +109,5 @@ def test_confusions_are_counted_the_most_frequent_first() -> None:
     assert word_confusions([pair("a b", "a"), pair("a", "a c")]).deleted == (("b", 1),)
     assert word_confusions([pair("a", "a c")]).inserted == (("c", 1),)
     assert character_confusions([pair("a b", "ab")]).deleted == ((" ", 1),)
-    assert len(word_confusions(pairs, most=1).substituted) == 1
+    many = [pair(f"a{number}", f"b{number}") for number in range(30)]
+    assert len(word_confusions(many).substituted) == 25

@@ -16,11 +16,12 @@ from plainspeech.data.manifest import Track, Utterance, read_manifest, untracked
 from plainspeech.errors import DataError, PlainspeechError, why_unreadable
 from plainspeech.files import folders_below, shown
 
+_THREADS = 4  # that read recordings
+
 
 def prepare_utterances(
     sources: Iterable[Path],
     alphabet: Alphabet = ENGLISH,
-    threads: int = 4,
     decode: bool = False,
     track: Track = untracked,
 ) -> tuple[list[Utterance], list[str]]:
@@ -32,7 +33,6 @@ def prepare_utterances(
     Args:
         sources: folders that `scan` reads, or manifests, which need no durations.
         alphabet: that the transcripts are normalised to.
-        threads: that read the recordings.
         decode: whether to read all of each recording.
         track: shows progress.
 
@@ -48,7 +48,7 @@ def prepare_utterances(
         utterances, faults = _find(source)
         found += utterances
         problems += faults
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         outcomes = pool.map(lambda utterance: _complete(utterance, alphabet, decode), found)
         results = list(track(outcomes, len(found)))
     problems += [result for result in results if isinstance(result, str)]

@@ -11,6 +11,8 @@ from plainspeech.evaluation.error_rates import Pair, Step, align_characters, ali
 
 T = TypeVar("T", str, tuple[str, str])
 
+_MOST = 25  # of a kind
+
 
 @dataclass(frozen=True)
 class Confusions:
@@ -27,25 +29,25 @@ class Confusions:
     inserted: tuple[tuple[str, int], ...]
 
 
-def word_confusions(pairs: Sequence[Pair], most: int = 25) -> Confusions:
-    """Return the ``most`` frequent errors of each kind, in words."""
-    return _counted([step for pair in pairs for step in align_words(pair)], most)
+def word_confusions(pairs: Sequence[Pair]) -> Confusions:
+    """Return the most frequent errors of each kind, in words."""
+    return _counted([step for pair in pairs for step in align_words(pair)])
 
 
-def character_confusions(pairs: Sequence[Pair], most: int = 25) -> Confusions:
-    """Return the ``most`` frequent errors of each kind, in characters, the space among them."""
-    return _counted([step for pair in pairs for step in align_characters(pair)], most)
+def character_confusions(pairs: Sequence[Pair]) -> Confusions:
+    """Return the most frequent errors of each kind, in characters, the space among them."""
+    return _counted([step for pair in pairs for step in align_characters(pair)])
 
 
-def _counted(steps: Sequence[Step], most: int) -> Confusions:
+def _counted(steps: Sequence[Step]) -> Confusions:
     substituted = Counter(
         (step.reference, step.hypothesis) for step in steps if step.operation == "substitution"
     )
     deleted = Counter(step.reference for step in steps if step.operation == "deletion")
     inserted = Counter(step.hypothesis for step in steps if step.operation == "insertion")
-    return Confusions(_first(substituted, most), _first(deleted, most), _first(inserted, most))
+    return Confusions(_first(substituted), _first(deleted), _first(inserted))
 
 
-def _first(counts: Counter[T], most: int) -> tuple[tuple[T, int], ...]:
+def _first(counts: Counter[T]) -> tuple[tuple[T, int], ...]:
     # By name where they are equally frequent, so that a report is the same every time.
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most])
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST])

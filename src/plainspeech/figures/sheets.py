@@ -54,6 +54,11 @@ class AnalysedRecording:
     reference: str | None = None
 
     @property
+    def said(self) -> str:
+        """The reference; what was recognised, where that is not known."""
+        return self.analysis.text if self.reference is None else self.reference
+
+    @property
     def title(self) -> str:
         """The name, and how many words are wrong."""
         if self.reference is None:
@@ -228,14 +233,12 @@ def _hide_times(axes: Axes) -> None:
 
 
 def _texts(analysed: AnalysedRecording) -> float:
-    said = analysed.analysis.text if analysed.reference is None else analysed.reference
-    return texts_height(said, analysed.analysis.text, _width(analysed) - 0.3)
+    return texts_height(analysed.said, analysed.analysis.text, _width(analysed) - 0.3)
 
 
 def _write_texts(page: _Page, analysed: AnalysedRecording) -> None:
-    said = analysed.analysis.text if analysed.reference is None else analysed.reference
     axes = page.place(_texts(analysed), left=0.15, most=_width(analysed) - 0.3)
-    draw_texts(said, analysed.analysis.text, axes)
+    draw_texts(analysed.said, analysed.analysis.text, axes)
 
 
 def _shifted(search: Search) -> list[Word]:

@@ -51,9 +51,9 @@ def styled() -> Iterator[None]:
         yield
 
 
-def axes_or_new(axes: Axes | None, width: float = 9.0, height: float = 3.0) -> Axes:
-    """Return ``axes``, or those of a new figure of so many inches."""
-    return axes or Figure(figsize=(width, height), layout="constrained").subplots()
+def axes_or_new(axes: Axes | None, height: float = 3.0) -> Axes:
+    """Return ``axes``, or those of a new figure that is ``height`` inches high."""
+    return axes or Figure(figsize=(9.0, height), layout="constrained").subplots()
 
 
 def check_path(path: Path) -> None:

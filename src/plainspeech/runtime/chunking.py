@@ -28,7 +28,7 @@ _OVERLAP = _windows(2)  # of chunks that no pause separates
 
 @dataclass(frozen=True)
 class Chunk:
-    """Up to 20 s of audio that contain speech.
+    """Up to 30 s of audio that contain speech.
 
     Attributes:
         start: samples from the start of the audio.

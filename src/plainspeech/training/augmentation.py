@@ -18,6 +18,8 @@ from torch.nn import functional
 
 from plainspeech.model.padding import mask
 
+_ZEROS = 8  # of the sinc on either side, by which waveforms are resampled
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -262,14 +264,14 @@ def _resample(waveforms: Tensor, speed: Fraction) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _kernels(speed: Fraction, zeros: int = 8) -> tuple[Tensor, int]:
+def _kernels(speed: Fraction) -> tuple[Tensor, int]:
     """Return ``(denominator, taps)`` kernels, a Hann-windowed sinc a phase, and their reach."""
     cut = 0.97 * min(1.0, float(1 / speed))  # of half the sample rate
-    width = math.ceil(zeros / cut)
+    width = math.ceil(_ZEROS / cut)
     taps = torch.arange(-width, width + speed.numerator, dtype=torch.float64)
     phases = torch.arange(speed.denominator, dtype=torch.float64) * float(speed)
     places = (taps[None, :] - phases[:, None]) * cut
-    window = torch.cos(math.pi / 2 * (places / zeros).clamp(-1, 1)).square()
+    window = torch.cos(math.pi / 2 * (places / _ZEROS).clamp(-1, 1)).square()
     return (torch.sinc(places) * window * cut).float(), width
 
 

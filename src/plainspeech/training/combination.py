@@ -26,8 +26,7 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
 
     Raises:
         ConfigurationError: the shares are too few, too many, or do not add up to 1.
-        ModelError: a checkpoint cannot be read, or is of another preset other shapes or another
-            alphabet.
+        ModelError: a checkpoint cannot be read, or is of another preset, alphabet or shape.
     """
     if len(paths) < 2:
         raise ConfigurationError("name two checkpoints or more to combine")
