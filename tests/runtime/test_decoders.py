@@ -74,8 +74,9 @@ def test_settings_are_the_bundles_with_its_scorer_and_the_scorers_with_another(
 def test_hot_words_reach_the_search(bundle: Path, spoken: Speak) -> None:
     model = load_model(bundle)
     assert model.transcribe(spoken("feex"), hot_words={"feex": 5.0}).text == "feex"
-    with pytest.raises(PlainspeechError, match="hot_words: greedy"):
-        load_model(bundle, decoder="greedy").transcribe(spoken("a"), hot_words={"caa": 5.0})
+    for heard in (spoken("a"), np.zeros(16_000, np.float32)):
+        with pytest.raises(PlainspeechError, match="hot_words: greedy"):
+            load_model(bundle, decoder="greedy").transcribe(heard, hot_words={"caa": 5.0})
 
 
 def test_too_little_to_hear_is_no_word_in_a_batch_either(bundle: Path, spoken: Speak) -> None:

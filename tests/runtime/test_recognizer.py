@@ -230,7 +230,7 @@ def test_what_is_wrong_with_the_decoder_is_raised_with_the_first_text(
 def test_without_a_path_it_is_the_model_of_the_package(
     tone_bundle: Path, monkeypatch: pytest.MonkeyPatch, spoken: Speak
 ) -> None:
-    monkeypatch.setattr(recognizers, "bundled_model_path", lambda: tone_bundle)
+    monkeypatch.setattr(bundles, "bundled_model_path", lambda: tone_bundle)
     assert load_model().transcribe(spoken("cab")).text == "cab"
 
 

@@ -151,6 +151,9 @@ class Recognizer:
         """
         separate = validated_channels(channels) == "separate"
         count = _validated_threads(threads) or self.threads
+        if hot_words is not None:
+            # Where nothing is said, too, invalid ones are an error.
+            self.decoder.decode_batch([], hot_words=hot_words)
         yield from self._parts(source, sample_rate, hot_words, count, separate)
 
     def _parts(
