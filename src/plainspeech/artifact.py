@@ -295,7 +295,7 @@ class Record:
 
         Halves of surrogate pairs, as names of files that are not UTF-8 have them, are escaped.
         """
-        text = json.dumps(self.values, ensure_ascii=False, allow_nan=False)
+        text = json.dumps({**self.values}, ensure_ascii=False, allow_nan=False)
         values = json.loads(_HALF_PAIR.sub(lambda half: rf"\\u{ord(half[0]):x}", text))
         values[_DIGEST] = Record(self.origin, self.kind, values)._digest()
         text = json.dumps(values, ensure_ascii=False, allow_nan=False, indent=2)
