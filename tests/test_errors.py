@@ -98,3 +98,7 @@ def test_a_message_is_one_line_that_a_terminal_shows_as_it_is(leaf: str) -> None
     assert long.startswith("m.zip: x")
     assert long.endswith("x choose another")
     assert str(kind(kind("a"))) == "a"
+
+
+def test_what_is_no_name_has_none_near() -> None:
+    assert errors.nearest(None, ["beam", "greedy"]) == "choose one of: beam, greedy"

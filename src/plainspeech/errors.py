@@ -68,10 +68,10 @@ def _one_line(message: str) -> str:
     return "".join(shown)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: object, names: Iterable[str]) -> str:
     """Return a suggestion for a misspelt ``name``: the closest of ``names``, else all of them."""
     known = sorted(names)
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(str(name), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(known)}"
 
 
