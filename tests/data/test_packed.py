@@ -266,7 +266,7 @@ def test_the_verb(plainspeech: Plainspeech, utterances: list[Utterance], tmp_pat
     write_manifest(tmp_path / "m.jsonl", utterances)
     arguments = ("data", "pack", tmp_path / "m.jsonl", "-o", tmp_path / "p", "--shard-size", "9")
     status, told = plainspeech(*arguments)
-    assert (status, told) == (0, f"{tmp_path / 'p'}: 23 utterances, 0.00 h, in 3 shards\n")
+    assert (status, told) == (0, f"{tmp_path / 'p'}: 23 utterances, 0.1 min, in 3 shards\n")
     status, told = plainspeech(*arguments[:4], tmp_path / "q", "--audio", "mp3")
     assert (status, told) == (1, "error: --audio mp3: choose one of: flac, opus\n")
     with tarfile.open(tmp_path / "p" / "recording.000000.tar") as tar:
