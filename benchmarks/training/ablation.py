@@ -457,7 +457,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def draw(rows: Sequence[dict[str, Any]], file: Path) -> None:
     """Draw the loss and the character error rate of all systems on dev over processor time."""
-    figure = Figure((10, 4), layout="constrained")
+    figure = Figure((10, 4.6), layout="constrained")
     losses, errors = figure.subplots(1, 2)
     for row, marker in zip(rows, itertools.cycle("os^vD*P"), strict=False):
         minutes = [point["minutes"] for point in row["curve"]]
@@ -467,7 +467,7 @@ def draw(rows: Sequence[dict[str, Any]], file: Path) -> None:
         errors.plot(minutes, wrong, marker=marker, label=label)
     losses.set(xlabel="minutes of one core", ylabel="CTC loss on dev, nats a symbol")
     errors.set(xlabel="minutes of one core", ylabel="characters wrong on dev, %")
-    losses.legend(fontsize=8)
+    figure.legend(*losses.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(file, dpi=120, metadata={"Software": None})
 
 
