@@ -7,8 +7,26 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import plainspeech
+
+
+def started(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """Start the command line.
+
+    Args:
+        arguments: of it.
+        options: of `subprocess.Popen`.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "plainspeech", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(plainspeech.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
 
 
 def output_of(program: Path, environment: Mapping[str, str | None]) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from plainspeech.cli.interruption import Interrupted, ended_by_interrupts
 from plainspeech.errors import PlainspeechError
 
 _VERBS = {
@@ -114,7 +115,15 @@ for _name, _line in _VERBS.items():
 
 
 def main() -> None:
-    """Run the command line; a `PlainspeechError` is one line on stderr and exit status 1."""
+    """Run the command line; a `PlainspeechError` is one line on stderr and exit status 1.
+
+    Of interrupted commands see `plainspeech.cli.interruption`.
+    """
+    with ended_by_interrupts():
+        _run()
+
+
+def _run() -> None:
     # NumPy's linear algebra is of no use here, and each of its threads, one a core, waits for work
     # for the first tenth of a second without letting others have the core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -124,6 +133,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
+    except Interrupted as interrupted:
+        _stderr().print(str(interrupted))
+        sys.exit(interrupted.status)
     except PlainspeechError as error:
         _stderr().print(f"error: {error}")
         sys.exit(1)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.terminal import needs, stderr, track
-from plainspeech.errors import ModelError, PlainspeechError
+from plainspeech.errors import ModelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,11 +46,10 @@ def adapt(
     and the same command resumes.
     """
     with needs("train"):
-        from plainspeech.training.loop import TrainingStopped
+        from plainspeech.training import adaptation
     from plainspeech.artifact import check_folder_writable
     from plainspeech.cli.train import fit, make_folder, stopped_by_signals
     from plainspeech.runtime.bundle import BUNDLE, Bundle, named_model
-    from plainspeech.training import adaptation
     from plainspeech.training.device import choose_device
     from plainspeech.training.session import prepare_run
 
@@ -72,16 +72,14 @@ def adapt(
         console.print(line, style="yellow")
     if trainer.resume():
         console.print(f"resuming after epoch {trainer.state.progress.epoch}")
+    kept = f"stopped; what was learned is kept in {folder}, and the same command resumes from there"
     try:
-        with stopped_by_signals(trainer):
+        with stopped_by_signals(trainer, lambda: kept):
             fit(trainer, console)
         console.print("choosing between the start and what was learned, and measuring ...")
         adapted = adaptation.finish(trainer, dev)
-    except (TrainingStopped, KeyboardInterrupt):
-        raise PlainspeechError(
-            f"stopped; what was learned is kept in {folder}, and the same command resumes from "
-            f"there"
-        ) from None
+    except KeyboardInterrupt:
+        raise Interrupted(kept) from None
     _report(adapted, console)
     try:
         adapted.write(output)

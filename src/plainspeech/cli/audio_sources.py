@@ -6,10 +6,11 @@ import queue
 import sys
 import time
 import wave
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from plainspeech.cli.terminal import needs
 from plainspeech.errors import AudioError, ConfigurationError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
+
+T = TypeVar("T")
 
 _BLOCK_SECONDS = 0.032
 _RAW_RATE = 16_000
@@ -53,6 +56,9 @@ class AudioSource(Protocol):
     def blocks(self, rate: int) -> Generator[AudioBlock, None, None]:
         """Yield audio at ``rate`` Hz in real time: each block has all since the one before."""
 
+    def stop(self) -> None:
+        """End the audio here; for signal handlers."""
+
 
 class Playback:
     """A recording that is played in real time."""
@@ -60,6 +66,7 @@ class Playback:
     lost = False
 
     def __init__(self, file: Path) -> None:
+        self._stopped = False
         self._file = file
         self.name = str(file)
 
@@ -76,12 +83,18 @@ class Playback:
             for block in recording.blocks:
                 end = done + len(block)
                 while done < end:
+                    if self._stopped:
+                        return
                     due = round((time.monotonic() - began) * rate)
                     until = min(max(done + least, due), end)
                     recorded = began + until / rate
                     time.sleep(max(0.0, recorded - time.monotonic()))
                     yield AudioBlock(block[done - end : len(block) + until - end], recorded)
                     done = until
+
+    def stop(self) -> None:
+        """End it."""
+        self._stopped = True
 
 
 class StandardInput:
@@ -98,6 +111,8 @@ class StandardInput:
 
     def __init__(self, stream: BufferedReader) -> None:
         self._stream = stream
+        self._waiting = False
+        self._stopped = False
 
     def blocks(self, rate: int) -> Generator[AudioBlock, None, None]:
         """Yield the audio as it arrives.
@@ -107,16 +122,42 @@ class StandardInput:
         """
         from plainspeech.audio import resampled
 
-        given, channels, left = self._header()
+        header = self._read(self._header)
+        if header is None:
+            return
+        given, channels, left = header
         for waveform in resampled(self._samples(given, channels, left), given, rate):
             yield AudioBlock(waveform, time.monotonic())
+
+    def stop(self) -> None:
+        """End the audio, also where its next bytes may never arrive.
+
+        Raises:
+            KeyboardInterrupt: that is so; `blocks` takes it for the end.
+        """
+        self._stopped = True
+        if self._waiting:
+            raise KeyboardInterrupt
+
+    def _read(self, read: Callable[[], T]) -> T | None:
+        """Return what ``read`` does, None where it was stopped before or meanwhile."""
+        try:
+            self._waiting = True
+            found = None if self._stopped else read()
+            self._waiting = False
+        except KeyboardInterrupt:
+            if not self._stopped:
+                raise
+            return None
+        return found
 
     def _samples(self, rate: int, channels: int, left: int) -> Iterator[npt.NDArray[np.float32]]:
         """Yield the samples in the ``left`` bytes that follow, or until there are no more."""
         import numpy as np
 
         frame = 2 * channels
-        while data := self._stream.read(min(round(_BLOCK_SECONDS * rate) * frame, left)):
+        most = round(_BLOCK_SECONDS * rate) * frame
+        while data := self._read(partial(self._stream.read, min(most, left))):
             left -= len(data)
             samples = np.frombuffer(data[: len(data) // frame * frame], "<i2")
             yield samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / np.float32(32768)
@@ -162,10 +203,11 @@ class Microphone:
         self.name = str(found["name"])
         self._rate = round(found["default_samplerate"])
         self.lost = False
+        self._stopped = False
         self._waiting: queue.SimpleQueue[AudioBlock] = queue.SimpleQueue()
 
     def blocks(self, rate: int) -> Generator[AudioBlock, None, None]:
-        """Yield its audio until the generator is closed.
+        """Yield its audio until it is stopped.
 
         Raises:
             AudioError: it cannot be opened, or was disconnected.
@@ -176,13 +218,17 @@ class Microphone:
 
         resample, nothing = resampler(self._rate, rate), np.empty(0, np.float32)
         with self._stream() as stream:
-            while True:
+            while not self._stopped:
                 taken = self._taken()
                 if not taken and not stream.active:
                     raise AudioError(f"{self.name}: was disconnected")
                 samples = [nothing, *(block.waveform for block in taken)]
                 recorded = taken[-1].recorded if taken else time.monotonic()
                 yield AudioBlock(resample(np.concatenate(samples)), recorded)
+
+    def stop(self) -> None:
+        """End the audio."""
+        self._stopped = True
 
     def _found(self) -> dict[str, Any]:
         try:

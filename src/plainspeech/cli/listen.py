@@ -134,10 +134,10 @@ def listen(
     source = _source(file, device)
     live, rate = _begin(model, decoder, language_model, words, digits)
     latency = Latency()
-    with _until_interrupted() as interrupted, _shown(form) as display:
+    with _stopped_by_ctrl_c(source), _shown(form) as display:
         show = (lambda event: display(with_digits(event))) if digits else display
         stderr().print(f"listening to {source.name}; press Ctrl+C to stop")
-        _transcribe(source, live, rate, show, latency, interrupted)
+        _transcribe(source, live, rate, show, latency)
     if (summary := latency.summary()) is not None:
         stderr().print(summary)
 
@@ -172,7 +172,6 @@ def _transcribe(
     rate: int,
     show: Show,
     latency: Latency,
-    interrupted: Callable[[], bool],
 ) -> None:
     def display(events: list[LiveEvent]) -> None:
         for event in events:
@@ -188,8 +187,6 @@ def _transcribe(
             if source.lost and not warned:
                 warned = True
                 stderr().print("warning: audio was lost: this machine is too slow or too busy")
-            if interrupted():
-                break
     display(live.finish())
 
 
@@ -200,8 +197,8 @@ def _shown(form: str) -> AbstractContextManager[Show]:
 
 
 @contextmanager
-def _until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether Ctrl+C was pressed; a second Ctrl+C interrupts."""
+def _stopped_by_ctrl_c(source: AudioSource) -> Iterator[None]:
+    """Stop ``source`` at Ctrl+C; a second one interrupts what is still being transcribed."""
     pressed = False
 
     def press(number: int, frame: FrameType | None) -> None:
@@ -209,10 +206,11 @@ def _until_interrupted() -> Iterator[Callable[[], bool]]:
         if pressed:
             raise KeyboardInterrupt
         pressed = True
+        source.stop()
 
     before = signal.signal(signal.SIGINT, press)
     try:
-        yield lambda: pressed
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.terminal import needs, stderr
 from plainspeech.cli.text_files import write_text
-from plainspeech.errors import ConfigurationError, PlainspeechError
+from plainspeech.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ def train(
 
 def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Processes) -> None:
     from plainspeech.training.export import export_bundle
-    from plainspeech.training.loop import BEST, TrainingStopped
+    from plainspeech.training.loop import BEST
     from plainspeech.training.session import prepare_run
 
     console = stderr(quiet=not processes.leads)
@@ -72,13 +73,13 @@ def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Proces
     if trainer.resume():
         progress = trainer.state.progress
         console.print(f"resuming {folder} after {progress.step} steps")
-    try:
-        with stopped_by_signals(trainer):
-            fit(trainer, console)
-    except TrainingStopped:
-        raise PlainspeechError(
-            f"stopped and saved in epoch {progress.epoch + 1}; the same command resumes from there"
-        ) from None
+
+    def kept() -> str:
+        epoch = progress.epoch + 1
+        return f"stopped and saved in epoch {epoch}; the same command resumes from there"
+
+    with stopped_by_signals(trainer, kept):
+        fit(trainer, console)
     if processes.leads:
         bundle = folder / "bundle"
         export_bundle(folder / BEST, bundle, pronunciations=recipe.data.pronunciations)
@@ -96,8 +97,19 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Stop ``trainer`` after its step on Ctrl-C or SIGTERM; a second one ends it at once."""
+def stopped_by_signals(trainer: Trainer, kept: Callable[[], str]) -> Iterator[None]:
+    """Stop ``trainer`` after its step on Ctrl-C or SIGTERM; a second one ends it at once.
+
+    Args:
+        trainer: that trains in the block.
+        kept: returns what the user is told when it has stopped.
+
+    Raises:
+        Interrupted: it has.
+    """
+    from plainspeech.training.loop import TrainingStopped
+
+    signalled = int(signal.SIGINT)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
@@ -105,6 +117,8 @@ def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal signalled
+        signalled = number
         restore()
         trainer.stop()
 
@@ -112,6 +126,8 @@ def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
+    except TrainingStopped:
+        raise Interrupted(kept(), signalled) from None
     finally:
         restore()
 

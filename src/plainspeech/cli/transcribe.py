@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.options import (
     DecoderOption,
     DeviceOption,
@@ -246,7 +247,7 @@ class _Run:
             file, hot_words=words, channels=self._channels, threads=threads
         ):
             if self._stopped:  # an incomplete transcript is not written
-                raise PlainspeechError(f"{source}: not finished")
+                raise Interrupted(f"{source}: not finished")
             least = self._min_confidence
             sure = [segment for segment in part.segments if segment.confidence >= least]
             yield replace(part, segments=tuple(map(in_digits, sure) if self._digits else sure))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 from rich.console import Console
 
+from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.options import (
     DecoderOption,
     HotWordOption,
@@ -117,7 +118,8 @@ def _run(source: str, folder: Path, settings: Settings, engine: Engine, terminal
     """Transcribe what is left of ``source``, with progress, and say what there is in the end.
 
     Raises:
-        typer.Exit: something failed, or the user interrupts.
+        typer.Exit: something failed.
+        Interrupted: the user interrupts.
     """
     from plainspeech import __version__
     from plainspeech.bulk.items import find_items
@@ -141,8 +143,7 @@ def _run(source: str, folder: Path, settings: Settings, engine: Engine, terminal
             with _reports(Console(file=terminal), len(left)) as report:
                 progress = transcribe_items(left, engine, output, report)
         except KeyboardInterrupt:
-            console.print("interrupted; the same command resumes")
-            raise typer.Exit(130) from None
+            raise Interrupted("interrupted; the same command resumes") from None
     for line in _summary(progress, folder):
         console.print(line)
     if progress.failed or found.problems:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
 from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
@@ -98,7 +99,9 @@ def tune(
         title = f"{bundle.card.get('name', model)} on {manifest.name}"
         draw_surface(plot, history.weights, history.chosen, title)
         stderr().print(f"{plot}: written")
-    if dev_set.outputs.missing or not history.finished:
+    if not history.finished:
+        raise typer.Exit(130)
+    if dev_set.outputs.missing:
         raise typer.Exit(1)
 
 
@@ -181,7 +184,7 @@ def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHist
 
         history = tuner.search(dev_set, trials, seed, on_trial)
     if not history.weights:
-        raise ConfigurationError("interrupted before the first trial ended; the model is unchanged")
+        raise Interrupted("interrupted before the first trial ended; the model is unchanged")
     if not history.finished:
         stderr().print(
             f"interrupted: {len(history.weights)} of {trials} weights and "
