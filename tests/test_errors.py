@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import io
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,11 @@ from plainspeech import ENGLISH, Alphabet, Bundle, Scorer, Transcript, audio, er
 from plainspeech.errors import PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.writers import render
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 SOURCE = Path(plainspeech.__file__).parent
 LEAVES = sorted(
@@ -96,3 +103,19 @@ def test_a_message_is_one_line_that_a_terminal_shows_as_it_is(leaf: str) -> None
 
 def test_what_is_no_name_has_none_near() -> None:
     assert errors.nearest(None, ["beam", "greedy"]) == "choose one of: beam, greedy"
+
+
+def test_what_is_advised_to_be_installed_is_there_to_be_installed() -> None:
+    """Messages and pages name extras, all in the one way that works from a checkout."""
+    root = SOURCE.parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    code = "".join(file.read_text(encoding="utf-8") for file in SOURCE.rglob("*.py"))
+    pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("deploy/*")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages if page.name != "log.md")
+    named = re.findall(r"\b(?:needs|how_to_install)\([\"'](\w+)[\"']\)", code)
+    shown = re.findall(r"pip install [^\n`]*\.\[([\w,]+)\]", text)
+    for extra in {*named, *",".join(shown).split(",")}:
+        assert extra in project["optional-dependencies"]
+    assert len(named) > 20
+    assert len(shown) > 10
+    assert "pip install 'plainspeech[" not in code + text

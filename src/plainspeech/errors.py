@@ -83,6 +83,11 @@ def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
     return error.strerror or str(error)
 
 
+def how_to_install(extra: str) -> str:
+    """Return how to install an extra of this package, as the end of a message."""
+    return f"in a checkout of plainspeech, pip install -c constraints.txt '.[{extra}]'"
+
+
 def counted(number: int, unit: str) -> str:
     """Return ``number`` with its ``unit``, in the plural where that is right: "1 word"."""
     return f"{number:,} {unit}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plainspeech.errors import ConfigurationError
+from plainspeech.errors import ConfigurationError, how_to_install
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -18,7 +18,7 @@ def file_system(url: str) -> tuple[Any, str]:
 
         system, path = url_to_fs(url)
     except ImportError as error:
-        advice = "; pip install 'plainspeech[s3]'" if url.startswith("s3:") else ""
+        advice = f"; {how_to_install('s3')}" if url.startswith("s3:") else ""
         raise ConfigurationError(f"{url}: {error}{advice}") from error
     except ValueError as error:  # no such protocol
         raise ConfigurationError(f"{url}: {error}") from error

@@ -135,7 +135,7 @@ def test_without_pyarrow_there_is_advice(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     status, said = plainspeech("transcribe-many", tmp_path, "-o", tmp_path / "out")
-    assert (status, "pip install 'plainspeech[bulk]'" in said) == (1, True)
+    assert (status, "pip install -c constraints.txt '.[bulk]'" in said) == (1, True)
 
 
 def children(process: int) -> list[int]:

@@ -254,7 +254,7 @@ def test_without_jiwer_the_extra_is_named(
     for module in ("error_rates", "listing", "recognition", "report"):
         monkeypatch.delitem(sys.modules, f"plainspeech.evaluation.{module}", raising=False)
     assert run("model", manifest) == 1
-    assert "pip install 'plainspeech[evaluate]'" in capsys.readouterr().err
+    assert "pip install -c constraints.txt '.[evaluate]'" in capsys.readouterr().err
 
 
 def test_a_real_model_that_reads_tones(

@@ -232,7 +232,10 @@ def test_mistakes_are_one_line(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for module in [name for name in sys.modules if name.startswith("plainspeech.figures")]:
         monkeypatch.delitem(sys.modules, module)
-    assert "pip install 'plainspeech[plot]'" in plainspeech("plot", "set", "m", "-o", "x.png")[1]
+    assert (
+        "pip install -c constraints.txt '.[plot]'"
+        in plainspeech("plot", "set", "m", "-o", "x.png")[1]
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]\n", '{"epoch": 1}\n'])

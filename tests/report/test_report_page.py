@@ -156,7 +156,7 @@ def test_without_jinja_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "plainspeech.report.page", raising=False)
-    assert "pip install 'plainspeech[report]'" in plainspeech("report", "x", "-o", "y")[1]
+    assert "pip install -c constraints.txt '.[report]'" in plainspeech("report", "x", "-o", "y")[1]
 
 
 def test_utterances_are_shown_once(results: dict[str, Path]) -> None:

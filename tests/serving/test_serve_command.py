@@ -105,5 +105,5 @@ def test_a_limit_that_is_none_is_named_as_it_was_given(
 def test_a_missing_extra_is_named() -> None:
     result = run(f"import sys; sys.modules['fastapi'] = None; {SERVE}")
     assert result.returncode == 1
-    assert "pip install 'plainspeech[serve]'" in result.stderr
+    assert "pip install -c constraints.txt '.[serve]'" in result.stderr
     assert len(result.stderr.splitlines()) == 1

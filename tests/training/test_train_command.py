@@ -200,7 +200,7 @@ def test_without_torch_the_extra_is_recommended(
     assert status == 1
     assert told == (
         "error: torch is not installed; this needs the train extra: "
-        "pip install 'plainspeech[train]'\n"
+        "in a checkout of plainspeech, pip install -c constraints.txt '.[train]'\n"
     )
 
 

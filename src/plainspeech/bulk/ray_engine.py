@@ -20,7 +20,7 @@ from typing import Any
 from plainspeech.bulk.items import planned
 from plainspeech.bulk.work import ATTEMPTS, Item, Outcome, Transcribe
 from plainspeech.cores import available_cores
-from plainspeech.errors import ConfigurationError, ModelError, PlainspeechError
+from plainspeech.errors import ConfigurationError, ModelError, PlainspeechError, how_to_install
 
 _GROUP_ITEMS = 16  # of a task, at most; Ray takes some milliseconds for each
 _MOST_GROUPS = 10_000  # of a pass, unless that makes larger ones necessary
@@ -45,7 +45,7 @@ class RayEngine:
             import ray.data  # noqa: F401  # it fails now, and not after the recordings are listed
         except ImportError as error:
             raise ConfigurationError(
-                f"--engine: {error}; this needs the ray extra: pip install 'plainspeech[ray]'"
+                f"--engine: {error}; this needs the ray extra: {how_to_install('ray')}"
             ) from error
         self._make = make
         self._count = workers

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from plainspeech.errors import ConfigurationError, DataError
+from plainspeech.errors import ConfigurationError, DataError, how_to_install
 from plainspeech.files import replacing
 
 
@@ -16,8 +16,7 @@ def _arrow() -> Any:
         import pyarrow.parquet
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"{error.name} is not installed; this needs the bulk extra: "
-            f"pip install 'plainspeech[bulk]'"
+            f"{error.name} is not installed; this needs the bulk extra: {how_to_install('bulk')}"
         ) from error
     return pyarrow
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
-from plainspeech.errors import ConfigurationError
+from plainspeech.errors import ConfigurationError, how_to_install
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -196,6 +196,5 @@ def needs(extra: str) -> Iterator[None]:
         if (error.name or "").split(".")[0] == "plainspeech":
             raise
         raise ConfigurationError(
-            f"{error.name} is not installed; this needs the {extra} extra: "
-            f"pip install 'plainspeech[{extra}]'"
+            f"{error.name} is not installed; this needs the {extra} extra: {how_to_install(extra)}"
         ) from error
