@@ -287,7 +287,7 @@ def test_a_folder_that_a_killed_run_moved_aside_is_put_back(tmp_path: Path) -> N
     assert names(tmp_path) == ["another", "model"]
 
 
-def test_files_are_found_behind_links_once_and_folders_that_cannot_be_read_are_said(
+def test_files_are_found_behind_links_once_and_what_cannot_be_read_is_said(
     tmp_path: Path, private: Callable[[Path], str]
 ) -> None:
     top = tmp_path / "top"
@@ -299,5 +299,5 @@ def test_files_are_found_behind_links_once_and_folders_that_cannot_be_read_are_s
     (top / "broken").symlink_to(tmp_path / "nothing")
     said = private(top / "private")
     found, problems = files_below(top)
-    assert found == [top / "a", top / "b" / "x", top / "linked" / "z"]
+    assert found == [top / "a", top / "b" / "x", top / "broken", top / "linked" / "z"]
     assert problems == [said]

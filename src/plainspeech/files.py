@@ -115,13 +115,15 @@ def folders_below(folder: Path, problems: list[str]) -> Iterator[tuple[Path, lis
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the files in ``folder`` and below, sorted, and a line for what cannot be read.
+    """Return the files in ``folder`` and below, sorted, and a line for each unreadable folder.
 
-    See `folders_below`.
+    See `folders_below`. A link that leads nowhere is among the files: whoever reads it says so.
     """
     problems: list[str] = []
     found = [path / name for path, names in folders_below(folder, problems) for name in names]
-    return sorted(path for path in found if path.is_file()), problems
+    # Neither fails where a folder can be listed but not entered, as those of pathlib do.
+    readable = (path for path in found if os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113
+    return sorted(readable), problems
 
 
 def shown(name: str) -> str:

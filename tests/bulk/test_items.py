@@ -43,6 +43,13 @@ def test_a_folder_that_cannot_be_read_is_said(
     assert ([item.id for item in found.items], found.problems) == (["b.wav"], [said])
 
 
+def test_a_link_that_leads_nowhere_is_left_to_who_reads_it(tmp_path: Path) -> None:
+    write(tmp_path, "b.wav")
+    (tmp_path / "lost.wav").symlink_to("nowhere.wav")
+    found = find_items(str(tmp_path)).items
+    assert [(item.id, item.size > 0) for item in found] == [("b.wav", True), ("lost.wav", False)]
+
+
 def manifest(folder: Path, *records: object) -> str:
     file = folder / "m.jsonl"
     file.write_text("".join(json.dumps(record) + "\n" for record in records))

@@ -218,6 +218,15 @@ def test_a_folder_that_cannot_be_read_is_an_error_beside_the_others(
     assert f"error: {said}\n" in result.stderr
 
 
+def test_a_link_that_leads_nowhere_is_an_error_beside_the_others(
+    app: typer.Typer, folder: Path, tone_bundle: Path
+) -> None:
+    (folder / "lost.wav").symlink_to("nowhere.wav")
+    result = CliRunner().invoke(app, [str(folder), "--model", str(tone_bundle)])
+    assert (result.exit_code, result.stdout.count("\n")) == (1, 2)
+    assert f"error: {folder / 'lost.wav'}: no such file\n" in result.stderr
+
+
 def test_two_recordings_do_not_share_a_transcript(
     app: typer.Typer, folder: Path, tone_bundle: Path, tmp_path: Path
 ) -> None:

@@ -61,12 +61,22 @@ def test_metrics_count_requests_audio_and_batches(server: Running, spoken: Speak
         ("POST", "/health", 405),
         ("POST", "/app.js", 405),
         ("GET", "/docs", 404),
+        ("GET", "/v1/models/another/one", 404),
+        ("DELETE", "/v1/models/tones", 405),
     ],
 )
 def test_unknown_paths_and_methods(server: Running, method: str, path: str, status: int) -> None:
     response = server.client.request(method, path)
     assert response.status_code == status
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_model_is_described_by_its_name(server: Running) -> None:
+    (listed,) = server.client.get("/v1/models").json()["data"]
+    for name in (listed["id"], "whisper-1"):
+        assert server.client.get(f"/v1/models/{name}").json() == listed
+    error = server.client.get("/v1/models/another").json()["error"]
+    assert (error["code"], error["param"]) == ("model_not_found", "model")
 
 
 def test_the_page_may_load_nothing_from_elsewhere(

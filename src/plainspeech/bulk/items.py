@@ -66,7 +66,7 @@ def find_items(source: str) -> Found:
 def _in_folder(folder: Path, source: str) -> Found:
     files, problems = files_below(folder)
     found = (
-        (path.relative_to(folder).as_posix(), _absolute(path), path.stat().st_size)
+        (path.relative_to(folder).as_posix(), _absolute(path), _bytes(str(path), 0.0))
         for path in files
     )
     return replace(_recordings(source, found), problems=problems)
@@ -128,11 +128,11 @@ def _comparable(items: Sequence[Item]) -> Sequence[Item]:
     return [replace(item, size=_bytes(item.audio)) for item in items]
 
 
-def _bytes(file: str) -> float:
+def _bytes(file: str, unknown: float = math.nan) -> float:
     try:
         return Path(file).stat().st_size
     except (OSError, ValueError):  # whoever reads it says so
-        return math.nan
+        return unknown
 
 
 def _absolute(path: Path) -> str:

@@ -63,7 +63,9 @@ def create_app(
     app.state.engine = engine
     app.include_router(transcriptions.router)
     app.include_router(live_endpoint.router)
-    for path, handler in zip(_HANDLED, (_models, _ready, _live, _ready, _metrics), strict=True):
+    paths = (*_HANDLED, "/v1/models/{id:path}")
+    handlers: list[Callable[..., Any]] = [_models, _ready, _live, _ready, _metrics, _model]
+    for path, handler in zip(paths, handlers, strict=True):
         app.add_api_route(path, handler, methods=["GET"])
         app.add_api_route(path, handler, methods=["HEAD"], include_in_schema=False)
     _add_page(app)
@@ -90,10 +92,19 @@ def create_app(
 
 async def _models(request: Request) -> dict[str, Any]:
     """List the model in OpenAI's format, and what of the options it can do."""
+    return {"object": "list", "data": [_described(request.app.state.engine)]}
+
+
+async def _model(request: Request, id: str) -> dict[str, Any]:  # noqa: A002  # as OpenAI calls it
+    """Return the model in OpenAI's format, by any name that transcriptions take."""
     engine: Engine = request.app.state.engine
+    transcriptions.check_model(id, engine)
+    return _described(engine)
+
+
+def _described(engine: Engine) -> dict[str, Any]:
     model = {"id": engine.name, "object": "model", "created": 0, "owned_by": "plainspeech"}
-    able = {"hot_words": engine.takes_hot_words, "digits": engine.writes_digits}
-    return {"object": "list", "data": [model | able]}
+    return model | {"hot_words": engine.takes_hot_words, "digits": engine.writes_digits}
 
 
 async def _live(request: Request) -> JSONResponse:

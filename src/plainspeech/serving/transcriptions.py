@@ -104,7 +104,7 @@ async def create_transcription(request: Request) -> Response:
 
 
 async def _respond(engine: Engine, form: TranscriptionForm) -> Response:
-    _check_model(form.model, engine)
+    check_model(form.model, engine)
     spoken = _language(form.language, engine)
     wanted = [*form.granularities, *form.plain_granularities]
     if wanted and form.response_format != "verbose_json":
@@ -155,7 +155,12 @@ async def _events(
     yield _event(done | {"duration": round(duration, 3)})
 
 
-def _check_model(name: str, engine: Engine) -> None:
+def check_model(name: str, engine: Engine) -> None:
+    """Check that requests may call the model so.
+
+    Raises:
+        ApiError: 404: it has another name.
+    """
     if name not in (engine.name, ALIAS):
         raise ApiError(
             HTTPStatus.NOT_FOUND,
