@@ -331,7 +331,7 @@ def test_text_comes_as_it_is_heard_and_ends_where_it_breaks_off(
         (["-f", "srt,vtt"], "add --output FOLDER"),
         (["two.wav", "-f", "srt"], "add --output FOLDER"),
         (["-o", "one.wav"], "one.wav: is a file; --output must be a folder"),
-        (["-o", "one.wav/out"], "one.wav/out: cannot be written to: Not a directory"),
+        (["-o", "one.wav/out"], "one.wav/out: cannot be written: Not a directory"),
         (["--hot-word", ":8"], "--hot-word: ':8' is not a phrase with a weight"),
         (["--hot-word", "deed:x"], "--hot-word: 'deed:x' is not a phrase with a weight"),
         (["--hot-word", "deed:8", "--decoder", "greedy"], "greedy decoding cannot use them"),

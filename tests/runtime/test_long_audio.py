@@ -205,7 +205,9 @@ def test_threads_make_no_difference(tone_bundle: Path, spoken: Speak) -> None:
     assert [segment.text for part in found[0] for segment in part.segments] == texts
     first, *others = map(join_parts, found)
     assert others == [first] * 3
-    with pytest.raises(ConfigurationError, match="threads is 0; it must be 1 or above"):
+    with pytest.raises(
+        ConfigurationError, match="threads is 0; it must be a whole number, 1 or above"
+    ):
         next(models[0].transcribe_parts(samples, threads=0))
 
 

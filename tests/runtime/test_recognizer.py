@@ -254,10 +254,19 @@ def test_what_is_no_source_of_audio_is_refused(tone_bundle: Path, source: Any, s
         load_model(tone_bundle).transcribe(source)
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_a_number_of_threads_below_one_is_refused(tone_bundle: Path, threads: int) -> None:
-    with pytest.raises(ConfigurationError, match=f"threads is {threads}; it must be 1 or above"):
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "a", True])
+def test_threads_are_counted(tone_bundle: Path, threads: Any) -> None:
+    says = f"threads is {threads!r}; it must be a whole number, 1 or above"
+    with pytest.raises(ConfigurationError, match=says):
         load_model(tone_bundle, threads=threads)
+
+
+@pytest.mark.parametrize("value", [5, b"scorer"])
+def test_what_is_no_path_names_no_model_and_no_scorer(tone_bundle: Path, value: Any) -> None:
+    says = f"{value!r} is of type {type(value).__name__}; name a model or a scorer by its path"
+    for arguments in ((value,), (tone_bundle,)):
+        with pytest.raises(ConfigurationError, match=says):
+            load_model(*arguments, language_model=value)
 
 
 def fails(model: onnx.ModelProto) -> str:

@@ -204,6 +204,14 @@ def test_a_start_without_weights_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["recordings"]
 
 
+def test_a_device_that_is_not_there_is_said_before_recordings_are_read(
+    plainspeech: Plainspeech, start: Path, tmp_path: Path
+) -> None:
+    arguments = tmp_path / "none", "-o", tmp_path / "out", "--model", start, "--device", "gpu"
+    status, told = plainspeech("adapt", *arguments)
+    assert (status, told.startswith("error: --device gpu cannot be used: ")) == (1, True)
+
+
 def test_an_output_that_is_something_else_is_refused_at_once(
     plainspeech: Plainspeech, start: Path, tmp_path: Path
 ) -> None:

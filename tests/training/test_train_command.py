@@ -136,7 +136,7 @@ def test_an_output_that_is_a_file_is_refused(plainspeech: Plainspeech, recipe: P
     status, told = plainspeech("train", recipe, "-o", recipe, "--device", "cpu")
     assert (status, told) == (
         1,
-        f"error: {recipe}: cannot be used as the folder of a run: File exists\n",
+        f"error: {recipe}: is a file; --output must be a folder\n",
     )
 
 

@@ -10,6 +10,7 @@ import typer
 
 from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.terminal import needs, stderr, track
+from plainspeech.cli.text_files import make_folder
 from plainspeech.errors import ModelError
 
 if TYPE_CHECKING:
@@ -48,12 +49,13 @@ def adapt(
     with needs("train"):
         from plainspeech.training import adaptation
     from plainspeech.artifact import check_folder_writable
-    from plainspeech.cli.train import fit, make_folder, stopped_by_signals
+    from plainspeech.cli.train import fit, stopped_by_signals
     from plainspeech.runtime.bundle import BUNDLE, Bundle, named_model
     from plainspeech.training.device import choose_device
     from plainspeech.training.session import prepare_run
 
     console = stderr()
+    computing = choose_device(device)
     check_folder_writable(output, BUNDLE)
     start = named_model(model)
     alphabet = Bundle.load(start).alphabet
@@ -67,7 +69,7 @@ def adapt(
         f"adapting to {len(train)} recordings, {seconds / 60:.1f} min; measuring on {len(dev)} "
         f"others"
     )
-    trainer, left_out = prepare_run(recipe, folder, choose_device(device))
+    trainer, left_out = prepare_run(recipe, folder, computing)
     for line in left_out:
         console.print(line, style="yellow")
     if trainer.resume():

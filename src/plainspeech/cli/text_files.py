@@ -1,7 +1,8 @@
-"""Files that verbs write."""
+"""Files and folders that verbs write."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,19 @@ def write_text(path: Path, text: str) -> None:
 
     with _named(path):
         write_atomically(path, text.encode())
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if it is not there, and check that files can be written in it.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder}: is a file; --output must be a folder")
+    with _named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 @contextmanager

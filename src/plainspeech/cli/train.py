@@ -15,8 +15,7 @@ import typer
 
 from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.terminal import needs, stderr
-from plainspeech.cli.text_files import write_text
-from plainspeech.errors import ConfigurationError
+from plainspeech.cli.text_files import make_folder, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -84,16 +83,6 @@ def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Proces
         bundle = folder / "bundle"
         export_bundle(folder / BEST, bundle, pronunciations=recipe.data.pronunciations)
         console.print(f"the model is in {bundle}; its curves are in {folder / 'curves.png'}")
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of a run, if it is not there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{folder}: cannot be used as the folder of a run: {error.strerror}"
-        ) from error
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from plainspeech.cli.terminal import stderr
-from plainspeech.cli.text_files import write_text
+from plainspeech.cli.text_files import make_folder, write_text
 from plainspeech.errors import AudioError, ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -182,18 +181,12 @@ class Folder:
         formats: of `plainspeech.writers`.
 
     Raises:
-        ConfigurationError: it cannot be written to.
+        ConfigurationError: files cannot be written in it.
     """
 
     def __init__(self, folder: Path, formats: Sequence[str]) -> None:
         self._folder, self._formats = folder, formats
-        if folder.exists() and not folder.is_dir():
-            raise ConfigurationError(f"{folder}: is a file; --output must be a folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()  # fail now rather than after hours of work
-        except OSError as error:
-            raise ConfigurationError(f"{folder}: cannot be written to: {error.strerror}") from error
+        make_folder(folder)  # fail now rather than after hours of work
 
     def has(self, recording: InputFile) -> bool:
         """Return whether all files exist and none is older than the recording."""

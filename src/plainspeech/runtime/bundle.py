@@ -19,6 +19,7 @@ and was not written since (`plainspeech.verified_files`).
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -278,9 +279,14 @@ def named_model(path: str | Path | None, folder: Path = Path()) -> Path:
 
     Raises:
         ModelError: this copy of the package ships no model.
+        ConfigurationError: it is no path.
     """
     if path is None:
         return bundled_model_path()
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(
+            f"{path!r} is of type {type(path).__name__}; name a model or a scorer by its path"
+        )
     path = Path(path)
     shipped = path in (folder / BUNDLED, folder / _SHIPPED) and not path.exists()
     return bundled_model_path() if shipped else path

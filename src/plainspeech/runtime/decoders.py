@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.decoding.settings import BeamSettings
+from plainspeech.decoding.validation import require_count
 from plainspeech.errors import ConfigurationError, nearest
 from plainspeech.runtime.bundle import Bundle, named_scorer
 from plainspeech.transcript import Alternative, Transcript
@@ -173,8 +174,8 @@ def choose_decoder(
                 "n-best: greedy decoding gives one text; choose decoder 'beam'"
             )
         return GreedyDecoder(bundle.alphabet, bundle.frame_seconds, letters_of(bundle))
-    if n_best is not None and n_best < 1:
-        raise ConfigurationError(f"n-best is {n_best}; it must be 1 or above")
+    if n_best is not None:
+        require_count("n-best", n_best)
     search = _beam_search(bundle, language_model)
     return search if n_best is None else NBest(search, n_best)
 

@@ -19,6 +19,7 @@ from plainspeech import audio
 from plainspeech.arrays import Array
 from plainspeech.audio.channels import Channels, validated_channels
 from plainspeech.cores import available_cores, in_threads
+from plainspeech.decoding.validation import require_count
 from plainspeech.errors import AudioError, ConfigurationError, ModelError
 from plainspeech.features import LogMel
 from plainspeech.runtime.batched_pool import BatchedPool
@@ -85,7 +86,7 @@ class Recognizer:
     ) -> None:
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
-        self.threads = _validated_threads(threads) or available_cores()
+        self.threads = _counted_threads(threads) or available_cores()
         self._log_mel = LogMel(bundle.features)
         self._network = network or open_network(bundle)
         self.observe: Callable[[str, float], None] = _ignore
@@ -150,7 +151,7 @@ class Recognizer:
             DecodingError: the hot words are not valid.
         """
         separate = validated_channels(channels) == "separate"
-        count = _validated_threads(threads) or self.threads
+        count = _counted_threads(threads) or self.threads
         if hot_words is not None:
             # Where nothing is said, too, invalid ones are an error.
             self.decoder.decode_batch([], hot_words=hot_words)
@@ -344,10 +345,8 @@ def _ignore(stage: str, seconds: float) -> None:
     """Be told of a stage, where nobody asked."""
 
 
-def _validated_threads(threads: int | None) -> int | None:
-    if threads is not None and threads < 1:
-        raise ConfigurationError(f"threads is {threads}; it must be 1 or above")
-    return threads
+def _counted_threads(threads: int | None) -> int | None:
+    return None if threads is None else require_count("threads", threads)
 
 
 def _check_source(source: object) -> None:
