@@ -56,6 +56,18 @@ def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
         BeamSearchDecoder(SMALL, **{name: value})
 
 
+@pytest.mark.parametrize("penalty", [650.0, 720.0, 740.0])
+def test_a_factor_that_is_hardly_a_float_is_one_of_all_texts(penalty: float) -> None:
+    """Nothing else is possible in these frames, which leave one text; its score is finite."""
+    rows = np.full((9, 4), -np.inf, np.float32)
+    rows[np.arange(9), [2, 3, 2, 3, 2, 3, 0, 3, 1]] = 0.0  # b, b, b, space, a, and blanks between
+    lm = random_lm(3, ("a", "ab", "ba", "bab", "abba"))
+    decoder = BeamSearchDecoder(SMALL, lm, unknown_word_penalty=penalty)
+    (best, *_) = decoder.decode_n_best(rows, 1)
+    assert best.transcript.text == "bbb a"
+    assert best.score == pytest.approx(-penalty, abs=20)
+
+
 def test_alphabet_and_scorer_must_fit() -> None:
     with pytest.raises(LanguageModelError, match=r"lexicon: no word .* the first is 'nan'"):
         BeamSearchDecoder(SMALL, random_lm(0, ("nan", "a7")))

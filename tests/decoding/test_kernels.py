@@ -15,6 +15,7 @@ from toy_lm import random_lm
 from plainspeech.alphabet import Alphabet
 from plainspeech.compiling.dispatchers import type_of
 from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.jit import inlined
 from plainspeech.decoding.kernels.pruning import prune, select_candidates
@@ -127,3 +128,13 @@ def test_words_of_large_alphabets_are_decoded() -> None:
 def test_types_are_those_that_numba_finds(example: Any) -> None:
     typeof: Any = numba.typeof
     assert type_of(example) == typeof(example)
+
+
+def test_a_character_ends_where_it_ends_also_where_its_probability_is_no_float() -> None:
+    context = BeamSearchDecoder(SMALL)._context
+    rows = np.full((5, SMALL.size), -300.0, np.float32)
+    rows[:, 1] = -200.0  # the smallest float is the exponential of -103
+    times = Times(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1))
+    symbols = np.array([1], np.int32)
+    context.kernels.align_text(rows, symbols, context.parameters, new_lattice(5, 1), times)
+    assert (times.starts.tolist(), times.ends.tolist()) == ([0], [5])

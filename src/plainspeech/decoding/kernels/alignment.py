@@ -157,13 +157,13 @@ def _move(
 def _backtrace(rows: Floats, steps: int, symbols: Ints, lattice: Lattice, times: Times) -> None:
     """Follow the moves back from the whole text."""
     place = len(symbols)
-    in_character = lattice.character[place] > lattice.blank[place]
+    in_character, latest = lattice.character[place] > lattice.blank[place], -1
     for step in range(steps - 1, -1, -1):
         move = integer(lattice.moves[step, place - lattice.firsts[step]])
         if in_character:
             character, frame = place - 1, lattice.kept[step]
-            if times.sums[character] == 0.0:
-                times.ends[character] = frame + 1
+            if character != latest:
+                times.ends[character], latest = frame + 1, character
             times.starts[character] = frame
             times.sums[character] += math.exp(rows[frame, symbols[character]])
             move = move // 2

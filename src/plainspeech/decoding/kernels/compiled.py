@@ -56,7 +56,7 @@ def initial_state(
 
 
 class CompiledKernels(NamedTuple):
-    """Kernels, as `plainspeech.decoding.kernels.jit.machine_code` returns them.
+    """Kernels, as `plainspeech.compiling.machine_code.machine_code` returns them.
 
     Attributes:
         advance: see `plainspeech.decoding.kernels.search`.

@@ -29,6 +29,7 @@ from plainspeech.decoding.kernels.word_posteriors import PERIOD, update_word_pos
 from plainspeech.lm.tables import NGramTables
 
 _SMALL, _LARGE = 1e-100, 1e100  # beyond these, weights are scaled to 1
+_SMALLEST = 1e-300  # the inverse of a float that is much smaller is not finite
 
 
 @kernel
@@ -159,6 +160,7 @@ def _prune_and_swap(
         return False
     best, factor = beams[0].blank + beams[0].symbol, 1.0
     if best < _SMALL or best > _LARGE:
+        best = max(best, _SMALLEST)
         factor = 1.0 / best
         head.log_factor += math.log(best)
     commit(beams, count, factor, head, prefixes)
