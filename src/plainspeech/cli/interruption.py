@@ -1,8 +1,8 @@
 """How a command ends that is interrupted: as a shell has it for a process that the signal ended.
 
 Ctrl-C (SIGINT) gives exit status 130, SIGTERM 143, also to commands that keep what they have done.
-Most leave both to Python and the system. ``listen`` and ``serve``, which go on until they are told
-to end, end with status 0.
+Most leave the latter to the system. ``listen`` and ``serve``, which go on until they are told to
+end, end with status 0 then.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from types import FrameType
 
 from plainspeech.errors import PlainspeechError
-
-if TYPE_CHECKING:
-    from sys import UnraisableHookArgs
 
 _CTRL_C = 128 + signal.SIGINT
 _SECONDS_UNTIL_SENT = 0.001
@@ -43,32 +40,44 @@ class Interrupted(PlainspeechError):  # noqa: N818  # nothing went wrong
 def ended_by_interrupts() -> Iterator[None]:
     """End the process with status 130 where Ctrl-C comes in the block.
 
-    It may come while a C library has Python called: Python tells `sys.unraisablehook` then, and the
-    library is told nothing, which libsndfile takes for the end of a file. It is sent again.
+    While libsndfile has Python read a file for it, Ctrl-C waits: an exception cannot pass through
+    it, and would be taken for the end of the file.
 
     Raises:
         SystemExit: it came.
     """
-    before, lost = sys.unraisablehook, False
+    before, waiting = signal.getsignal(signal.SIGINT), False
 
-    def repeat(what: UnraisableHookArgs) -> None:
-        nonlocal lost
-        if not issubclass(what.exc_type, KeyboardInterrupt):
-            before(what)
-            return
-        lost = True
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        nonlocal waiting
+        waiting = _reads_for_libsndfile(frame)
+        if not waiting:
+            raise KeyboardInterrupt
         again = threading.Timer(_SECONDS_UNTIL_SENT, signal.raise_signal, [signal.SIGINT])
         again.daemon = True
         again.start()
 
-    sys.unraisablehook = repeat
+    handled = before is signal.default_int_handler  # and not ignored, as in the background
+    if handled:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     except KeyboardInterrupt:
         sys.exit(_CTRL_C)
     except SystemExit:
-        if lost:
+        if waiting:
             sys.exit(_CTRL_C)
         raise
     finally:
-        sys.unraisablehook = before
+        if handled:
+            signal.signal(signal.SIGINT, before)
+
+
+def _reads_for_libsndfile(frame: FrameType | None) -> bool:
+    """Return whether ``frame`` is, or is called by, one of soundfile's callbacks."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if name == "soundfile" and frame.f_code.co_name.startswith("vio_"):
+            return True
+        frame = frame.f_back
+    return False
