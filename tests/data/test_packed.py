@@ -241,7 +241,7 @@ def test_what_cannot_be_read_is_named(
     monkeypatch.setitem(sys.modules, "s3fs", None)
     registry = sys.modules["fsspec.registry"]._registry
     monkeypatch.delitem(registry, "s3", raising=False)  # of another test
-    with pytest.raises(ConfigurationError, match=r"pip install 'plainspeech\[s3\]'"):
+    with pytest.raises(ConfigurationError, match=r"constraints.txt '\.\[s3\]'"):
         read_packed("s3://bucket/place")
 
 
