@@ -22,7 +22,7 @@ from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import Pair
 from plainspeech.model.presets import PRESETS
 from plainspeech.runtime.bundle import Bundle
-from plainspeech.training import loop
+from plainspeech.training import validation
 from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.device import FeatureExtractor
 from plainspeech.training.export import export_bundle
@@ -128,7 +128,7 @@ def test_a_stop_in_validation_does_not_save_the_average_as_the_weights(
         return greedy_text(log_probabilities, alphabet)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "greedy_text", interrupted)
+        patch.setattr(validation, "greedy_text", interrupted)
         with pytest.raises(TrainingStopped):
             trainer.fit(ignore, ignore)
     assert Checkpoint.load(trainer.folder / CHECKPOINT).progress.history == []

@@ -24,6 +24,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from plainspeech.alphabet import Alphabet
+from plainspeech.pronunciations import Pronunciations
+
 
 class SymbolModel(NamedTuple):
     """A trigram model of symbols; the id after the last symbol stands for the start of a text.
@@ -76,6 +79,31 @@ def estimate_symbol_model(texts: Iterable[Sequence[int]], symbols: int) -> Symbo
     bigram = _interpolated(bigrams, unigram)
     trigram = _interpolated(counts, bigram[:, None].expand_as(counts)).float()
     return SymbolModel(trigram[..., :end].contiguous(), trigram[..., end].contiguous())
+
+
+def competing(
+    transcripts: Iterable[str],
+    alphabet: Alphabet,
+    pronunciations: Pronunciations | None,
+    weight: float,
+    device: torch.device,
+) -> Competition:
+    """Return the texts that compete with each transcript, modelled on all of them.
+
+    Args:
+        transcripts: that are trained on.
+        alphabet: that they are written in.
+        pronunciations: of their words, if the competition is over phones; a transcript with a word
+            that has none is left out.
+        weight: of the competition.
+        device: for the model of the symbols.
+    """
+    if pronunciations is None:
+        model = estimate_symbol_model(map(alphabet.encode, transcripts), alphabet.blank_id)
+    else:
+        spoken = filter(None, map(pronunciations.encode, transcripts))
+        model = estimate_symbol_model(spoken, pronunciations.size - 1)
+    return Competition(weight, model.to(device))
 
 
 def _interpolated(counts: Tensor, lower: Tensor) -> Tensor:

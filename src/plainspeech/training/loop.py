@@ -19,22 +19,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.data.loading import Batch, Loader, WaveformSource, plan_epoch, silence
+from plainspeech.data.loading import Batch, Loader, WaveformSource, silence
 from plainspeech.data.manifest import Utterance
 from plainspeech.data.packed import PackedLoader
-from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.evaluation.error_rates import Pair, error_rates
 from plainspeech.evaluation.listing import evenly_spaced
-from plainspeech.model.base import AcousticModel
 from plainspeech.model.presets import Preset
 from plainspeech.pronunciations import Pronunciations
 from plainspeech.training.checkpoint import Checkpoint, Progress
-from plainspeech.training.crf import Competition, SymbolModel, estimate_symbol_model
+from plainspeech.training.crf import competing
 from plainspeech.training.device import FeatureExtractor, autocast, mixed_precision
 from plainspeech.training.processes import ALONE, Processes
-from plainspeech.training.recipe import Optimisation, Recipe
+from plainspeech.training.recipe import Recipe, completed_record
 from plainspeech.training.state import RunState, learning_rate
 from plainspeech.training.step import (
     Objective,
@@ -42,6 +39,7 @@ from plainspeech.training.step import (
     refuse_infinite_loss,
 )
 from plainspeech.training.teacher import Teacher
+from plainspeech.training.validation import sample, validate
 
 
 class TrainingStopped(Exception):  # noqa: N818  # nothing went wrong
@@ -72,10 +70,6 @@ CHECKPOINT = "checkpoint.safetensors"
 
 BEST = "best.safetensors"
 """The file in a run's folder with the averaged weights that did best on dev."""
-
-SAMPLE = 50
-"""Utterances of the training data that are recognised with each measurement: the distance between
-their error rates and those of dev is what was learned by heart."""
 
 EXAMPLES = 3
 """Utterances of dev whose recognition is shown with each measurement."""
@@ -173,25 +167,24 @@ class Trainer:
         self.alphabet = alphabet = recipe.symbols
         self.state = RunState.fresh(recipe, preset, self.alphabet, device, initial, pronunciations)
         self.mixed = mixed_precision(recipe.optimisation.precision, device)
+        weight = recipe.optimisation.crf_weight
+        texts = (utterance.text for utterance in train)
+        competition = competing(texts, alphabet, pronunciations, weight, device) if weight else None
         self._objective = processes.parallel(
-            Objective(
-                self.state.model,
-                self._competition(train, pronunciations),
-                recipe.optimisation.pronunciation_weight,
-            )
+            Objective(self.state.model, competition, recipe.optimisation.pronunciation_weight)
         )
         settings = preset.features
         source = WaveformSource(settings.sample_rate, recipe.data.cache_gb * 1e9)
         self._sample_rate = settings.sample_rate
-        sample = processes.share(_sample(train, archives))
+        heard = processes.share(sample(train, archives))
         self._train: Loader | PackedLoader
         self._sample: Loader | PackedLoader
         if archives:
             self._train = self._packed(train, archives, pronunciations)
-            self._sample = self._packed(sample, archives)
+            self._sample = self._packed(heard, archives)
         else:
             self._train = Loader(train, source, alphabet, recipe.data.threads, pronunciations)
-            self._sample = Loader(sample, source, alphabet, recipe.data.threads)
+            self._sample = Loader(heard, source, alphabet, recipe.data.threads)
         self._dev = Loader(processes.share(dev), source, alphabet, recipe.data.threads)
         self._views = 2 if recipe.optimisation.consistency_weight else 1
         teacher = Teacher(recipe.teacher, preset, alphabet, device) if recipe.teacher else None
@@ -205,23 +198,6 @@ class Trainer:
         self._saved_at = self._clock
         self._asked_to_stop = False  # of this process
         self._stopping = False  # as all have agreed
-
-    def _competition(
-        self, train: Sequence[Utterance], pronunciations: Pronunciations | None
-    ) -> Competition | None:
-        """Return the texts that compete in CTC-CRF, modelled on the transcripts."""
-        weight = self.recipe.optimisation.crf_weight
-        if not weight:
-            return None
-        if pronunciations is None:
-            texts = (self.alphabet.encode(u.text) for u in train)
-            return Competition(weight, self._modelled(texts, self.alphabet.blank_id))
-        spoken = (pronunciations.encode(u.text) for u in train)
-        known = (phones for phones in spoken if phones)
-        return Competition(weight, self._modelled(known, pronunciations.size - 1))
-
-    def _modelled(self, texts: Iterable[Sequence[int]], symbols: int) -> SymbolModel:
-        return estimate_symbol_model(texts, symbols).to(self.device)
 
     def _packed(
         self,
@@ -258,21 +234,8 @@ class Trainer:
         if not path.exists():
             return False
         checkpoint = Checkpoint.load(path)
-        # A recipe from before there were other alphabets does not name its own.
-        # Neither does it say which its initial weights were, nor how batches are computed.
-        recipe = {"alphabet": ENGLISH.text, **checkpoint.run["recipe"]}
-        recipe["data"] = {
-            "micro_batches": 1,
-            "shuffle_shards": 4,
-            "pronunciations": None,
-            **recipe["data"],
-        }
-        recipe["optimisation"] = {
-            "crf_weight": 0.0,
-            "pronunciation_weight": Optimisation.pronunciation_weight,
-            **recipe["optimisation"],
-        }
-        begun = {"initial": self.run.get("initial"), **checkpoint.run, "recipe": recipe}
+        begun = {"initial": self.run.get("initial"), **checkpoint.run}
+        begun["recipe"] = completed_record(begun["recipe"])
         for key, name in (("recipe", "recipe"), ("data", "data"), ("initial", "initial model")):
             if begun.get(key) != self.run.get(key):
                 raise ConfigurationError(
@@ -540,52 +503,3 @@ class Trainer:
             self._write(state.averaged(self.run), BEST)
         self.save()
         on_epoch(row)
-
-
-def _sample(train: Sequence[Utterance], archives: Mapping[str, str] | None) -> list[Utterance]:
-    """Return `SAMPLE` utterances evenly over ``train``, or all; each once.
-
-    Of packed data they are of the first shard, so that it is enough to read that.
-    """
-    if archives:
-        train = [u for u in train if archives[u.id] == archives[train[0].id]]
-    different = list({utterance.id: utterance for utterance in train}.values())
-    count = min(SAMPLE, len(different))
-    return [different[index * len(different) // count] for index in range(count)]
-
-
-_BATCH_SECONDS = 300.0  # without gradients, more fits into memory than in training
-
-
-@torch.no_grad()
-def validate(
-    model: AcousticModel,
-    loader: Loader | PackedLoader,
-    features: FeatureExtractor,
-    alphabet: Alphabet,
-    mixed: bool,
-    on_batch: Callable[[], None],
-) -> list[Pair]:
-    """Return what ``model`` recognises of the loader's utterances, greedily, in their order.
-
-    Args:
-        model: which is left ready to evaluate, not to train.
-        loader: of the utterances.
-        features: makes theirs, not augmented, where the model is.
-        alphabet: of the model's outputs.
-        mixed: whether to compute in mixed precision.
-        on_batch: called after every batch; what it raises ends the validation.
-    """
-    model.eval()
-    durations = [utterance.duration for utterance in loader.utterances]
-    texts = {}
-    for batch in loader.batches(plan_epoch(durations, _BATCH_SECONDS, seed=0, epoch=0)):
-        tensors = features(batch)
-        with autocast(mixed, tensors.features.device):
-            log_probabilities, lengths = model(tensors.features, tensors.lengths)
-        for utterance, rows, length in zip(
-            batch.utterances, log_probabilities.cpu().numpy(), lengths.tolist(), strict=True
-        ):
-            texts[utterance.id] = greedy_text(rows[:length, : alphabet.size], alphabet)
-        on_batch()
-    return [Pair(u.id, u.speaker, u.text, texts[u.id]) for u in loader.utterances]

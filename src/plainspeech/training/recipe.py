@@ -193,6 +193,25 @@ def parse_recipe(table: Mapping[str, Any], folder: Path, where: str) -> Recipe:
     )
 
 
+def completed_record(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe as a checkpoint records it, with what older versions did not record."""
+    return {
+        "alphabet": ENGLISH.text,
+        **recipe,
+        "data": {
+            "micro_batches": 1,
+            "shuffle_shards": 4,
+            "pronunciations": None,
+            **recipe["data"],
+        },
+        "optimisation": {
+            "crf_weight": Optimisation.crf_weight,
+            "pronunciation_weight": Optimisation.pronunciation_weight,
+            **recipe["optimisation"],
+        },
+    }
+
+
 def _written_with(name: str, card: Mapping[str, Any], folder: Path, where: str) -> dict[str, Any]:
     """Return the values of ``alphabet`` and ``card`` for an alphabet by its name."""
     try:
