@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 import pytest
 
-from plainspeech import artifact, verified_files
+from plainspeech import verified_files
+from plainspeech.artifact import reading
 from plainspeech.errors import ModelError
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.verified_files import is_verified, remember_verified
@@ -116,7 +117,7 @@ def test_a_bundle_is_hashed_once_and_again_where_it_was_written(
         hashed.append(content)
         return sha256(content)
 
-    monkeypatch.setattr("plainspeech.artifact.hashlib.sha256", counting)
+    monkeypatch.setattr("plainspeech.artifact.reading.hashlib.sha256", counting)
     for _ in range(3):
         assert Bundle.load(folder).network == network
     assert hashed.count(network) == 1
@@ -132,13 +133,13 @@ def test_a_file_that_is_written_while_it_is_read_is_hashed(
 ) -> None:
     folder = make_tone_bundle(tmp_path / "tones")
     bundle, file = Bundle.load(folder), folder / "model.onnx"
-    network, read = bundle.network, artifact._read
+    network, read = bundle.network, reading._read
 
     def read_late(opened: BinaryIO, limit: int) -> bytes:
         file.write_bytes(network[:-1] + bytes([network[-1] ^ 1]))
         return read(opened, limit)
 
-    monkeypatch.setattr(artifact, "_read", read_late)
+    monkeypatch.setattr(reading, "_read", read_late)
     with pytest.raises(ModelError, match=r"model\.onnx is damaged"):
         _ = bundle.network
 

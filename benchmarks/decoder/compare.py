@@ -36,7 +36,7 @@ from benchmarks.decoder.simulate import FRAME_SECONDS
 from benchmarks.processes import FIRST_CORE, Child, machine
 from plainspeech import audio, load_model
 from plainspeech.arrays import Array
-from plainspeech.artifact import reading
+from plainspeech.artifact.reading import reading
 from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts

@@ -14,7 +14,8 @@ from mutations import INTEGERS, VALUES, mutated_bytes, mutated_json, zipped
 
 from conftest import FEATURES, STRIDE, speak, tone_model
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact import Record, checksums
+from plainspeech.artifact.listed import checksums
+from plainspeech.artifact.record import Record
 from plainspeech.runtime.bundle import BUNDLE, Bundle
 from plainspeech.runtime.decoders import choose_decoder
 from plainspeech.runtime.network import open_network

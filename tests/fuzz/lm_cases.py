@@ -17,7 +17,8 @@ import numpy as np
 from mutations import INTEGERS, NUMBERS, VALUES, mutated_bytes, zipped
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact import Record, checksums
+from plainspeech.artifact.listed import checksums
+from plainspeech.artifact.record import Record
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm.arpa import read_arpa

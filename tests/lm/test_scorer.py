@@ -16,7 +16,8 @@ import pytest
 from lm_models import TEXT, estimated
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact import Record, checksums
+from plainspeech.artifact.listed import checksums
+from plainspeech.artifact.record import Record
 from plainspeech.errors import LanguageModelError, PlainspeechError
 from plainspeech.lm import table_cache
 from plainspeech.lm.arpa import write_arpa

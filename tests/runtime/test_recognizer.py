@@ -20,7 +20,7 @@ from onnx import numpy_helper
 import plainspeech
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.arrays import Array
-from plainspeech.artifact import Kind
+from plainspeech.artifact.kind import Kind
 from plainspeech.errors import (
     AudioError,
     ConfigurationError,

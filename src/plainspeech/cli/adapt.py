@@ -48,7 +48,7 @@ def adapt(
     """
     with needs("train"):
         from plainspeech.training import adaptation
-    from plainspeech.artifact import check_folder_writable
+    from plainspeech.artifact.writing import check_folder_writable
     from plainspeech.cli.train import fit, stopped_by_signals
     from plainspeech.runtime.bundle import BUNDLE, Bundle, named_model
     from plainspeech.training.device import choose_device

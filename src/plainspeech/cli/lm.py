@@ -85,7 +85,7 @@ def build(
 ) -> None:
     """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, mix, package."""
     from plainspeech.alphabet import find_alphabet
-    from plainspeech.artifact import check_folder_writable
+    from plainspeech.artifact.writing import check_folder_writable
     from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings, build_model
     from plainspeech.lm.corpus import read_sentences

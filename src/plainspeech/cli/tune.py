@@ -107,7 +107,7 @@ def tune(
 
 def _target(model: str, output: Path | None) -> Path:
     """Return the folder that the tuned model becomes."""
-    from plainspeech.artifact import check_folder_writable
+    from plainspeech.artifact.writing import check_folder_writable
     from plainspeech.runtime.bundle import BUNDLE, named_model
 
     if output is None and named_model(Path(model)) != Path(model):

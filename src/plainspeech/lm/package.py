@@ -20,21 +20,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from plainspeech.artifact import (
-    Kind,
+from plainspeech.artifact.kind import Kind
+from plainspeech.artifact.listed import (
     ListedFiles,
-    Read,
-    Record,
     check_listed,
     checksum,
     checksums,
-    from_memory,
     has_checksum,
     read_listed,
-    read_record,
-    reading,
-    write_folder,
 )
+from plainspeech.artifact.reading import Read, from_memory, reading
+from plainspeech.artifact.record import Record, read_record
+from plainspeech.artifact.writing import write_folder
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm.arpa import is_arpa
 from plainspeech.lm.packing import pack, unpack

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import numpy as np
 
-from plainspeech.artifact import Read, from_memory, reading
+from plainspeech.artifact.reading import Read, from_memory, reading
 from plainspeech.compiling.lazy import compiled
 from plainspeech.compiling.machine_code import machine_code
 from plainspeech.errors import LanguageModelError

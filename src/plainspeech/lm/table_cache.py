@@ -21,15 +21,11 @@ import numpy as np
 import numpy.typing as npt
 from platformdirs import user_cache_path
 
-from plainspeech.artifact import (
-    Kind,
-    Record,
-    checksums,
-    has_checksum,
-    read_record,
-    reading,
-    write_folder,
-)
+from plainspeech.artifact.kind import Kind
+from plainspeech.artifact.listed import checksums, has_checksum
+from plainspeech.artifact.reading import reading
+from plainspeech.artifact.record import Record, read_record
+from plainspeech.artifact.writing import write_folder
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm import tables as layout
 from plainspeech.lm.tables import NGramTables, find_states, with_views

@@ -26,17 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plainspeech.alphabet import Alphabet
-from plainspeech.artifact import (
-    Kind,
-    NamedFiles,
-    Record,
-    check_listed,
-    checksums,
-    read_listed,
-    read_record,
-    reading,
-    write_folder,
-)
+from plainspeech.artifact.kind import Kind
+from plainspeech.artifact.listed import NamedFiles, check_listed, checksums, read_listed
+from plainspeech.artifact.reading import reading
+from plainspeech.artifact.record import Record, read_record
+from plainspeech.artifact.writing import write_folder
 from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ConfigurationError, DataError, ModelError, nearest

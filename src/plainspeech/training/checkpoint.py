@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.artifact import check_version
+from plainspeech.artifact.record import check_version
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.files import replacing
 from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
