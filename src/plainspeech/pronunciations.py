@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from plainspeech.errors import DataError
+from plainspeech.errors import DataError, why_unreadable
 
 _VARIANT = re.compile(r"\(\d+\)$")
 _STRESS = re.compile(r"\d$")
@@ -187,7 +187,8 @@ def parse_pronunciations(content: bytes, path: Path) -> Pronunciations:
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: cannot read the pronunciations: {error}") from error
+        reason = why_unreadable(error)
+        raise DataError(f"{path}: cannot read the pronunciations: {reason}") from error
     spoken: list[tuple[str, list[str]]] = []
     for number, line in enumerate(lines, start=1):
         if "#" in line or ";" in line:

@@ -14,7 +14,7 @@ from mutations import INTEGERS, VALUES, mutated_bytes, mutated_json, zipped
 
 from conftest import FEATURES, STRIDE, speak, tone_model
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact.listed import checksums
+from plainspeech.artifact.listed_files import checksums
 from plainspeech.artifact.record import Record
 from plainspeech.runtime.bundle import BUNDLE, Bundle
 from plainspeech.runtime.decoders import choose_decoder

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from mutations import mutated_bytes, mutated_json
 
-from plainspeech.artifact.listed import checksums
+from plainspeech.artifact.listed_files import checksums
 from plainspeech.artifact.record import Record
 from plainspeech.compiling.dispatchers import _VerifiedFiles
 from plainspeech.data.manifest import Utterance

@@ -17,7 +17,7 @@ import numpy as np
 from mutations import INTEGERS, NUMBERS, VALUES, mutated_bytes, zipped
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact.listed import checksums
+from plainspeech.artifact.listed_files import checksums
 from plainspeech.artifact.record import Record
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.errors import LanguageModelError

@@ -16,7 +16,7 @@ import pytest
 from lm_models import TEXT, estimated
 
 from plainspeech.alphabet import ENGLISH
-from plainspeech.artifact.listed import checksums
+from plainspeech.artifact.listed_files import checksums
 from plainspeech.artifact.record import Record
 from plainspeech.errors import LanguageModelError, PlainspeechError
 from plainspeech.lm import table_cache

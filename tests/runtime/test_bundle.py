@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from plainspeech import files
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.artifact import listed
-from plainspeech.artifact.listed import checksums
+from plainspeech.artifact import listed_files
+from plainspeech.artifact.listed_files import checksums
 from plainspeech.artifact.record import LARGEST_RECORD, Record
 from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
@@ -385,7 +385,7 @@ def test_all_files_together_have_a_bound(
     edit(folder, files=checksums({"model.onnx": b"12345", "other": b"12345"}))
     for name in ("model.onnx", "other"):
         (folder / name).write_bytes(b"12345")
-    monkeypatch.setattr(listed, "LARGEST_ARTIFACT", 9)
+    monkeypatch.setattr(listed_files, "LARGEST_ARTIFACT", 9)
     with pytest.raises(ModelError, match="files: other: 5 bytes are more than"):
         Bundle.load(folder)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from plainspeech.artifact.listed import checksum
+from plainspeech.artifact.listed_files import checksum
 from plainspeech.artifact.record import digest_of
 from plainspeech.audio.channels import Channels
 from plainspeech.bulk import storage

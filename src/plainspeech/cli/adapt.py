@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plainspeech.cli.interruption import Interrupted
+from plainspeech.cli.output_files import make_folder
 from plainspeech.cli.terminal import needs, stderr, track
-from plainspeech.cli.text_files import make_folder
 from plainspeech.errors import ModelError
 
 if TYPE_CHECKING:

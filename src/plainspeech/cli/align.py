@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plainspeech.cli.options import ModelOption, load_recognizer
+from plainspeech.cli.output_files import write_text
 from plainspeech.cli.terminal import ProgressBars, silent_libraries, stderr
-from plainspeech.cli.text_files import write_text
 from plainspeech.errors import ConfigurationError, DataError, counted, why_unreadable
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from rich import progress
 from rich.table import Table
 
 from plainspeech.cli.options import AlphabetOption, DecoderOption, LanguageModelOption, ModelOption
+from plainspeech.cli.output_files import check_writable
 from plainspeech.cli.terminal import needs, stderr, track
-from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError, counted
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from plainspeech.cli.options import (
     device_warnings,
     wants_digits,
 )
+from plainspeech.cli.output_files import check_writable
 from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
-from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import DataError
 
 if TYPE_CHECKING:

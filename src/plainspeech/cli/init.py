@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from plainspeech.cli.options import AlphabetOption
+from plainspeech.cli.output_files import write_text
 from plainspeech.cli.terminal import needs, stderr
-from plainspeech.cli.text_files import write_text
 from plainspeech.errors import ConfigurationError
 
 

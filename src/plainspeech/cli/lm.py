@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from plainspeech.cli.options import AlphabetOption
+from plainspeech.cli.output_files import check_writable
 from plainspeech.cli.terminal import stderr
-from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import ConfigurationError, DataError, LanguageModelError, why_unreadable
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plainspeech.cli.output_files import check_writable, write_text
 from plainspeech.cli.terminal import needs, stderr
-from plainspeech.cli.text_files import check_writable, write_text
 from plainspeech.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def report(
         from plainspeech.report.page import Run, media, render_page
         from plainspeech.report.systems import read_all
     from plainspeech.figures.training_curves import read_epochs
+    from plainspeech.files import shown
 
     check_writable(output)
     systems = read_all(results)
@@ -63,11 +64,9 @@ def report(
         places = [place for group in chosen(system, examples).values() for place in group]
         recognizer = _recognizer(system) if figures and places else None
         found.append(media(system, places, recognizer, audio))
-    page = render_page(systems, found, runs, title, examples)
-    # What is no UTF-8 in the name of a manifest is escaped.
-    content = page.encode(errors="backslashreplace")
-    write_text(output, content.decode())
-    typer.echo(f"{output}: {len(content) / 1e6:.2f} MB")
+    page = shown(render_page(systems, found, runs, title, examples))  # names of manifests in it
+    write_text(output, page)
+    typer.echo(f"{output}: {len(page.encode()) / 1e6:.2f} MB")
 
 
 def _recognizer(system: System) -> Recognizer | None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plainspeech.cli.interruption import Interrupted
+from plainspeech.cli.output_files import make_folder, write_text
 from plainspeech.cli.terminal import needs, stderr
-from plainspeech.cli.text_files import make_folder, write_text
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from plainspeech.cli.output_files import make_folder, write_text
 from plainspeech.cli.terminal import stderr
-from plainspeech.cli.text_files import make_folder, write_text
 from plainspeech.errors import AudioError, ConfigurationError, PlainspeechError
 
 if TYPE_CHECKING:

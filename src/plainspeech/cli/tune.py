@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plainspeech.cli.interruption import Interrupted
+from plainspeech.cli.output_files import check_writable
 from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
-from plainspeech.cli.text_files import check_writable
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from plainspeech.artifact.kind import Kind
-from plainspeech.artifact.listed import (
+from plainspeech.artifact.listed_files import (
     ListedFiles,
     check_listed,
     checksum,

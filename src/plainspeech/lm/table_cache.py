@@ -22,7 +22,7 @@ import numpy.typing as npt
 from platformdirs import user_cache_path
 
 from plainspeech.artifact.kind import Kind
-from plainspeech.artifact.listed import checksums, has_checksum
+from plainspeech.artifact.listed_files import checksums, has_checksum
 from plainspeech.artifact.reading import reading
 from plainspeech.artifact.record import Record, read_record
 from plainspeech.artifact.writing import write_folder

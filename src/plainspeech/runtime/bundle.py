@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.artifact.kind import Kind
-from plainspeech.artifact.listed import NamedFiles, check_listed, checksums, read_listed
+from plainspeech.artifact.listed_files import NamedFiles, check_listed, checksums, read_listed
 from plainspeech.artifact.reading import reading
 from plainspeech.artifact.record import Record, read_record
 from plainspeech.artifact.writing import write_folder
