@@ -82,6 +82,7 @@ def test_from_a_folder_to_a_model(plainspeech: Plainspeech, start: Path, tmp_pat
     assert made.card["licence"] == "CC0"
     assert made.card["adaptation"]["start"] == "tiny"
     assert made.card["adaptation"]["dev_utterances"] == 3
+    assert made.card["adaptation"]["minutes"] == 0.1  # not those of hours that were rounded
     assert made.card["adaptation"]["after"]["wer"] <= made.card["adaptation"]["before"]["wer"]
     # An adapted model can be adapted again, in its own place.
     assert plainspeech("adapt", recordings, "-o", output, "--model", output)[0] == 0

@@ -4,6 +4,8 @@ import ast
 import json
 import os
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ from safetensors.torch import save_file
 
 import plainspeech
 from plainspeech.errors import ModelError, PlainspeechError
-from plainspeech.training import checkpoint as checkpoints
 from plainspeech.training.checkpoint import FORMAT, Checkpoint, Progress
 
 SOURCE = Path(plainspeech.__file__).parent
@@ -48,6 +49,34 @@ def test_what_was_saved_is_loaded_to_the_bit(path: Path) -> None:
         assert loaded.tensors[name].shape == tensor.shape
         assert loaded.tensors[name].numpy().tobytes() == tensor.detach().numpy().tobytes()
         assert not loaded.tensors[name].requires_grad
+
+
+def test_it_has_the_permissions_of_any_other_file(path: Path) -> None:
+    (path.parent / "history.jsonl").write_text("")
+    assert path.stat().st_mode == (path.parent / "history.jsonl").stat().st_mode
+
+
+def test_a_kill_while_it_is_written_leaves_nothing_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    with subprocess.Popen([sys.executable, "-c", _WRITES, path], stdout=subprocess.PIPE) as writing:
+        assert writing.stdout
+        assert writing.stdout.readline()
+        writing.kill()
+    subprocess.run([sys.executable, "-c", _WRITES, path, "once"], check=True, capture_output=True)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+_WRITES = """
+import sys
+from pathlib import Path
+import torch
+from plainspeech.training.checkpoint import Checkpoint, Progress
+checkpoint = Checkpoint({"model.x": torch.zeros(9_000_000)}, Progress(), {"recipe": {"name": "x"}})
+checkpoint.save(Path(sys.argv[1]))
+print("written", flush=True)
+while len(sys.argv) == 2:
+    checkpoint.save(Path(sys.argv[1]))
+"""
 
 
 def test_a_part_has_the_names_without_its_prefix(path: Path) -> None:
@@ -138,11 +167,12 @@ def test_a_save_that_fails_leaves_the_old_one(
 ) -> None:
     before = path.read_bytes()
 
-    def fail(tensors: object, target: Path, metadata: object) -> None:
-        target.write_bytes(b"half of it")
+    def fail(target: Path, content: bytes) -> None:
+        with target.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise fault
 
-    monkeypatch.setattr(checkpoints, "save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises((PlainspeechError, KeyboardInterrupt)) as caught:
         example().save(path)
     if isinstance(fault, OSError):

@@ -167,18 +167,34 @@ def test_without_a_checkpoint_there_is_nothing_to_take_up(recipe: Path, tmp_path
 
 
 def test_going_on_with_another_recipe_is_refused(
-    recipe: Path, unstopped: Path, tmp_path: Path
+    corpus: Path, unstopped: Path, tmp_path: Path
 ) -> None:
-    trainer = trainer_of(recipe, unstopped)
-    trainer.run = {**trainer.run, "recipe": {"seed": 4}}
-    with pytest.raises(PlainspeechError, match=r"begun with another recipe; give another --output"):
+    write_corpus(tmp_path)
+    trainer = trainer_of(write_recipe(tmp_path, epochs="9"), unstopped)
+    told = r"another recipe: optimisation.epochs was 3 and is 9; give another --output or delete"
+    with pytest.raises(PlainspeechError, match=told):
         trainer.resume()
+
+
+def test_what_changes_nothing_that_is_learned_may_change(unstopped: Path, tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    recipe = write_recipe(tmp_path, checkpoint_minutes="7")
+    recipe.write_text(recipe.read_text().replace("[data]", "[data]\ncache_gb = 0.5\nthreads = 1"))
+    trainer = trainer_of(recipe, unstopped)
+    assert trainer.resume()
+    assert trainer.run["recipe"]["data"]["threads"] == 1
 
 
 def test_going_on_with_other_data_is_refused(corpus: Path, unstopped: Path, tmp_path: Path) -> None:
     write_corpus(tmp_path, (*tiny.TEXTS[:-1], "ad"))
-    with pytest.raises(PlainspeechError, match="begun with another data"):
+    with pytest.raises(PlainspeechError, match="begun with other data; give another"):
         trainer_of(write_recipe(tmp_path), unstopped).resume()
+
+
+def test_a_seed_may_be_as_large_as_a_recipe_takes(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    recipe = write_recipe(tmp_path, seed=str(10**15), epochs="1")
+    trainer_of(recipe, tmp_path / "run").fit(ignore, ignore)
 
 
 def test_weights_of_another_model_are_refused(

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import write_corpus, write_recipe
 
+from plainspeech.alphabet import ENGLISH
 from plainspeech.data.manifest import Utterance, write_manifest
 from plainspeech.errors import PlainspeechError
+from plainspeech.features import output_frames
+from plainspeech.model.crnn import Crnn
 from plainspeech.training import session
+from plainspeech.training.augmentation import perturb_speed
 from plainspeech.training.loop import Trainer
 from plainspeech.training.recipe import read_recipe
 from plainspeech.training.session import prepare_run
@@ -181,3 +187,15 @@ def test_a_checkout_of_something_else_is_not_the_code(monkeypatch: pytest.Monkey
 def test_without_git_there_is_no_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert session._revision() == ""
+
+
+@given(st.floats(0.5, 2.0), st.integers(4_000, 40_000))
+def test_what_is_kept_can_be_aligned_however_fast_it_is_played(speed: float, samples: int) -> None:
+    played = perturb_speed(torch.zeros(1, samples), torch.tensor([samples]), [speed])[1]
+    frames = output_frames(int(played), tiny.PRESET.features, Crnn.subsampling)
+    fits, too_long = (
+        Utterance("u", Path(), ("ab" * frames)[:length], samples / 16_000)
+        for length in (frames, frames + 1)
+    )
+    assert session._alignable(fits, ENGLISH, tiny.PRESET, speed)
+    assert not session._alignable(too_long, ENGLISH, tiny.PRESET, speed)

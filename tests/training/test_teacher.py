@@ -13,7 +13,7 @@ from tiny import ignore, trainer_of, write_corpus, write_recipe
 
 from plainspeech import audio
 from plainspeech.alphabet import ENGLISH, Alphabet
-from plainspeech.errors import ConfigurationError, ModelError
+from plainspeech.errors import ConfigurationError, ModelError, PlainspeechError
 from plainspeech.model.filter_bank import FilterBank
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.export import export_bundle
@@ -81,6 +81,17 @@ def test_a_student_comes_nearer_to_its_teacher_than_without(corpus: Path, bundle
 
     alone = divergence(write_recipe(corpus, seed="8", epochs="15"), corpus / "alone")
     assert divergence(taught_recipe(corpus, seed="8", epochs="15"), corpus / "taught") < 0.8 * alone
+
+
+def test_a_run_does_not_resume_with_another_teacher_of_that_name(
+    corpus: Path, bundle: Path, tmp_path: Path
+) -> None:
+    trainer = trainer_of(taught_recipe(corpus, epochs="1"), tmp_path / "run")
+    trainer.fit(ignore, ignore)
+    write_corpus(tmp_path)
+    export_bundle(tmp_path / "run" / BEST, tmp_path / "teacher")
+    with pytest.raises(PlainspeechError, match="begun with another teacher; give another --output"):
+        trainer_of(taught_recipe(tmp_path, epochs="1"), tmp_path / "run").resume()
 
 
 def test_a_teacher_of_another_frame_rate_or_alphabet_is_refused(bundle: Path) -> None:

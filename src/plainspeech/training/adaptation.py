@@ -198,7 +198,8 @@ def finish(trainer: Trainer, dev: Sequence[Utterance]) -> Adapted:
     made.write(exported)
     before, after = _measured(start, dev), _measured(exported, dev)
     adapted = Adapted(Bundle.load(exported), share, before, after)
-    return replace(adapted, bundle=replace(adapted.bundle, card=_card(adapted, begun)))
+    minutes = round(60 * trainer.run["hours"], 1)
+    return replace(adapted, bundle=replace(adapted.bundle, card=_card(adapted, begun, minutes)))
 
 
 def _choose_share(trainer: Trainer, paths: tuple[Path, Path]) -> float:
@@ -215,10 +216,10 @@ def _measured(bundle: Path, dev: Sequence[Utterance]) -> Scores:
     return Scores.of(found.pairs)
 
 
-def _card(adapted: Adapted, start: Bundle) -> dict[str, object]:
+def _card(adapted: Adapted, start: Bundle, minutes: float) -> dict[str, object]:
     """Return the card of the adapted model, with what it was adapted to and what that changed."""
     card = dict(adapted.bundle.card)
-    minutes = round(60 * card.pop("hours_of_training_data"), 1)
+    del card["hours_of_training_data"]  # which are minutes
     card["adaptation"] = {
         "start": start.card.get("name", ""),
         "minutes": minutes,

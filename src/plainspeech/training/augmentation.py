@@ -234,11 +234,8 @@ def perturb_speed(
         lengths: ``(batch,)`` int64, on the CPU.
         speeds: one a row; taken as fractions of denominators up to 32.
     """
-    ratios = [Fraction(speed).limit_denominator(32) for speed in speeds]
-    before = lengths.tolist()
-    after = torch.tensor(
-        [-(-n * r.denominator // r.numerator) for n, r in zip(before, ratios, strict=True)]
-    )
+    ratios = list(map(_ratio, speeds))
+    after = torch.tensor(list(map(played_length, lengths.tolist(), speeds)))
     out = waveforms.new_zeros(len(waveforms), int(after.max()))
     for ratio in sorted(set(ratios)):
         rows = [row for row, own in enumerate(ratios) if own == ratio]
@@ -248,6 +245,16 @@ def perturb_speed(
         out[index, : resampled.shape[1]] = resampled
     inside = mask(after, out.shape[1], out.device)
     return out * inside, after
+
+
+def played_length(samples: int, speed: float) -> int:
+    """Return how many samples `perturb_speed` makes of ``samples``."""
+    ratio = _ratio(speed)
+    return -(-samples * ratio.denominator // ratio.numerator)
+
+
+def _ratio(speed: float) -> Fraction:
+    return Fraction(speed).limit_denominator(32)
 
 
 def _resample(waveforms: Tensor, speed: Fraction) -> Tensor:

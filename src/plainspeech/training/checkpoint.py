@@ -16,13 +16,13 @@ from typing import Any
 from zipfile import is_zipfile
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.artifact.record import check_version
 from plainspeech.errors import ConfigurationError, ModelError
-from plainspeech.files import replacing
+from plainspeech.files import write_atomically
 from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
 
 FORMAT = 1
@@ -90,8 +90,9 @@ class Checkpoint:
         header = {"format": FORMAT, "progress": asdict(self.progress), "run": self.run}
         tensors = {name: tensor.detach().contiguous() for name, tensor in self.tensors.items()}
         try:
-            with replacing(path) as temporary:
-                save_file(tensors, temporary, {"plainspeech": json.dumps(header)})
+            # Not its save_file, which replaces the file that it is given by one of its own: nobody
+            # removes that after a kill, and it has other permissions.
+            write_atomically(path, save(tensors, {"plainspeech": json.dumps(header)}))
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{path}: cannot write the checkpoint: {error}") from error
 

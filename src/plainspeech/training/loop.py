@@ -31,7 +31,7 @@ from plainspeech.training.checkpoint import Checkpoint, Progress
 from plainspeech.training.crf import competing
 from plainspeech.training.device import FeatureExtractor, autocast, mixed_precision
 from plainspeech.training.processes import ALONE, Processes
-from plainspeech.training.recipe import Recipe, completed_record
+from plainspeech.training.recipe import Recipe, completed_record, first_change
 from plainspeech.training.state import RunState, learning_rate
 from plainspeech.training.step import (
     Objective,
@@ -226,22 +226,19 @@ class Trainer:
         """Continue from the run's checkpoint if it has one; return whether it had.
 
         Raises:
-            ConfigurationError: the checkpoint is of a run with another recipe, other data or other
-                initial weights.
+            ConfigurationError: the checkpoint is of a run with another recipe, other data, or
+                another initial model or teacher.
             ModelError: it is damaged, or of another model.
         """
         path = self.folder / CHECKPOINT
         if not path.exists():
             return False
         checkpoint = Checkpoint.load(path)
-        begun = {"initial": self.run.get("initial"), **checkpoint.run}
-        begun["recipe"] = completed_record(begun["recipe"])
-        for key, name in (("recipe", "recipe"), ("data", "data"), ("initial", "initial model")):
-            if begun.get(key) != self.run.get(key):
-                raise ConfigurationError(
-                    f"{path}: the run was begun with another {name}; "
-                    f"give another --output or delete the folder"
-                )
+        if other := self._begun_with(checkpoint.run):
+            raise ConfigurationError(
+                f"{path}: the run was begun with {other}; "
+                f"give another --output or delete the folder"
+            )
         try:
             self.state.restore(checkpoint)
         except (RuntimeError, KeyError) as error:
@@ -249,6 +246,21 @@ class Trainer:
                 f"{path}: its weights are not those of this plainspeech's model"
             ) from error
         return True
+
+    def _begun_with(self, begun: Mapping[str, Any]) -> str:
+        """Return what ``begun``, the run of a checkpoint, has that this run has not; or nothing."""
+        if change := first_change(completed_record(begun["recipe"]), self.run["recipe"]):
+            return f"another recipe: {change}"
+        # Older checkpoints do not tell of all of them.
+        named = (
+            ("data", "other data"),
+            ("initial", "another initial model"),
+            ("teacher", "another teacher"),
+        )
+        now = self.run
+        return next(
+            (name for key, name in named if begun.get(key, now.get(key)) != now.get(key)), ""
+        )
 
     def save(self) -> None:
         """Write the checkpoint that `resume` continues from.
@@ -435,6 +447,7 @@ class Trainer:
         # One stream of random numbers for each part of a step: whoever resumes here, or takes the
         # part in the place of another process, draws the same.
         seed = self.recipe.seed * 1_000_003 + self.state.progress.step + (place << 40)
+        seed %= 1 << 63  # as much as torch takes
         torch.manual_seed(seed)
         tensors = self._augmented(batch, seed, strength)
         with autocast(self.mixed, self.device):

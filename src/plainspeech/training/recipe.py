@@ -212,6 +212,30 @@ def completed_record(recipe: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_FREE = ("checkpoint_minutes", "data.cache_gb", "data.threads")
+"""Keys that change nothing in what is learned: a run resumes with other values of them, too."""
+
+
+def first_change(before: Mapping[str, Any], now: Mapping[str, Any], section: str = "") -> str:
+    """Return the first key of a recorded recipe with another value than before, and both values.
+
+    Empty where a run that was begun with the one can go on with the other.
+
+    Args:
+        before: as `completed_record` returns it.
+        now: a recipe as a checkpoint would record it.
+        section: that both are of.
+    """
+    for key in dict.fromkeys((*now, *before)):
+        old, new, name = before.get(key), now.get(key), f"{section}{key}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            if change := first_change(old, new, f"{name}."):
+                return change
+        elif old != new and name not in _FREE:
+            return f"{name} was {reprlib.repr(old)} and is {reprlib.repr(new)}"
+    return ""
+
+
 def _written_with(name: str, card: Mapping[str, Any], folder: Path, where: str) -> dict[str, Any]:
     """Return the values of ``alphabet`` and ``card`` for an alphabet by its name."""
     try:

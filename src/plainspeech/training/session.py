@@ -20,6 +20,8 @@ from plainspeech.features import output_frames
 from plainspeech.g2p.converter import with_converter
 from plainspeech.model.presets import Preset, preset
 from plainspeech.pronunciations import Pronunciations, read_pronunciations
+from plainspeech.runtime.bundle import Bundle
+from plainspeech.training.augmentation import played_length
 from plainspeech.training.checkpoint import load_weights
 from plainspeech.training.loop import Trainer
 from plainspeech.training.processes import ALONE, Processes
@@ -74,6 +76,9 @@ def prepare_run(
         run["initial"] = initial.digest()
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
+    if recipe.teacher:
+        network = Bundle.load(recipe.teacher).in_precision("float32").network
+        run["teacher"] = hashlib.sha256(network).hexdigest()
     if lexicon and pronunciations:
         pronunciations = _completed(pronunciations, usable)
         run["phones"] = list(pronunciations.phones)
@@ -170,8 +175,9 @@ def _refuse_unusable(
 
 
 def _alignable(utterance: Utterance, alphabet: Alphabet, chosen: Preset, speed: float) -> bool:
-    samples = int(utterance.duration / speed * chosen.features.sample_rate)
-    frames = output_frames(samples, chosen.features, chosen.model.subsampling)
+    samples = round(utterance.duration * chosen.features.sample_rate)
+    played = played_length(samples, speed)
+    frames = output_frames(played, chosen.features, chosen.model.subsampling)
     return can_align(alphabet.encode(utterance.text), frames)
 
 
