@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from plainspeech.alphabet import find_alphabet
 from plainspeech.errors import DataError
 from plainspeech.pronunciations import BOUNDARY, read_pronunciations
 
@@ -56,6 +58,15 @@ def test_stress_alone_makes_no_second_pronunciation(tmp_path: Path) -> None:
     lexicon = read_pronunciations(written(tmp_path, "an AE0 N\nan(2) AE1 N\n"))
 
     assert len(lexicon.words["an"]) == 1
+
+
+def test_accents_are_composed_as_alphabets_have_them(tmp_path: Path) -> None:
+    # macOS and some editors write an umlaut as a letter and a mark after it.
+    decomposed = unicodedata.normalize("NFD", "größe G R ø S ə\nçà ç à\n")
+    lexicon = read_pronunciations(written(tmp_path, decomposed))
+    assert [*lexicon.words] == ["größe", "çà"]
+    assert find_alphabet("de").normalise("GRÖßE") in lexicon.words
+    assert lexicon.phones == ("G", "R", "S", "à", "ç", "ø", "ə")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from plainspeech.errors import ConfigurationError, DataError, why_unreadable
 
-_APOSTROPHES = "'\u2019\u02bc\u2018`\u00b4"
+APOSTROPHES = "'\u2019\u02bc\u2018`\u00b4"
 """Characters that are written for one; the first that an alphabet has stands for all of them."""
 
 _PLAIN = {
@@ -153,7 +153,7 @@ class _Folds(dict[int, str]):
 
     def __init__(self, symbols: frozenset[str]) -> None:
         self._symbols = symbols
-        self._apostrophe = next((mark for mark in _APOSTROPHES if mark in symbols), " ")
+        self._apostrophe = next((mark for mark in APOSTROPHES if mark in symbols), " ")
         self._small = all(symbol == symbol.lower() for symbol in symbols)
         self._capital = all(symbol == symbol.upper() for symbol in symbols)
 
@@ -190,7 +190,7 @@ class _Folds(dict[int, str]):
         found = self._same(character)
         if found is not None:
             return found
-        if character in _APOSTROPHES:
+        if character in APOSTROPHES:
             return self._apostrophe
         return "" if unicodedata.combining(character) else " "
 

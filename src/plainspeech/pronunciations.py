@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -171,7 +172,8 @@ def read_pronunciations(path: Path) -> Pronunciations:
     """Read a lexicon: in each line a word and its phones, separated by spaces.
 
     ``word(2)`` is another pronunciation of ``word``. Digits after a phone say how it is stressed
-    and are left out. Empty lines, and what follows ``#`` or ``;;;``, are comments.
+    and are left out. Empty lines, and what follows ``#`` or ``;;;``, are comments. Letters and
+    their accents are composed (Unicode's NFC), as alphabets have them.
 
     Raises:
         DataError: the file cannot be read, has no word, or a line is not of this form.
@@ -185,7 +187,7 @@ def read_pronunciations(path: Path) -> Pronunciations:
 def parse_pronunciations(content: bytes, path: Path) -> Pronunciations:
     """Return the lexicon in the ``content`` of a file; see `read_pronunciations`."""
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = unicodedata.normalize("NFC", content.decode("utf-8-sig")).splitlines()
     except UnicodeDecodeError as error:
         reason = why_unreadable(error)
         raise DataError(f"{path}: cannot read the pronunciations: {reason}") from error

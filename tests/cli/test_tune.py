@@ -125,6 +125,23 @@ def test_a_model_gets_a_scorer_and_settings_for_it(
     assert "WER -11.11 points" in output
     assert "the dev set that was tuned on" in output
     assert f"{bundle}: written" in errors
+    assert "more errors" not in errors
+
+
+def test_a_scorer_that_makes_more_errors_is_told(
+    run: Run, bundle: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text").write_text("gag\ngag gag\n")  # no word of the dev set
+    model, source = build_model([tmp_path / "text"], BuildSettings(order=2, prune=(0,)))
+    write_scorer(tmp_path / "lm", model.vocabulary, model.levels, source)
+    loaded = Bundle.load(bundle)
+    replace(loaded, decoding=BeamSettings(unknown_word_penalty=0.0)).write(bundle)
+    assert run(bundle, manifest, "--language-model", tmp_path / "lm", "--dry-run") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert (
+        "the tuned settings make more errors on the dev set than the model did before, 100.00% of "
+        "the words in place of 11.11%: keep the model as it was, or give another language model"
+    ) in told
 
 
 def test_confidences_are_fitted_where_there_are_words_enough(

@@ -74,7 +74,8 @@ def test_a_finding_is_one_line_with_manifest_line_id_and_mend(tmp_path: Path) ->
     (finding,) = find_faults([[bad]])
     assert str(finding) == (
         f"{tmp_path.name}.jsonl, line 1: bad: the transcript has '1', which the alphabet does "
-        f"not: run 'plainspeech data prepare'"
+        "not: name the one that it was prepared for (--alphabet), or run 'plainspeech data "
+        "prepare'"
     )
     assert finding.is_error
 

@@ -80,6 +80,19 @@ def test_split_writes_both_parts(corpus: Path) -> None:
     assert all(u.audio.is_file() for part in parts for u in part)
 
 
+def test_split_tells_of_sentences_that_several_speakers_read(corpus: Path) -> None:
+    recording = next(corpus.rglob("*.flac"))
+    lines = [
+        {"id": f"{speaker}{n}", "audio": str(recording), "text": f"text {n}", "speaker": speaker}
+        for speaker in "abc"
+        for n in range(2)
+    ]
+    (corpus / "m.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    done = CliRunner().invoke(app, ["split", str(corpus / "m.jsonl"), "-o", str(corpus / "parts")])
+    told = " ".join(done.stderr.split())
+    assert "dev has 2 recordings of sentences that are in the training data, too" in told
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [

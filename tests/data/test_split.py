@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainspeech.data.manifest import Utterance
-from plainspeech.data.split import by_speaker, split
+from plainspeech.data.split import by_speaker, known_sentences, split
 from plainspeech.errors import ConfigurationError, DataError
 
 shares = st.floats(0.01, 0.99)
@@ -43,6 +43,8 @@ def test_every_utterance_is_on_one_side_and_no_group_is_on_both(
     assert dev
     assert sorted([*train, *dev], key=utterances.index) == utterances
     assert not {key(u) for u in train} & {key(u) for u in dev}
+    assert known_sentences(train, dev) == sum(u.text in [v.text for v in train] for u in dev)
+    assert speakers or not known_sentences(train, dev)
     again, _ = split(list(reversed(utterances)), share)
     assert {u.id for u in again} == {u.id for u in train}
 

@@ -39,6 +39,8 @@ def test_insertions_and_ends_of_utterances_part_nothing_and_everything() -> None
     assert matched_pairs([first], [second]).segments == 1
     found = matched_pairs([first, first, first], [second, second, second])
     assert (found.segments, found.mean, found.z) == (3, 1.0, 0.0)
+    assert found.p == 0.25  # as of three coins that all fall alike
+    assert matched_pairs([first], [second]).p == 1.0
     assert matched_pairs([second], [second]) == MatchedPairs(0, 0.0, 0.0)
     assert matched_pairs([second], [second]).p == 1.0
 

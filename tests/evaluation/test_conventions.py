@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Plainspeech
-from plainspeech.alphabet import ENGLISH
+from plainspeech.alphabet import ENGLISH, find_alphabet
 from plainspeech.arrays import Array
 from plainspeech.errors import DataError
 from plainspeech.evaluation.conventions import LIBRISPEECH, Convention, read_variants
@@ -103,10 +104,20 @@ def test_what_is_the_same_stays_the_same(
     assert convention.reference(said, ENGLISH) == convention.hypothesis(said, ENGLISH)
 
 
+def test_apostrophes_of_any_alphabet_need_not_count() -> None:
+    curly = find_alphabet("abcdefghijklmnopqrstuvwxyz\u2019")
+    assert Convention(apostrophes=False).reference("It's \u2018it\u2019", curly) == "its it"
+    assert Convention(apostrophes=False).hypothesis("it\u2019s it", curly) == "its it"
+
+
 def test_variants_are_read(tmp_path: Path) -> None:
     path = tmp_path / "variants.txt"
     path.write_text("colours colors\n# numbers\n\n25  Twenty five\n", encoding="utf-8-sig")
     assert read_variants(path) == {"colours": "colors", "25": "twenty five"}
+    # Decomposed, as macOS writes them: an umlaut is a letter and a mark after it.
+    path.write_text(unicodedata.normalize("NFD", "Größe Grösse\n"), encoding="utf-8")
+    convention = Convention(variants=read_variants(path))
+    assert convention.reference("Größe!", find_alphabet("de")) == "grösse"
     path.write_text("colours colors\nalone\n")
     with pytest.raises(DataError, match=r"variants\.txt, line 2: must be a word"):
         read_variants(path)

@@ -223,6 +223,12 @@ def split(
         path = output / f"{name}.jsonl"
         write_manifest(path, part)
         stderr().print(f"{path}: {counted(len(part), 'recording')}, {_length(part)}")
+    if known := library.known_sentences(*parts):
+        stderr().print(
+            f"dev has {counted(known, 'recording')} of sentences that are in the training data, "
+            f"too, by other speakers: what is measured there favours the model",
+            style="yellow",
+        )
     if not library.by_speaker(utterances):
         stderr().print(
             "split by sentence, since speakers are unknown or fewer than "

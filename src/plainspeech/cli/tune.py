@@ -95,6 +95,7 @@ def tune(
         calibrated = tuner.calibrate(dev_set, history.chosen)
         tuned_bundle(bundle, calibrated, tuner.scorer_files, entry).write(target)
     _print(history, rows, target)
+    _warn_if_worse(rows, "another language model" if tuner.is_new else "more --trials")
     if plot:
         title = f"{bundle.card.get('name', model)} on {manifest.name}"
         draw_surface(plot, history.weights, history.chosen, title)
@@ -233,3 +234,17 @@ def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path |
         f"All figures are on the dev set that was tuned on, which favours the tuned settings."
     )
     stderr().print(f"{target}: written" if target else "dry run: the model is unchanged")
+
+
+def _warn_if_worse(rows: Sequence[ComparisonRow], mend: str) -> None:
+    """Say so if the tuned settings make more errors than those before, beyond what speed costs."""
+    from plainspeech.tuning.optimisation import ALLOWED_LOSS
+
+    before, tuned = rows[0].word_error_rate, rows[-1].word_error_rate
+    if tuned > before + ALLOWED_LOSS:
+        stderr().print(
+            f"the tuned settings make more errors on the dev set than the model did before, "
+            f"{tuned:.2%} of the words in place of {before:.2%}: keep the model as it was, or give "
+            f"{mend}",
+            style="yellow",
+        )

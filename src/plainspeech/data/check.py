@@ -125,7 +125,10 @@ def _of_text(utterance: Utterance, alphabet: Alphabet) -> Iterator[Finding]:
     foreign = alphabet.foreign(utterance.text)
     if foreign:
         what = f"the transcript has {foreign!r}, which the alphabet does not"
-        yield Finding("not in alphabet", utterance, f"{what}: run 'plainspeech data prepare'")
+        mend = (
+            "name the one that it was prepared for (--alphabet), or run 'plainspeech data prepare'"
+        )
+        yield Finding("not in alphabet", utterance, f"{what}: {mend}")
     if not utterance.text.strip():
         yield Finding("no transcript", utterance, "the transcript is empty: leave it out")
 

@@ -1,4 +1,4 @@
-"""One corpus into training data and dev: no speaker is in both, and no sentence."""
+"""One corpus into training data and dev, which share no speaker, or else no sentence."""
 
 from __future__ import annotations
 
@@ -50,6 +50,12 @@ def split(
         [utterance for utterance in utterances if id(utterance) not in dev],
         [utterance for utterance in utterances if id(utterance) in dev],
     )
+
+
+def known_sentences(train: Sequence[Utterance], dev: Sequence[Utterance]) -> int:
+    """Return how many recordings of ``dev`` are of a sentence that ``train`` has, too."""
+    texts = {utterance.text for utterance in train}
+    return sum(utterance.text in texts for utterance in dev)
 
 
 def _choose(seconds: dict[str, float], share: float) -> list[str]:

@@ -39,14 +39,23 @@ class MatchedPairs:
 
     @property
     def z(self) -> float:
-        """The test statistic, normal with unit variance where neither system is better."""
+        """The test statistic, normal with unit variance where neither system is better.
+
+        Zero where the systems differ by as much in every segment: there is no deviation then.
+        """
         if not self.deviation:
             return 0.0
         return self.mean / (self.deviation / math.sqrt(self.segments))
 
     @property
     def p(self) -> float:
-        """Probability of so large a difference, in either direction, by chance."""
+        """Probability of so large a difference, in either direction, by chance.
+
+        Without a deviation it is the probability that as many segments all favour one system, each
+        of which could as well favour the other.
+        """
+        if self.mean and not self.deviation:
+            return 2.0 ** (1 - self.segments)
         return math.erfc(abs(self.z) / math.sqrt(2))
 
 

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plainspeech.alphabet import Alphabet
+from plainspeech.alphabet import APOSTROPHES, Alphabet
 from plainspeech.errors import DataError, why_unreadable
 from plainspeech.numbers import Numbers, comparable
 
 _PUNCTUATION = '.,;:!?"“”„«»()[]{}…¡¿-–—'
 _HYPHEN = re.compile(r"(?<=\w)[-–—](?=\w)")
 _FIGURE = re.compile(r"[-$]*\w*\d(?:[\w.:,]*\w)?%?")
+_NO_APOSTROPHES = dict.fromkeys(map(ord, APOSTROPHES))
 _NAME = "LibriSpeech's"
 
 
@@ -73,7 +74,9 @@ class Convention:
         if self.numbers == "digits":
             varied = comparable(varied if self.punctuation else _HYPHEN.sub(" ", varied))
         written = " ".join(self._word(word, alphabet) for word in varied.split())
-        return " ".join((written if self.apostrophes else written.replace("'", "")).split())
+        return " ".join(
+            (written if self.apostrophes else written.translate(_NO_APOSTROPHES)).split()
+        )
 
     def _word(self, word: str, alphabet: Alphabet) -> str:
         figure = _FIGURE.search(word) if self.numbers == "digits" else None
@@ -96,17 +99,18 @@ LIBRISPEECH = Convention()
 def read_variants(path: Path) -> dict[str, str]:
     """Read variants of words: a line is a word, and what is written instead of it.
 
-    Empty lines, and those that begin with ``#``, are skipped.
+    Empty lines, and those that begin with ``#``, are skipped. Letters and their accents are
+    composed (Unicode's NFC), as those of texts are before they are compared.
 
     Raises:
         DataError: the file cannot be read, or a line has one word only.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read: {why_unreadable(error)}") from error
     found = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(unicodedata.normalize("NFC", text).splitlines(), start=1):
         if line.strip() and not line.startswith("#"):
             word, _, standard = " ".join(line.lower().split()).partition(" ")
             if not standard:

@@ -168,7 +168,9 @@ def _refuse_unusable(
         if u.id not in archives and not u.audio.is_file():
             faults.append(f"{u.origin}: {u.id}: there is no file {u.audio}")
         elif foreign := alphabet.foreign(u.text):
-            faults.append(f"{u.origin}: {u.id}: the text has {foreign!r}, not in the alphabet")
+            faults.append(
+                f"{u.origin}: {u.id}: the text has {foreign!r}, not in the alphabet of the recipe"
+            )
     if faults:
         more = f" (and {len(faults) - 1} more: see 'plainspeech data check')" * (len(faults) > 1)
         raise DataError(f"{faults[0]}{more}")
