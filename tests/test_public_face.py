@@ -8,9 +8,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import plainspeech
@@ -116,3 +118,37 @@ def test_the_reference_tells_of_every_name() -> None:
     text = (SOURCE.parent / "docs" / "reference.md").read_text(encoding="utf-8")
     told = re.findall(r"^::: plainspeech\.(\w+)$", text, re.MULTILINE)
     assert sorted(told) == sorted(set(plainspeech.__all__) - {"__version__"})
+
+
+_WRONG = (5, 2.5, True, object(), b"x", ["x"], {"x": 1}, (1, 2))
+
+
+@pytest.mark.parametrize("wrong", _WRONG, ids=lambda wrong: type(wrong).__name__)
+def test_arguments_of_another_type_are_refused_by_name(wrong: Any) -> None:
+    silence = np.zeros(16_000, np.float32)
+    greedy = plainspeech.load_model(decoder="greedy")
+    calls: dict[str, Callable[[], object]] = {
+        "loader": lambda: plainspeech.load_model(loader=wrong),
+        "precision": lambda: plainspeech.load_model(precision=wrong),
+        "decoder": lambda: plainspeech.load_model(decoder=wrong),
+        "device": lambda: plainspeech.load_model(device=wrong),
+        "bundle": lambda: plainspeech.Recognizer(wrong),
+        "recognizer": lambda: plainspeech.LiveModel(wrong),
+        "bundle: ": lambda: plainspeech.StreamingModel(wrong),
+        "path": lambda: plainspeech.Bundle.load(wrong),
+        "path: ": lambda: plainspeech.Scorer.load(wrong),
+        "model": lambda: plainspeech.align(silence, "hello", wrong),
+        "text": lambda: plainspeech.align(silence, wrong, greedy),
+        "scorer": lambda: plainspeech.BeamSearchDecoder(plainspeech.ENGLISH, wrong),
+        "hot_words": lambda: greedy.transcribe(silence, hot_words=wrong),
+        "channels": lambda: greedy.transcribe(silence, channels=wrong),
+    }
+    for argument, call in calls.items():
+        with pytest.raises(plainspeech.PlainspeechError, match=argument):
+            call()
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"ab", {"a"}, ["ab"], [1], np.zeros(2)], ids=str)
+def test_an_alphabet_is_characters(wrong: Any) -> None:
+    with pytest.raises(plainspeech.ConfigurationError, match="alphabet: "):
+        plainspeech.Alphabet(wrong)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from plainspeech.errors import ConfigurationError, DataError, why_unreadable
+from plainspeech.errors import ConfigurationError, DataError, why_unreadable, wrong_type
 
 APOSTROPHES = "'\u2019\u02bc\u2018`\u00b4"
 """Characters that are written for one; the first that an alphabet has stands for all of them."""
@@ -70,7 +70,10 @@ class Alphabet:
     _folds: _Folds = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.symbols or any(len(symbol) != 1 for symbol in self.symbols):
+        if not isinstance(self.symbols, Sequence):
+            raise ConfigurationError(wrong_type("alphabet", self.symbols, "pass its symbols"))
+        single = (isinstance(symbol, str) and len(symbol) == 1 for symbol in self.symbols)
+        if not self.symbols or not all(single):
             raise ConfigurationError("alphabet: every symbol must be exactly one character")
         if any(unicodedata.category(symbol) in ("Cc", "Cs") for symbol in self.symbols):
             raise ConfigurationError("alphabet: a symbol is a control character or half of one")

@@ -75,6 +75,11 @@ def nearest(name: object, names: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(known)}"
 
 
+def wrong_type(name: str, value: object, wanted: str) -> str:
+    """Return that the argument ``name`` is of the wrong type, and what is ``wanted``."""
+    return f"{name}: is of type {type(value).__name__}; {wanted}"
+
+
 def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
     """Return what kept a text file from being read, as the end of a message."""
     if isinstance(error, UnicodeDecodeError):

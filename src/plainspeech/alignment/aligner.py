@@ -31,7 +31,7 @@ from plainspeech.alignment.viterbi import (
 )
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
-from plainspeech.errors import DataError
+from plainspeech.errors import ConfigurationError, DataError, wrong_type
 from plainspeech.runtime.recognizer import Recognizer, load_model
 
 LATTICE = 1 << 26
@@ -72,12 +72,15 @@ def align(
 
     Raises:
         AudioError: the recording cannot be read.
+        ConfigurationError: ``model`` is none.
         DataError: ``text`` is no string, or has no word that the model's alphabet can write.
     """
     if not isinstance(text, str):
-        raise DataError(f"text: is of type {type(text).__name__}; pass what is spoken, a string")
+        raise DataError(wrong_type("text", text, "pass what is spoken, a string"))
     if model is None:
         model = load_model(decoder="greedy")
+    if not isinstance(model, Recognizer):
+        raise ConfigurationError(wrong_type("model", model, "pass load_model(path)"))
     alphabet = model.bundle.alphabet
     parsed = parse_text(text, alphabet)
     with computed(source, sample_rate, model, progress) as outputs:

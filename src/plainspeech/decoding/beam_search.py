@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,7 @@ from plainspeech.decoding.hot_words import HotWords, validated_hot_words
 from plainspeech.decoding.results import Hypothesis
 from plainspeech.decoding.settings import BeamSettings, Merge
 from plainspeech.decoding.validation import require_count, require_frame_seconds
-from plainspeech.errors import ConfigurationError
+from plainspeech.errors import ConfigurationError, wrong_type
 from plainspeech.pronunciations import Pronunciations
 from plainspeech.transcript import Transcript
 
@@ -107,10 +107,14 @@ class BeamSearchDecoder:
 
         if not isinstance(alphabet, Alphabet):
             raise ConfigurationError(
-                f"alphabet: is of type {type(alphabet).__name__}; pass an Alphabet, such as ENGLISH"
+                wrong_type("alphabet", alphabet, "pass an Alphabet, such as ENGLISH")
             )
         if isinstance(scorer, str | os.PathLike):
             raise ConfigurationError(f"scorer: is a path; pass Scorer.load({os.fspath(scorer)!r})")
+        if not (scorer is None or hasattr(scorer, "vocabulary")):
+            raise ConfigurationError(wrong_type("scorer", scorer, "pass a Scorer, or None"))
+        if not (log_priors is None or isinstance(log_priors, Iterable)):
+            raise ConfigurationError(wrong_type("log_priors", log_priors, "pass a list of numbers"))
         self.alphabet = alphabet
         self.scorer = scorer
         self.frame_seconds = require_frame_seconds(frame_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ import numpy as np
 from plainspeech.artifact.reading import Read, from_memory, reading
 from plainspeech.compiling.lazy import compiled
 from plainspeech.compiling.machine_code import machine_code
-from plainspeech.errors import LanguageModelError
+from plainspeech.errors import ConfigurationError, LanguageModelError, wrong_type
 from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
 from plainspeech.lm.kenlm_binary import is_kenlm_binary
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
@@ -84,9 +85,12 @@ class Scorer:
         """Load the scorer ``path``: a folder, a zip, or an ARPA file, which may be gzipped.
 
         Raises:
+            ConfigurationError: ``path`` is no path.
             LanguageModelError: ``path`` is not a scorer or has another format version, or one of
                 its files is missing or damaged.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(wrong_type("path", path, "name a scorer by its path"))
         path = Path(path)
         if is_arpa(path):
             return cls.from_arpa(path)

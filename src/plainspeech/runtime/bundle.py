@@ -33,7 +33,7 @@ from plainspeech.artifact.record import Record, read_record
 from plainspeech.artifact.writing import write_folder
 from plainspeech.decoding.calibration import Calibration
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.errors import ConfigurationError, DataError, ModelError, nearest
+from plainspeech.errors import ConfigurationError, DataError, ModelError, nearest, wrong_type
 from plainspeech.features import FeatureSettings
 from plainspeech.pronunciations import (
     Pronunciations,
@@ -146,7 +146,7 @@ class Bundle:
             ConfigurationError: there is no such precision.
             ModelError: the bundle has no such network.
         """
-        if precision not in NETWORK_FILES:
+        if not isinstance(precision, str) or precision not in NETWORK_FILES:
             raise ConfigurationError(
                 f"unknown precision {precision!r}; {nearest(precision, NETWORK_FILES)}"
             )
@@ -166,9 +166,12 @@ class Bundle:
         """Load the bundle ``path``, a folder or a zip.
 
         Raises:
+            ConfigurationError: it is no path.
             ModelError: ``path`` is not a bundle, has another format version, or one of its files
                 is missing or not the one that was written.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(wrong_type("path", path, "name a bundle by its path"))
         path = Path(path)
         with reading(path, BUNDLE) as read:
             record = read_record(read, path, BUNDLE)

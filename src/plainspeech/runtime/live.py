@@ -11,6 +11,7 @@ import numpy as np
 from plainspeech.arrays import Array
 from plainspeech.cores import available_cores, in_threads
 from plainspeech.decoding.results import PartialText
+from plainspeech.errors import ConfigurationError, wrong_type
 from plainspeech.runtime import vad
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.decoders import Decoder
@@ -41,11 +42,16 @@ class LiveModel:
 
     Attributes:
         streaming: the network for streaming; None where the model needs whole utterances.
+
+    Raises:
+        ConfigurationError: ``recognizer`` is none.
     """
 
     def __init__(
         self, recognizer: Recognizer, detector: Callable[[], SpeechDetector] | None = None
     ) -> None:
+        if not isinstance(recognizer, Recognizer):
+            raise ConfigurationError(wrong_type("recognizer", recognizer, "pass load_model(path)"))
         self._recognizer = recognizer
         self._detector = detector or vad.silero_detector
         self.streaming: StreamingModel | None = None

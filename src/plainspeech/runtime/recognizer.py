@@ -20,7 +20,7 @@ from plainspeech.arrays import Array
 from plainspeech.audio.channels import Channels, validated_channels
 from plainspeech.cores import available_cores, in_threads
 from plainspeech.decoding.validation import require_count
-from plainspeech.errors import AudioError, ConfigurationError, ModelError
+from plainspeech.errors import AudioError, ConfigurationError, ModelError, wrong_type
 from plainspeech.features import LogMel
 from plainspeech.runtime.batched_pool import BatchedPool
 from plainspeech.runtime.bundle import Bundle, named_model
@@ -71,7 +71,7 @@ class Recognizer:
             ``network`` of a batch, ``search`` of all utterances of a call.
 
     Raises:
-        ConfigurationError: ``threads`` is below 1.
+        ConfigurationError: ``threads`` is below 1, or ``bundle`` is none.
         ModelError: the network is not such an ONNX network.
         LanguageModelError: the scorer of the bundle is damaged.
     """
@@ -84,6 +84,10 @@ class Recognizer:
         network: Network | None = None,
         device: str = "cpu",
     ) -> None:
+        if not isinstance(bundle, Bundle):
+            raise ConfigurationError(
+                wrong_type("bundle", bundle, "pass a Bundle, or take load_model(path)")
+            )
         self.bundle = bundle
         self.decoder = choose_decoder(bundle) if decoder is None else decoder
         self.threads = _counted_threads(threads) or available_cores()
@@ -322,6 +326,10 @@ def load_model(
     """
     if device == "cuda" and precision == "int8":
         raise ConfigurationError("device cuda: int8 is for processors; choose precision float32")
+    if not (loader is None or isinstance(loader, Executor)):
+        raise ConfigurationError(
+            wrong_type("loader", loader, "pass an executor, such as a ThreadPoolExecutor")
+        )
     usable = usable_device(device)
     bundle = Bundle.load(named_model(path))
     if streaming:
@@ -336,7 +344,7 @@ def load_model(
         # Loading a scorer takes half a second, in which another core can load the network.
         opening = pool.submit(open_network, bundle, usable)
         choose = partial(choose_decoder, bundle, decoder, language_model, n_best)
-        chosen = LoadingDecoder(loader.submit(choose)) if loader else choose()
+        chosen = choose() if loader is None else LoadingDecoder(loader.submit(choose))
         network = opening.result()
         return Recognizer(bundle, threads, chosen, network, network.device)
 
@@ -354,9 +362,7 @@ def _check_source(source: object) -> None:
     if isinstance(source, (bytes, bytearray, memoryview)):
         raise AudioError("source: is bytes; wrap the content of a file in io.BytesIO")
     if not (isinstance(source, (str, Path)) or hasattr(source, "read")):
-        raise AudioError(
-            f"source: is of type {type(source).__name__}; pass a path, a binary file or an array"
-        )
+        raise AudioError(wrong_type("source", source, "pass a path, a binary file or an array"))
 
 
 def _batches(frames: Sequence[int], most: int) -> Iterator[list[int]]:

@@ -7,7 +7,7 @@ import numpy as np
 from plainspeech.arrays import Array
 from plainspeech.decoding.results import PartialText
 from plainspeech.decoding.validation import OneUtterance
-from plainspeech.errors import ModelError
+from plainspeech.errors import ConfigurationError, ModelError, wrong_type
 from plainspeech.features import LogMelStream
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.decoders import DecoderStream
@@ -34,10 +34,13 @@ class StreamingModel:
         bundle: its streaming part where it has one.
 
     Raises:
+        ConfigurationError: ``bundle`` is none.
         ModelError: the model needs whole utterances.
     """
 
     def __init__(self, bundle: Bundle) -> None:
+        if not isinstance(bundle, Bundle):
+            raise ConfigurationError(wrong_type("bundle", bundle, "pass Bundle.load(path)"))
         bundle = bundle.streaming or bundle
         network = open_network(bundle)
         if not isinstance(network, WindowedNetwork):
