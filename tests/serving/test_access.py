@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import PATH, PATIENCE, Running, Speak, running, wav
+from servers import PATH, PATIENCE, Blocked, Running, Speak, running, wav
 from websockets.sync.client import connect
 
 from plainspeech.errors import ConfigurationError
@@ -97,6 +97,17 @@ def test_pages_of_named_sites_may_use_it(server: Running, clip: bytes) -> None:
     assert wrong.headers["Access-Control-Allow-Origin"] == NAMED  # errors can be read, too
     with connect(f"ws://{server.netloc}/v1/stream", additional_headers=headers) as client:
         assert json.loads(client.recv()) == {"type": "ready"}
+
+
+def test_pages_of_named_sites_can_read_a_failure_of_ours(tone_bundle: Path, clip: bytes) -> None:
+    recognizer = Blocked(tone_bundle)
+    recognizer.error = RuntimeError("broken")
+    with running(recognizer, origins=(NAMED,)) as server:
+        files, data = {"file": clip}, {"model": "tones"}
+        response = server.client.post(PATH, files=files, data=data, headers={"Origin": NAMED})
+    assert response.status_code == 500
+    assert response.headers["Access-Control-Allow-Origin"] == NAMED
+    assert response.headers["X-Request-ID"]
 
 
 def test_without_origins_there_is_no_cors(tone_bundle: Path) -> None:

@@ -276,6 +276,18 @@ def test_all_uploads_together_have_room_for_so_much(tone_bundle: Path, clip: byt
         assert server.engine.capacity.reserved == 0
 
 
+@pytest.mark.parametrize("header", [b"a: b\r\n", b"x" * 64])
+def test_headers_of_a_part_have_an_end(tone_bundle: Path, header: bytes) -> None:
+    """They are kept in memory, many or a long one."""
+    with running(tone_bundle) as server:
+        body = b"--x\r\n" + header * 10_000
+        with raw(server, f"Content-Length: {len(body) + 1}", body) as connection:
+            response = answer(connection)
+        assert response.status_code == 400
+        assert error_of(response)["code"] == "bad_request"
+        assert server.is_at_rest()
+
+
 @pytest.mark.parametrize("part", ["file", "field"])
 def test_many_parts_take_no_more_memory_than_one(lasting: Running, part: str) -> None:
     """Each of less than a megabyte, which a parser may keep in memory."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers import Blocked, Running, Speak, eventually, running, wav
+from starlette.types import Receive, Scope, Send
 
-from plainspeech.serving.request_log import LOGGER
+from plainspeech.serving.request_log import LOGGER, FinishedRequest, RequestMiddleware
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +55,9 @@ def test_an_exception_is_logged_with_its_request(
             files = {"file": ("a.wav", wav(spoken("good deed")))}
             data = {"model": "whisper-1"}
             path = "/v1/audio/transcriptions"
-            assert (
-                server.client.post(path, files=files, data=data, headers=headers).status_code == 500
-            )
+            response = server.client.post(path, files=files, data=data, headers=headers)
+            assert response.status_code == 500
+            assert response.headers.get_list("X-Request-ID") == ["mine"]
     finally:
         for each, (handlers, propagate, level) in zip(loggers, kept, strict=True):
             each.handlers, each.propagate = handlers, propagate
@@ -64,6 +67,29 @@ def test_an_exception_is_logged_with_its_request(
     assert {line["message"] for line in failed} == {"request", "Exception in ASGI application"}
     assert any("RuntimeError: broken" in line.get("exception", "") for line in failed)
     assert next(line["status"] for line in failed if line["message"] == "request") == 500
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (["websocket.close"], 403),  # what the client is told then, before there is a session
+        (["websocket.accept", "websocket.close"], 1000),
+        (["websocket.accept"], 1006),
+    ],
+)
+def test_a_handshake_that_is_refused_has_its_status_in_http(sent: list[str], status: int) -> None:
+    async def application(_: Scope, __: Receive, send: Send) -> None:
+        for kind in sent:
+            await send({"type": kind})
+
+    async def nothing(*_: object) -> Any:
+        return {}
+
+    seen: list[FinishedRequest] = []
+    middleware = RequestMiddleware(application, [seen.append])
+    scope = {"type": "websocket", "path": "/v1/nothing", "headers": []}
+    asyncio.run(middleware(scope, nothing, nothing))
+    assert [each.status for each in seen] == [status]
 
 
 def test_a_process_that_computes_for_too_long_is_not_alive(

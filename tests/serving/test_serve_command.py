@@ -9,10 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from servers import PATIENCE, SOURCE, process
 
 from conftest import Plainspeech
-from plainspeech.serving.server import open_socket
+from plainspeech.runtime.recognizer import load_model
+from plainspeech.serving.app import create_app
+from plainspeech.serving.server import Server, open_socket
+from plainspeech.serving.server_settings import ServerSettings
 
 RUN = [sys.executable, "-c"]
 SERVE = "from plainspeech.cli import main; main()"
@@ -51,6 +55,46 @@ def test_it_serves_until_a_signal_and_ends_well(tone_bundle: Path, name: str) ->
         assert child.wait(PATIENCE) == 0
         assert child.stderr is not None
         assert child.stderr.read() == ""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_while_the_model_gets_ready(tone_bundle: Path, name: str) -> None:
+    """The first time on a machine that takes seconds: what the lexicon teaches is learned."""
+    learns = "from plainspeech.serving.engine import Engine\nimport time\n"
+    waits = (
+        f"Engine.warm_up = lambda self: (print('learns', flush=True), time.sleep({2 * PATIENCE}))"
+    )
+    with subprocess.Popen(
+        [*RUN, f"{learns}{waits}\n{SERVE}", "serve", "--model", str(tone_bundle), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    ) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "learns\n"
+            child.send_signal(number := getattr(signal, name))
+            assert child.wait(PATIENCE) == 128 + number
+            assert child.stderr is not None
+            assert child.stderr.read() == ""
+        finally:
+            child.kill()
+
+
+def test_a_signal_before_the_loop_has_begun_ends_it(
+    tone_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = uvicorn.Config.load
+
+    def load(config: uvicorn.Config) -> None:
+        original(config)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(uvicorn.Config, "load", load)
+    with open_socket("127.0.0.1", 0) as listening:
+        app = create_app(load_model(tone_bundle, threads=1), ServerSettings())
+        Server(app).run([listening])  # and comes back
 
 
 def test_the_token_comes_from_the_environment(

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,46 @@ def test_an_error_in_a_stream(client: openai.OpenAI, spoken: Speak, server: Runn
     with pytest.raises(openai.BadRequestError):
         client.audio.transcriptions.create(model="tones", file=b"nothing", stream=True)
     assert server.is_at_rest()
+
+
+def test_a_stream_that_takes_too_long(tone_bundle: Path, spoken: Speak) -> None:
+    """Some of it has been sent, so that 504 cannot be: the last event says why it ends."""
+    utterance = np.append(spoken("good deed"), np.zeros(16_000 * 4, np.float32))
+    recognizer = Blocked(tone_bundle)
+    with running(recognizer, request_seconds=3.0, batching=False) as server:
+        recognizer.passes = 2  # of three chunks; the first is passed on after the second
+        response = server.transcribe(wav(np.tile(utterance, 3)), stream="true")
+        recognizer.gate.set()
+        *deltas, last, end = response.text.split("\n\n")
+        assert (len(deltas), end) == (1, "")
+        kind, _, data = last.partition("\n")
+        assert kind == "event: error"
+        assert json.loads(data.removeprefix("data: "))["error"]["code"] == "timeout"
+        assert server.is_at_rest()
+
+
+def test_a_failure_of_ours_in_a_stream(tone_bundle: Path, spoken: Speak) -> None:
+    utterance = np.append(spoken("good deed"), np.zeros(16_000 * 4, np.float32))
+    recognizer = Blocked(tone_bundle)
+    with running(recognizer, batching=False) as server:
+        recognizer.passes = 2  # of three chunks; the first is passed on after the second
+        files = {"file": ("a.wav", wav(np.tile(utterance, 3)))}
+        data = {"model": "whisper-1", "stream": "true"}
+        lines: list[str] = []
+        with (
+            server.client.stream("POST", PATH, files=files, data=data) as response,
+            suppress(httpx.RemoteProtocolError),  # it ends without the end of its body
+        ):
+            for line in response.iter_lines():
+                lines.append(line)
+                recognizer.error = RuntimeError("secret")
+                recognizer.gate.set()
+        assert response.status_code == 200
+        assert lines[2] == "event: error"
+        error = json.loads(lines[3].removeprefix("data: "))["error"]
+        assert (error["type"], error["code"]) == ("server_error", "internal_error")
+        assert "secret" not in error["message"]
+        assert server.is_at_rest()
 
 
 def test_the_models(client: openai.OpenAI) -> None:

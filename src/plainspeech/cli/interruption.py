@@ -2,7 +2,7 @@
 
 Ctrl-C (SIGINT) gives exit status 130, SIGTERM 143, also to commands that keep what they have done.
 Most leave the latter to the system. ``listen`` and ``serve``, which go on until they are told to
-end, end with status 0 then.
+end, end with status 0 then, once they have begun.
 """
 
 from __future__ import annotations
@@ -71,6 +71,26 @@ def ended_by_interrupts() -> Iterator[None]:
     finally:
         if handled:
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """End the process with status 143 where SIGTERM comes in the block.
+
+    The system does as much, but not for the first process of a container.
+
+    Raises:
+        SystemExit: it came.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _reads_for_libsndfile(frame: FrameType | None) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plainspeech.cli.interruption import ended_by_sigterm
 from plainspeech.cli.options import (
     DecoderOption,
     DeviceOption,
@@ -147,9 +148,11 @@ def _serve(load: Callable[[], Recognizer], settings: ServerSettings, socket: Soc
     from plainspeech.serving.app import create_app
     from plainspeech.serving.server import Server
 
-    app = create_app(load(), settings)
-    _announce(app.state.engine.name, socket, settings)
-    Server(app).run([socket])
+    with ended_by_sigterm():
+        app = create_app(load(), settings)
+        app.state.engine.warm_up()  # in this thread, so that a signal ends it
+        _announce(app.state.engine.name, socket, settings)
+        Server(app).run([socket])
 
 
 def _serve_with_workers(

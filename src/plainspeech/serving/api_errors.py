@@ -24,6 +24,7 @@ from plainspeech.errors import (
     ModelError,
     PlainspeechError,
 )
+from plainspeech.serving.events import event
 
 INVALID, SERVER, RATE = "invalid_request_error", "server_error", "rate_limit_error"
 
@@ -73,6 +74,11 @@ class ApiError(HTTPException):
         """The error as a JSON object."""
         return error_object(self.status_code, self.detail, self.code, self.param)
 
+    @property
+    def event(self) -> str:
+        """The error as the last event of a stream, whose status has been sent already."""
+        return event({"error": self.error}, "error")
+
     def response(self) -> JSONResponse:
         """Return the response."""
         return JSONResponse({"error": self.error}, self.status_code, self.headers)
@@ -100,6 +106,11 @@ def api_error(error: PlainspeechError) -> ApiError:
     return ApiError(status, message, code, param)
 
 
+def our_failure() -> ApiError:
+    """Return what clients are told of an error that nobody foresaw."""
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, _SERVER_FAILED, "internal_error")
+
+
 async def refuse(error: ApiError, receive: Receive, send: Send) -> None:
     """Respond with ``error`` before a body is read, and close the connection.
 
@@ -123,11 +134,10 @@ async def refuse(error: ApiError, receive: Receive, send: Send) -> None:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Give every error of ``app`` the one format."""
+    """Give every error that ``app`` knows the one format; `unexpected` is for all others."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(PlainspeechError, _package)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -161,9 +171,9 @@ async def _package(request: Request, error: Exception) -> JSONResponse:
     return api_error(error).response()
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    response = ApiError(status, _SERVER_FAILED, "internal_error").response()
+async def unexpected(request: Request, error: Exception) -> JSONResponse:
+    """Return the response to an error that nobody foresaw."""
+    response = our_failure().response()
     # uvicorn closes the connection afterwards; a client that is not told would lose its next
     # request.
     response.headers["Connection"] = "close"

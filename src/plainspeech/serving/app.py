@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.staticfiles import StaticFiles
 
 from plainspeech.runtime import vad
@@ -18,7 +19,7 @@ from plainspeech.runtime.recognizer import Recognizer
 from plainspeech.runtime.vad import SpeechDetector
 from plainspeech.serving import live_endpoint, transcriptions
 from plainspeech.serving.access import AccessMiddleware
-from plainspeech.serving.api_errors import install_handlers
+from plainspeech.serving.api_errors import install_handlers, unexpected
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.limits import LimitsMiddleware
 from plainspeech.serving.request_log import HEADER, RequestMiddleware, log_request
@@ -76,6 +77,8 @@ def create_app(
         uploads=transcriptions.PATH,
         protected=("/v1/", "/metrics", "/openapi.json"),
     )
+    # Within those that follow, which give its answer their headers, too: Starlette's own is not.
+    app.add_middleware(ServerErrorMiddleware, handler=unexpected)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plainspeech.serving.access import check_token
 from plainspeech.serving.api_errors import ApiError, refuse
 from plainspeech.serving.capacity import Capacity
+from plainspeech.serving.events import MEDIA_TYPE
 from plainspeech.serving.server_settings import ServerSettings
 
 
@@ -90,6 +91,7 @@ class Upload:
         self._disconnected = asyncio.Event()
         self._error: ApiError | None = None
         self._answering = False
+        self._sends_events = False
 
     def release(self) -> None:
         """Give back the room of the body."""
@@ -100,7 +102,8 @@ class Upload:
         """Let ``app`` handle it.
 
         Raises:
-            ApiError: the body is too large or too slow, or the request took too long.
+            ApiError: the body is too large or too slow, or the request took too long. Where events
+                are being sent already, it is the last of them.
         """
         with anyio.move_on_after(self._settings.request_seconds) as self._work:
             self._watching = asyncio.create_task(self._watch())
@@ -108,13 +111,18 @@ class Upload:
                 await app(self._scope, self._next, self._answer)
             finally:
                 self._watching.cancel()
-        if self._work.cancelled_caught and not self._answering and not self._disconnected.is_set():
-            raise self._error or ApiError(
-                HTTPStatus.GATEWAY_TIMEOUT,
-                f"The request took longer than {self._settings.request_seconds:g} s; "
-                "send a shorter recording, or try again when the server is less busy.",
-                "timeout",
-            )
+        if not self._work.cancelled_caught or self._disconnected.is_set():
+            return
+        error = self._error or ApiError(
+            HTTPStatus.GATEWAY_TIMEOUT,
+            f"The request took longer than {self._settings.request_seconds:g} s; "
+            "send a shorter recording, or try again when the server is less busy.",
+            "timeout",
+        )
+        if not self._answering:
+            raise error
+        if self._sends_events:
+            await self._answer({"type": "http.response.body", "body": error.event.encode()})
 
     async def _next(self) -> Message:
         """Return the next part of the body; after the last, wait until the client disconnects."""
@@ -179,7 +187,11 @@ class Upload:
 
     async def _answer(self, message: Message) -> None:
         self._answering = True
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if message["type"] == "http.response.start":
+            kind = Headers(raw=message.get("headers", [])).get("content-type", "")
+            self._sends_events = kind.startswith(MEDIA_TYPE)
+        elif not message.get("more_body", False):
+            self._sends_events = False
             self._watching.cancel()  # after the last part, every client counts as gone
         try:
             with anyio.fail_after(self._settings.silence_seconds):

@@ -32,6 +32,9 @@ _ACCEPTABLE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 _GONE = 499, 1006
 """nginx's status of a client that disconnected before the response, and the WebSocket code."""
 
+_REFUSED = 403
+"""What HTTP answers to a handshake that the application refuses: there is no WebSocket to close."""
+
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -43,7 +46,7 @@ class FinishedRequest:
         request_id: of the client, or random.
         method: of HTTP; ``WEBSOCKET`` for those.
         path: without the query, which may hold a token.
-        status: of HTTP, or the code with which the WebSocket was closed.
+        status: of HTTP, also where it refused a WebSocket, or the code with which that was closed.
         seconds: from the first byte of the request to the last of the response.
     """
 
@@ -73,22 +76,24 @@ class RequestMiddleware:
         if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         live = scope["type"] == "websocket"
-        status, started = _GONE[live], time.perf_counter()
+        status, accepted, started = _GONE[live], False, time.perf_counter()
         given = Headers(scope=scope).get(HEADER, "")
         request_id = given if _ACCEPTABLE.fullmatch(given) else uuid4().hex
         # Not reset: what the server logs of an exception comes after this function.
         _request_id.set(request_id)
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, accepted
             kind = message["type"]
             if kind in ("http.response.start", "websocket.accept"):
                 header = (HEADER.lower().encode(), request_id.encode())
                 message["headers"] = [*message.get("headers", []), header]
             if kind == "http.response.start":
                 status = message["status"]
+            elif kind == "websocket.accept":
+                accepted = True
             elif kind == "websocket.close":
-                status = message.get("code", 1000)
+                status = message.get("code", 1000) if accepted else _REFUSED
             await send(message)
 
         async def listen() -> Message:
@@ -101,7 +106,7 @@ class RequestMiddleware:
         try:
             await self._app(scope, listen if live else receive, watch)
         except Exception:
-            status = 1011 if live else 500  # the response comes from outside of this
+            status = 1011 if live else 500  # also where a response had begun
             raise
         finally:
             method = "WEBSOCKET" if live else scope["method"]

@@ -198,9 +198,13 @@ class Server(uvicorn.Server):
         if self._engine.settings.json_logs:
             log_json()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does; remember the loop for signals, and tell the parent."""
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve as uvicorn does; remember the loop, for signals that come at any time from now."""
         self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, and tell the parent."""
         await super().startup(sockets)
         if self._parent is not None:
             self._loop.add_reader(self._parent.fileno(), self._hear, self._parent)

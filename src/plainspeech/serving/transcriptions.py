@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zlib
@@ -21,8 +20,9 @@ from starlette.datastructures import FormData
 from plainspeech.audio.channels import Channels
 from plainspeech.numbers import Numbers
 from plainspeech.runtime.long_audio import TranscriptPart
-from plainspeech.serving.api_errors import ApiError
+from plainspeech.serving.api_errors import ApiError, our_failure
 from plainspeech.serving.engine import Engine
+from plainspeech.serving.events import MEDIA_TYPE, event
 from plainspeech.serving.recordings import FormRequest, UploadedRecording
 from plainspeech.transcript import Segment, Transcript, Word
 from plainspeech.writers import render, word_values
@@ -131,7 +131,7 @@ async def _stream(recording: UploadedRecording) -> Response:
     """Respond with an event per segment; an error before the first has its own status."""
     parts = recording.parts()
     first = await anext(parts)
-    return StreamingResponse(_events(first, parts), media_type="text/event-stream")
+    return StreamingResponse(_events(first, parts), media_type=MEDIA_TYPE)
 
 
 async def _events(
@@ -144,15 +144,18 @@ async def _events(
             part: TranscriptPart | None = first
             while part is not None:
                 for segment in part.segments:
-                    yield _event(_delta(segment, part, first=not texts))
+                    yield event(_delta(segment, part, first=not texts))
                     texts.append(segment.text)
                 duration = part.end
                 part = await anext(others, None)
         except ApiError as error:
-            yield "event: error\n" + _event({"error": error.error})
+            yield error.event
             return
+        except Exception:  # for the log
+            yield our_failure().event
+            raise
     done = {"type": "transcript.text.done", "text": " ".join(texts)}
-    yield _event(done | {"duration": round(duration, 3)})
+    yield event(done | {"duration": round(duration, 3)})
 
 
 def check_model(name: str, engine: Engine) -> None:
@@ -293,8 +296,3 @@ def _delta(segment: Segment, part: TranscriptPart, first: bool) -> dict[str, Any
         "transcribed": round(part.end, 3),
         "duration": None if total is None else round(total, 3),
     }
-
-
-def _event(values: dict[str, Any]) -> str:
-    """Return ``values`` as a server-sent event (WHATWG HTML, section 9.2)."""
-    return f"data: {json.dumps(values, ensure_ascii=False)}\n\n"
