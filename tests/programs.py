@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,30 @@ def output_of(program: Path, environment: Mapping[str, str | None]) -> str:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class KeptScript:
+    """A script with one compiled function, whose machine code is kept from run to run.
+
+    Attributes:
+        path: of the script.
+        folder: where the machine code is kept.
+        ending: of its file.
+        environment: variables of every run, as in `output_of`.
+    """
+
+    path: Path
+    folder: Path
+    ending: str
+    environment: Mapping[str, str | None]
+
+    def run(self, **more: str) -> str:
+        """Return what it prints, with ``more`` variables."""
+        return output_of(self.path, {**self.environment, **more})
+
+    @property
+    def file(self) -> Path:
+        """The machine code."""
+        (file,) = self.folder.glob(f"*.{self.ending}")
+        return file

@@ -15,7 +15,7 @@ import pytest
 import plainspeech
 from plainspeech.compiling.dispatchers import _VerifiedFiles
 from plainspeech.compiling.kept_code import COMPILED as FOLDERS
-from programs import output_of
+from programs import KeptScript
 
 PROGRAM = """
 import sys
@@ -32,58 +32,48 @@ print(sum_, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 COMPILED, LOADED = "3 0 1", "3 1 0"
 
 
-class Scripts:
-    """Runs a script whose function is cached beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.script = folder / "script.py"
-        self.script.write_text(PROGRAM)
-        self.cache = folder / "__pycache__"
-        self.home = folder / "home"
-
-    def run(self) -> str:
-        return output_of(self.script, {"XDG_CACHE_HOME": str(self.home), "NUMBA_CACHE_DIR": None})
-
-    @property
-    def file(self) -> Path:
-        (file,) = self.cache.glob("*.nbc")
-        return file
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The user's cache, where the folder of the script cannot be trusted."""
+    return tmp_path / "home"
 
 
 @pytest.fixture
-def scripts(tmp_path: Path) -> Scripts:
-    return Scripts(tmp_path)
+def script(tmp_path: Path, home: Path) -> KeptScript:
+    path = tmp_path / "script.py"
+    path.write_text(PROGRAM)
+    variables = {"XDG_CACHE_HOME": str(home), "NUMBA_CACHE_DIR": None}
+    return KeptScript(path, tmp_path / "__pycache__", "nbc", variables)
 
 
-def test_machine_code_is_kept(scripts: Scripts) -> None:
-    assert scripts.run() == COMPILED
-    assert scripts.run() == LOADED
-    assert scripts.file.stat().st_mode & 0o077 == 0
-    assert not scripts.home.exists()
+def test_machine_code_is_kept(script: KeptScript, home: Path) -> None:
+    assert script.run() == COMPILED
+    assert script.run() == LOADED
+    assert script.file.stat().st_mode & 0o077 == 0
+    assert not home.exists()
 
 
-def test_damaged_files_are_compiled_again(scripts: Scripts) -> None:
-    scripts.run()
-    whole, draw = scripts.file.read_bytes(), random.Random(0)
+def test_damaged_files_are_compiled_again(script: KeptScript) -> None:
+    script.run()
+    whole, draw = script.file.read_bytes(), random.Random(0)
     flipped = bytearray(whole)
     flipped[draw.randrange(len(whole))] ^= 1
     for damaged in (b"", whole[: len(whole) // 2], bytes(flipped), whole + b"x", b"\x80\x04."):
-        scripts.file.write_bytes(damaged)
-        assert scripts.run() == COMPILED
-        assert scripts.run() == LOADED
+        script.file.write_bytes(damaged)
+        assert script.run() == COMPILED
+        assert script.run() == LOADED
 
 
-def test_what_is_kept_and_what_is_compiled_call_each_other(scripts: Scripts) -> None:
+def test_what_is_kept_and_what_is_compiled_call_each_other(script: KeptScript) -> None:
     """The compiler comes after machine code of functions that it did not compile."""
-    text = scripts.script.read_text().replace("sum_ =", "plus = add\n\nsum_ =")
-    scripts.script.write_text(text)
-    assert scripts.run() == COMPILED
+    text = script.path.read_text().replace("sum_ =", "plus = add\n\nsum_ =")
+    script.path.write_text(text)
+    assert script.run() == COMPILED
     more = "\n@compiled()\ndef twice(number):\n    return plus(number, number)\n\nprint(twice(2))\n"
-    scripts.script.write_text(text + more)
-    assert scripts.run() == f"{LOADED}\n4"
-    scripts.script.write_text(text + more.replace("twice(2)", "twice(2.0)"))
-    assert scripts.run().endswith("4.0")
+    script.path.write_text(text + more)
+    assert script.run() == f"{LOADED}\n4"
+    script.path.write_text(text + more.replace("twice(2)", "twice(2.0)"))
+    assert script.run().endswith("4.0")
 
 
 def test_an_edit_of_any_compiled_function_is_noticed() -> None:
@@ -136,36 +126,36 @@ _VerifiedFiles(Path(sys.argv[1]), "function").save("key", 1)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_file_that_refers_to_what_is_no_more_is_compiled_again(scripts: Scripts) -> None:
-    scripts.run()
-    content = pickle.dumps(Scripts, protocol=0).replace(b"Scripts", b"Removed")
-    scripts.file.write_bytes(hashlib.sha256(content).digest() + content)
-    assert scripts.run() == COMPILED
+def test_a_file_that_refers_to_what_is_no_more_is_compiled_again(script: KeptScript) -> None:
+    script.run()
+    content = pickle.dumps(KeptScript, protocol=0).replace(b"KeptScript", b"Removed")
+    script.file.write_bytes(hashlib.sha256(content).digest() + content)
+    assert script.run() == COMPILED
 
 
-def test_numbas_own_files_are_not_read(scripts: Scripts) -> None:
-    scripts.run()
-    name = scripts.file.name.split(".py3")[0]
+def test_numbas_own_files_are_not_read(script: KeptScript) -> None:
+    script.run()
+    name = script.file.name.split(".py3")[0]
     version = f"py3{sys.version_info.minor}"
-    index = scripts.cache / f"{name}.{version}.nbi"
+    index = script.folder / f"{name}.{version}.nbi"
     index.write_bytes(b"\x80")
-    assert scripts.run() == LOADED
-    scripts.file.unlink()
-    assert scripts.run() == COMPILED
+    assert script.run() == LOADED
+    script.file.unlink()
+    assert script.run() == COMPILED
     assert not index.exists()  # superseded
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no owners of files")
-def test_what_others_can_write_is_not_used(scripts: Scripts) -> None:
-    scripts.run()
-    scripts.file.chmod(0o666)
-    assert scripts.run() == COMPILED
-    assert scripts.file.stat().st_mode & 0o077 == 0
-    scripts.cache.chmod(0o777)
-    before = scripts.file.read_bytes()
-    scripts.file.write_bytes(b"of another user")
-    assert scripts.run() == COMPILED
-    assert scripts.run() == LOADED  # from the user's own folder
-    assert scripts.file.read_bytes() == b"of another user" != before
-    (kept,) = scripts.home.rglob("*.nbc")
+def test_what_others_can_write_is_not_used(script: KeptScript, home: Path) -> None:
+    script.run()
+    script.file.chmod(0o666)
+    assert script.run() == COMPILED
+    assert script.file.stat().st_mode & 0o077 == 0
+    script.folder.chmod(0o777)
+    before = script.file.read_bytes()
+    script.file.write_bytes(b"of another user")
+    assert script.run() == COMPILED
+    assert script.run() == LOADED  # from the user's own folder
+    assert script.file.read_bytes() == b"of another user" != before
+    (kept,) = home.rglob("*.nbc")
     assert kept.parent.stat().st_mode & 0o077 == 0

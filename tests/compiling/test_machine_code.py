@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import plainspeech
 from plainspeech.compiling.lazy import compiled
 from plainspeech.compiling.machine_code import machine_code
-from programs import output_of
+from programs import KeptScript
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="takes numba there")
 
@@ -136,33 +136,19 @@ print(machine_code(total, numbers)(numbers), "numba" in sys.modules)
 COMPILED, LOADED = "10 True", "10 False"
 
 
-class Script:
-    """Runs a script whose function is kept in ``folder``."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.folder = path / "script.py", path / "kept"
-        self.path.write_text(PROGRAM)
-
-    def run(self, **more: str) -> str:
-        return output_of(self.path, {"NUMBA_CACHE_DIR": str(self.folder), **more})
-
-    @property
-    def file(self) -> Path:
-        (file,) = self.folder.glob("*.o")
-        return file
-
-
 @pytest.fixture
-def script(tmp_path: Path) -> Script:
-    return Script(tmp_path)
+def script(tmp_path: Path) -> KeptScript:
+    path, folder = tmp_path / "script.py", tmp_path / "kept"
+    path.write_text(PROGRAM)
+    return KeptScript(path, folder, "o", {"NUMBA_CACHE_DIR": str(folder)})
 
 
-def test_it_is_kept_for_this_user(script: Script) -> None:
+def test_it_is_kept_for_this_user(script: KeptScript) -> None:
     assert [script.run(), script.run()] == [COMPILED, LOADED]
     assert script.file.stat().st_mode & 0o077 == 0
 
 
-def test_damaged_files_are_compiled_again(script: Script) -> None:
+def test_damaged_files_are_compiled_again(script: KeptScript) -> None:
     script.run()
     whole = script.file.read_bytes()
     flipped = bytearray(whole)
@@ -174,7 +160,7 @@ def test_damaged_files_are_compiled_again(script: Script) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no owners of files")
-def test_what_others_can_write_is_not_used(script: Script) -> None:
+def test_what_others_can_write_is_not_used(script: KeptScript) -> None:
     script.run()
     script.file.chmod(0o666)
     assert script.run() == COMPILED
@@ -185,12 +171,12 @@ def test_what_others_can_write_is_not_used(script: Script) -> None:
     assert script.file.read_bytes() == before
 
 
-def test_options_of_numba_count(script: Script) -> None:
+def test_options_of_numba_count(script: KeptScript) -> None:
     script.run()
     assert script.run(NUMBA_BOUNDSCHECK="1") == COMPILED
 
 
-def test_where_nothing_can_be_kept_it_is_compiled(script: Script) -> None:
+def test_where_nothing_can_be_kept_it_is_compiled(script: KeptScript) -> None:
     script.folder.write_text("is no folder")
     assert script.run() == COMPILED
 

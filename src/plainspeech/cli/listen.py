@@ -130,7 +130,7 @@ def listen(
         raise ConfigurationError("--device: cannot be used with a recording; leave one of them out")
     from plainspeech.runtime.live_core import with_digits
 
-    words = read_hot_words(hot_word or [], hot_words)
+    words = read_hot_words(hot_word or [], hot_words, model)
     source = _source(file, device)
     live, rate = _begin(model, decoder, language_model, words, digits)
     latency = Latency()

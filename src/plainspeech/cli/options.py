@@ -153,16 +153,19 @@ def device_warnings() -> Iterator[None]:
             )
 
 
-def read_hot_words(given: Sequence[str], file: Path | None) -> dict[str, float]:
+def read_hot_words(given: Sequence[str], file: Path | None, model: Path | None) -> dict[str, float]:
     """Return the weight of each phrase; one that is ``given`` has precedence over the file's.
 
     Args:
         given: ``phrase`` or ``phrase:weight`` each.
         file: one a line, see `plainspeech.decoding.hot_words.parse_hot_words`.
+        model: whose alphabet must be able to write them, which is checked before its decoder is
+            loaded: the first time that takes seconds.
 
     Raises:
         DataError: the file cannot be read.
-        DecodingError: something is neither a phrase nor ``phrase:weight``.
+        DecodingError: something is neither a phrase nor ``phrase:weight``, or cannot be written.
+        ModelError: there is no such model.
     """
     from plainspeech.decoding.hot_words import parse_hot_word
 
@@ -173,6 +176,11 @@ def read_hot_words(given: Sequence[str], file: Path | None) -> dict[str, float]:
         except DecodingError as error:
             raise DecodingError(f"--hot-word: {error}") from error
         found[phrase] = weight
+    if found:
+        from plainspeech.decoding.hot_words import validated_hot_words
+        from plainspeech.runtime.bundle import Bundle, named_model
+
+        validated_hot_words(found, Bundle.load(named_model(model)).alphabet)
     return found
 
 

@@ -109,7 +109,7 @@ def transcribe(
     from plainspeech.audio.channels import validated_channels
     from plainspeech.numbers import check_language
 
-    words = read_hot_words(hot_word or [], hot_words)
+    words = read_hot_words(hot_word or [], hot_words, model)
     target = _destination(files, formats, output)
     chosen = validated_channels(channels)
     digits = wants_digits(numbers)

@@ -92,7 +92,7 @@ def transcribe_many(
         decoder,
         language_model,
         precision,
-        read_hot_words(hot_word or [], hot_words),
+        read_hot_words(hot_word or [], hot_words, model),
         validated_channels(channels),
         "digits" if wants_digits(numbers) else "words",
     )
