@@ -7,6 +7,7 @@ import json
 import sys
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from plainspeech.data import packed
 from plainspeech.data.loading import Batch, Loader, WaveformSource
 from plainspeech.data.manifest import Utterance, write_manifest
 from plainspeech.data.packed import PackedLoader, pack, plan_packed, read_archive, read_packed
-from plainspeech.errors import ConfigurationError, PlainspeechError
+from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 COUNT = 23
 
@@ -243,6 +244,34 @@ def test_what_cannot_be_read_is_named(
     monkeypatch.delitem(registry, "s3", raising=False)  # of another test
     with pytest.raises(ConfigurationError, match=r"constraints.txt '\.\[s3\]'"):
         read_packed("s3://bucket/place")
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({"text": "another text"}, {}),
+        ({"speaker": "somebody else"}, {}),
+        ({}, {"form": "opus"}),
+        ({}, {"shard_size": 13}),  # as many shards as of 12
+    ],
+)
+def test_what_was_packed_otherwise_is_not_taken_for_what_is_asked_for(
+    utterances: list[Utterance], tmp_path: Path, changes: Any, options: Any
+) -> None:
+    pack(utterances, str(tmp_path), shard_size=12)
+    assert pack(utterances, str(tmp_path), shard_size=12) == 2
+    changed = [replace(utterances[0], **changes), *utterances[1:]]
+    with pytest.raises(DataError, match="holds other packed data; name another place, or delete"):
+        pack(changed, str(tmp_path), **{"shard_size": 12, **options})
+
+
+def test_two_recordings_of_one_id_are_not_packed(
+    utterances: list[Utterance], tmp_path: Path
+) -> None:
+    twice = replace(utterances[1], id=utterances[0].id, origin="m.jsonl, line 2")
+    told = f"^m.jsonl, line 2: the id {utterances[0].id} is already in "
+    with pytest.raises(DataError, match=told):
+        pack([utterances[0], twice], str(tmp_path))
 
 
 def test_a_folder_may_have_any_name(utterances: list[Utterance], tmp_path: Path) -> None:

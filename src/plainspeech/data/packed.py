@@ -68,10 +68,12 @@ def pack(
         track: shows progress.
 
     Raises:
-        DataError: there are other packed utterances, or it cannot be written. Where these are
-            there already, nothing is done.
+        DataError: two utterances have one id; other utterances, or the same in other shards or
+            another format, are packed there; or it cannot be written. Where these are there
+            already, nothing is done.
         AudioError: a recording cannot be read.
     """
+    _refuse_repeated(utterances)
     files, folder = _opened(location)
     order = np.random.default_rng(seed).permutation(len(utterances)).tolist()
     chosen = [
@@ -80,7 +82,10 @@ def pack(
     ]
     try:
         if _is_complete(files, folder):
-            _refuse_others(location, [utterance.id for shard in chosen for utterance in shard])
+            if _packed_before(location, form) != [[*map(_told, shard)] for shard in chosen]:
+                raise DataError(
+                    f"{location}: holds other packed data; name another place, or delete it"
+                )
             return len(chosen)
         for pattern in (CUTS, RECORDINGS):  # of a run that was killed
             for leftover in _listed(files, folder, pattern):
@@ -100,6 +105,18 @@ def pack(
     return len(chosen)
 
 
+def _refuse_repeated(utterances: Sequence[Utterance]) -> None:
+    """Stop where two have one id, by which recordings are found in shards."""
+    first: dict[str, Utterance] = {}
+    for utterance in utterances:
+        other = first.setdefault(utterance.id, utterance)
+        if other is not utterance:
+            raise DataError(
+                f"{utterance.origin}: the id {utterance.id} is already in {other.origin}; give it "
+                f"another, or leave it out"
+            )
+
+
 def _is_complete(files: Any, folder: str) -> bool:
     """Return whether there are packed utterances; cuts are written last."""
     return 0 < len(_listed(files, folder, CUTS)) == len(_listed(files, folder, RECORDINGS))
@@ -110,9 +127,26 @@ def _listed(files: Any, folder: str, pattern: str) -> list[str]:
     return sorted(files.glob(f"{glob.escape(folder)}/{pattern}"))
 
 
-def _refuse_others(location: str, ids: Sequence[str]) -> None:
-    if [utterance.id for utterance in read_packed(location).utterances] != ids:
-        raise DataError(f"{location}: holds other packed data; name another place, or delete it")
+def _packed_before(location: str, form: str) -> list[list[tuple[str, str, str]]]:
+    """Return what `_told` returns of each utterance that is there, by shard; of ``form`` alone."""
+    packed = read_packed(location)
+    shards: dict[str, list[tuple[str, str, str]]] = {}
+    for utterance in packed.utterances:
+        shards.setdefault(packed.archives[utterance.id], []).append(_told(utterance))
+    return list(shards.values()) if all(_form(url) == form for url in shards) else []
+
+
+def _told(utterance: Utterance) -> tuple[str, str, str]:
+    """Return what shards tell of an utterance but for its recording."""
+    return utterance.id, utterance.text, utterance.speaker
+
+
+def _form(url: str) -> str:
+    """Return the suffix of the first recording of a shard."""
+    files, path = _opened(url)
+    with files.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        first = tar.next()
+    return first.name.rpartition(".")[2] if first else ""
 
 
 def _put(files: Any, path: str, content: bytes) -> None:
