@@ -70,6 +70,9 @@ def test_what_can_be_written_changes_in_its_spaces_alone(text: str) -> None:
         ("ﬁne № 2½", "fine no"),
         ("twenty-one", "twenty one"),
         ("日本", ""),
+        ("donau\u00addampf\u00adschiff", "donaudampfschiff"),  # of e-books and web pages
+        ("\ufeffwo\u200drd\u200e", "word"),
+        ("zero\u200bwidth", "zero width"),
     ],
 )
 def test_normalisation(text: str, expected: str) -> None:

@@ -31,6 +31,9 @@ _PLAIN = {
 }
 """Letters that Unicode does not decompose, as alphabets without them write them."""
 
+_PARTING = "\u200b"
+"""The space of no width, which parts words."""
+
 _DOTLESS = str.maketrans({"I": "ı", "İ": "i"})
 
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
@@ -127,12 +130,17 @@ class Alphabet:
           ``é`` in French and ``e`` in English. ``œ``, ``ß`` and their like are two letters where
           the alphabet lacks them.
         - Apostrophes: all the same one; a space where the alphabet has none.
+        - What is not seen within a word, such as the soft hyphens of e-books: nothing.
         - Anything else outside the alphabet, hyphens too: a space, and single spaces between words.
 
         Digits, and letters of other scripts, become spaces as well; `lost` names them, and
         `plainspeech data prepare` refuses them, since they were spoken.
         """
         return " ".join(self._cased(text).translate(self._folds).split())
+
+    def fold(self, character: str) -> str:
+        """Return what `normalise` makes of one character: letters, a space or nothing."""
+        return self._cased(character).translate(self._folds)
 
     def lost(self, text: str) -> str:
         """Return the letters and digits that `normalise` drops of ``text``, each once, sorted.
@@ -195,7 +203,12 @@ class _Folds(dict[int, str]):
             return found
         if character in APOSTROPHES:
             return self._apostrophe
-        return "" if unicodedata.combining(character) else " "
+        return "" if unicodedata.combining(character) or _is_unseen(character) else " "
+
+
+def _is_unseen(character: str) -> bool:
+    """Return whether a character only says how those beside it are to be written."""
+    return unicodedata.category(character) == "Cf" and character != _PARTING
 
 
 def find_alphabet(name: str, folder: Path = Path()) -> Alphabet:

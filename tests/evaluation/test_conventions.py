@@ -110,6 +110,11 @@ def test_apostrophes_of_any_alphabet_need_not_count() -> None:
     assert Convention(apostrophes=False).hypothesis("it\u2019s it", curly) == "its it"
 
 
+def test_what_is_not_seen_parts_no_words() -> None:
+    # A soft hyphen, and a letter with an accent for which Unicode has no single character.
+    assert Convention(case=True).reference("Do\u00adnau, n\u0308a", ENGLISH) == "Donau na"
+
+
 def test_variants_are_read(tmp_path: Path) -> None:
     path = tmp_path / "variants.txt"
     path.write_text("colours colors\n# numbers\n\n25  Twenty five\n", encoding="utf-8-sig")

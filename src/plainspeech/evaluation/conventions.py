@@ -89,7 +89,7 @@ class Convention:
     def _character(self, character: str, alphabet: Alphabet) -> str:
         if self.punctuation and character in _PUNCTUATION:
             return character
-        folded = alphabet.normalise(character) or " "
+        folded = alphabet.fold(character)
         return folded.upper() if self.case and character.isupper() else folded
 
 
