@@ -145,6 +145,20 @@ def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"dear"
 
 
+def test_the_working_directory_is_not_replaced(
+    make_tone_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.load(make_tone_bundle(tmp_path / "b"))
+    (tmp_path / "b" / "within").mkdir()
+    for here in (tmp_path / "b" / "within", tmp_path / "b"):
+        monkeypatch.chdir(here)
+        for name in (tmp_path / "b", Path() if here.name == "b" else Path("..")):
+            with pytest.raises(ModelError, match="would be replaced, and is the working directory"):
+                bundle.write(name)
+    monkeypatch.chdir(tmp_path)
+    bundle.write(Path("b"))
+
+
 @pytest.mark.parametrize("failing", [1, 2, 3, 4])
 def test_a_write_that_fails_leaves_the_old_bundle(
     make_tone_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
@@ -240,6 +254,14 @@ def test_a_missing_file_is_named(
         PlainspeechError, match=f"{path.name}: is not a model bundle: {name} is miss"
     ):
         Bundle.load(path)
+
+
+def test_a_folder_with_a_bundle_in_it_is_no_bundle_but_tells_of_it(
+    make_tone_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    bundle = make_tone_bundle(tmp_path / "run" / "bundle")
+    with pytest.raises(PlainspeechError, match=f"bundle.json is missing; {bundle} is one$"):
+        Bundle.load(tmp_path / "run")
 
 
 def test_what_is_no_bundle_at_all_is_said_to_be_none(tmp_path: Path) -> None:

@@ -214,11 +214,15 @@ def test_a_device_that_is_not_there_is_said_before_recordings_are_read(
 
 
 def test_an_output_that_is_something_else_is_refused_at_once(
-    plainspeech: Plainspeech, start: Path, tmp_path: Path
+    plainspeech: Plainspeech, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recordings = own_recordings(tmp_path / "recordings")
     status, told = plainspeech("adapt", recordings, "-o", recordings, "--model", start)
     assert (status, "is not a model bundle; choose another folder" in told) == (1, True)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    status, told = plainspeech("adapt", recordings, "-o", ".", "--model", start)
+    assert (status, "is the working directory" in told) == (1, True)
 
 
 def test_a_recording_that_is_too_long_is_left_out(

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 import plainspeech
 from plainspeech.errors import ModelError, PlainspeechError
-from plainspeech.training.checkpoint import FORMAT, Checkpoint, Progress
+from plainspeech.training.checkpoint import FORMAT, Checkpoint, Progress, load_weights
 
 SOURCE = Path(plainspeech.__file__).parent
 
@@ -179,6 +179,15 @@ def test_a_save_that_fails_leaves_the_old_one(
         assert "cannot write the checkpoint" in str(caught.value)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]  # noqa: PTH208
+
+
+def test_a_folder_in_place_of_a_checkpoint_tells_what_to_name(path: Path) -> None:
+    with pytest.raises(ModelError, match=r"run: .*: it is a folder; name a checkpoint in it, such"):
+        Checkpoint.load(path.parent)
+    with pytest.raises(ModelError, match=r"run: is the folder of a run; name a checkpoint in it"):
+        load_weights(path.parent)
+    with pytest.raises(ModelError, match=r"is not a model bundle: bundle.json is missing"):
+        load_weights(path.parent.parent)
 
 
 def test_the_end_of_an_epoch() -> None:

@@ -126,6 +126,11 @@ class FolderReader:
             return False
         return status.st_size == size and is_verified(path, status, sha256)
 
+    def _within(self, name: str) -> str:
+        """Return which folder in this one may be meant, as that of a run has its bundle in it."""
+        meant = sorted(self._folder.glob(f"*/{name}")) if name == self._kind.record else ()
+        return f"; {meant[0].parent} is one" if meant else ""
+
     @contextmanager
     def _opened(self, name: str) -> Iterator[BinaryIO]:
         try:
@@ -133,7 +138,7 @@ class FolderReader:
                 yield file
         except FileNotFoundError as error:
             raise self._kind.error(
-                f"{self._folder}: is not a {self._kind.name}: {name} is missing"
+                f"{self._folder}: is not a {self._kind.name}: {name} is missing{self._within(name)}"
             ) from error
         except OSError as error:
             raise self._kind.error(

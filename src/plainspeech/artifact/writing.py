@@ -37,6 +37,13 @@ def _errors_of(folder: Path, kind: Kind) -> Iterator[None]:
     if not _replaceable(folder, kind.record):
         raise kind.error(f"{folder}: exists and is not a {kind.name}; choose another folder")
     try:
+        here = Path.cwd()
+        if folder.resolve() in (here, *here.parents):
+            # Whoever is in it would stay in what was replaced, which is gone.
+            raise kind.error(
+                f"{folder}: would be replaced, and is the working directory or has it within; name "
+                f"a new folder, or run the command outside of it"
+            )
         yield
     except OSError as error:
         raise kind.error(f"{folder}: cannot be written: {error.strerror}") from error

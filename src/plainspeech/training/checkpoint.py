@@ -23,7 +23,7 @@ from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.artifact.record import check_version
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.files import write_atomically
-from plainspeech.runtime.bundle import WEIGHTS_FILE, Bundle
+from plainspeech.runtime.bundle import BUNDLE, WEIGHTS_FILE, Bundle
 
 FORMAT = 1
 
@@ -110,7 +110,8 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return cls(tensors, _progress(header["progress"]), _run(header["run"]))
         except (OSError, SafetensorError) as error:
-            reason = str(error)[:_SHOWN]
+            folder = "it is a folder; name a checkpoint in it, such as best.safetensors"
+            reason = folder if path.is_dir() else str(error)[:_SHOWN]
             raise ModelError(f"{path}: cannot read the checkpoint: {reason}") from error
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ModelError(f"{path}: not a checkpoint of plainspeech") from error
@@ -195,6 +196,12 @@ def load_weights(path: Path) -> Checkpoint:
     """
     if not path.is_dir() and not is_zipfile(path):
         return Checkpoint.load(path)
+    others = {file.name for file in path.glob("*.safetensors")} - {WEIGHTS_FILE}
+    if others and not (path / BUNDLE.record).exists():
+        raise ModelError(
+            f"{path}: is the folder of a run; name a checkpoint in it, such as best.safetensors, "
+            f"or its bundle"
+        )
     weights = Bundle.load(path).weights
     if WEIGHTS_FILE not in weights:
         raise ModelError(
