@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,19 @@ def test_a_chain_does_not_say_how_long_it_is_and_is_counted(tmp_path: Path) -> N
     with audio.opened(path) as recording:
         assert recording.duration is None
     assert audio.duration(path) == pytest.approx(1.5, abs=0.01)
+
+
+def test_links_are_found_one_after_the_other() -> None:
+    """Where there are headers of pages alone, a link has 54 bytes; each took ten times as many."""
+    empty = [b"OggS\0" + bytes([flags]) + bytes(21) for flags in (2, 0)]
+    content = io.BytesIO(encoded(tone(), **VORBIS) + b"".join(empty) * 20_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(AudioError, match="one after the first cannot be read"):
+            audio.read(content)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_chain_that_is_cut_in_its_second_link_is_refused() -> None:
@@ -156,6 +170,21 @@ def test_mp3s_with_tags_between_them() -> None:
 def test_mp3_that_turns_into_something_else_is_refused() -> None:
     with pytest.raises(AudioError, match=r"damaged: after byte \d+ is much data that is not audio"):
         audio.read(io.BytesIO(mp3() + bytes(2_000_000)))
+
+
+def test_mp3_of_which_most_is_something_else_is_refused() -> None:
+    """Every byte of it may begin a frame, and is looked at: a second for each megabyte."""
+    some = mp3(0.2) + b"\xff" * 100_000
+    with pytest.raises(AudioError, match=r"damaged: after byte \d+ is much data that is not audio"):
+        mpeg_parts("a", io.BytesIO(some * 20))
+    assert len(mpeg_parts("a", io.BytesIO(some * 3))) == 3
+
+
+def test_mp3_with_a_little_junk_again_and_again_is_read() -> None:
+    """As from a radio station that tells its titles in between: 2 MB of it, in 40 of audio."""
+    frame = bytes.fromhex("fffb9064") + bytes(413)
+    parts = mpeg_parts("a", io.BytesIO((frame * 240 + bytes(5_000)) * 400))
+    assert len(parts) == 400
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import soundfile
@@ -80,9 +80,9 @@ class Window(io.RawIOBase):
         return len(content)
 
 
-def windows(stream: BinaryIO, ranges: Sequence[tuple[int, int]]) -> list[BinaryIO]:
-    """Return parts of ``stream`` as files, by where they begin and end in bytes."""
-    return [cast("BinaryIO", Window(stream, begin, end)) for begin, end in ranges]
+def windows(stream: BinaryIO, ranges: Iterable[tuple[int, int]]) -> Iterator[BinaryIO]:
+    """Yield parts of ``stream`` as files, by where they begin and end in bytes."""
+    return (cast("BinaryIO", Window(stream, begin, end)) for begin, end in ranges)
 
 
 def whole(stream: BinaryIO) -> tuple[int, int]:
@@ -90,14 +90,14 @@ def whole(stream: BinaryIO) -> tuple[int, int]:
     return 0, stream.seek(0, io.SEEK_END)
 
 
-def ogg_links(stream: BinaryIO) -> list[tuple[int, int]]:
-    """Return where the links of an Ogg file begin and end, in bytes.
+def ogg_links(stream: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield where the links of an Ogg file begin and end, in bytes.
 
     Each is a file of its own, with another rate perhaps; all streams of a link begin with a page
-    that says so (RFC 3533, section 4).
+    that says so (RFC 3533, section 4). ``stream`` may be read elsewhere in between.
     """
     size = stream.seek(0, io.SEEK_END)
-    begins, within, place = [0], False, 0
+    begin, within, place = 0, False, 0
     while place < size:
         stream.seek(place)
         header = stream.read(27 + 255)
@@ -105,11 +105,12 @@ def ogg_links(stream: BinaryIO) -> list[tuple[int, int]]:
             break  # what follows is left to the decoder
         first = bool(header[5] & 2)
         if first and within:
-            begins.append(place)
+            yield begin, place
+            begin = place
         within = not first
         segments = header[26]
         place += 27 + segments + sum(header[27 : 27 + segments])
-    return list(zip(begins, [*begins[1:], size], strict=True))
+    yield begin, size
 
 
 def finished_wav(stream: BinaryIO) -> BinaryIO | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain, islice
 from typing import BinaryIO
 
 import soundfile
@@ -61,8 +62,9 @@ def decode_with_libsndfile(name: str, stream: BinaryIO, stack: ExitStack) -> Dec
         check_last_page(name, stream)
         return _joined(name, windows(stream, ogg_links(stream)), stack)
     if magic == b"RIFF":
-        finished = finished_wav(stream)
-        return _joined(name, [finished] if finished else windows(stream, [whole(stream)]), stack)
+        if finished := finished_wav(stream):
+            return _joined(name, iter([finished]), stack)
+        return _joined(name, windows(stream, [whole(stream)]), stack)
     parts = mpeg_parts(name, stream) if begins_as_mpeg(stream) else []
     return _joined(name, windows(stream, parts or [whole(stream)]), stack)
 
@@ -78,24 +80,24 @@ def decode_mpeg(name: str, stream: BinaryIO, stack: ExitStack) -> DecodedAudio |
     Raises:
         AudioError: as `decode_with_libsndfile`.
     """
-    parts = windows(stream, mpeg_parts(name, stream))
+    parts = mpeg_parts(name, stream)
     try:
-        return _joined(name, parts, stack) if parts else None
+        return _joined(name, windows(stream, parts), stack) if parts else None
     except soundfile.LibsndfileError:  # what looked like frames is none
         return None
 
 
-def _joined(name: str, parts: Sequence[BinaryIO], stack: ExitStack) -> DecodedAudio:
-    """Return the audio of ``parts``, one after the other."""
-    first, *others = parts
-    sound = stack.enter_context(_open(first))
+def _joined(name: str, parts: Iterator[BinaryIO], stack: ExitStack) -> DecodedAudio:
+    """Return the audio of ``parts``, one after the other; each is asked for when it is read."""
+    sound = stack.enter_context(_open(next(parts)))
     _check(name, sound)
     declared = _declared_frames(sound)
+    others = list(islice(parts, 1))
     known = declared is not None and not others
 
     def sections() -> Iterator[Section]:
         yield Section(sound.samplerate, _blocks(name, sound))
-        for part in others:
+        for part in chain(others, parts):
             with _open_next(name, part) as other:
                 _check(name, other)
                 yield Section(other.samplerate, _blocks(name, other))

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from plainspeech.errors import AudioError
 
-_MOST_JUNK = 1 << 20  # bytes in a row that are neither frames nor tags
+_MOST_JUNK = 1 << 20  # bytes that are neither frames nor tags, in a row and in all
+_FRAMES_TO_JUNK = 16  # bytes of frames and tags for which there may be one more in all
 _WINDOW = 1 << 16  # bytes that are read at a time
 _AGREEING = 2  # frames that must follow the first of a part
 
@@ -88,12 +89,14 @@ def mpeg_parts(name: str, stream: BinaryIO) -> list[tuple[int, int]]:
         stream: that can seek.
 
     Raises:
-        AudioError: after a part there is much data that is not audio.
+        AudioError: there is much data that is not audio, after a part or in all. Each byte of it
+            may begin a frame, and is looked at.
     """
     data = _Bytes(stream)
     parts: list[tuple[int, int]] = []
     kind: object = None  # of the frames of the last part
     place = junk = 0  # junk: bytes since the last frame that are neither frame nor tag
+    all_junk, too_much = 0, False
     while place < data.size:
         frame = Frame.parse(data.at(place, 4))
         joins = frame is not None and frame.kind == kind and place == parts[-1][1]
@@ -106,10 +109,12 @@ def mpeg_parts(name: str, stream: BinaryIO) -> list[tuple[int, int]]:
             place += tag
         else:
             following = data.candidate(place + 1)
-            junk, place = junk + following - place, following
-            if junk > _MOST_JUNK:
+            junk, all_junk = junk + following - place, all_junk + following - place
+            place = following
+            room = _MOST_JUNK + (place - all_junk) // _FRAMES_TO_JUNK
+            if too_much := junk > _MOST_JUNK or all_junk > room:
                 break
-    if parts and junk > _MOST_JUNK:
+    if parts and too_much:
         raise AudioError(
             f"{name}: damaged: after byte {parts[-1][1]} is much data that is not audio"
         )
