@@ -11,7 +11,14 @@ import pytest
 
 import plainspeech
 from plainspeech import files
-from plainspeech.files import check_file, files_below, replacing, replacing_folder, write_atomically
+from plainspeech.files import (
+    check_file,
+    exclusive,
+    files_below,
+    replacing,
+    replacing_folder,
+    write_atomically,
+)
 
 SOURCE = Path(plainspeech.__file__).parents[1]
 
@@ -143,6 +150,16 @@ def test_a_reader_keeps_the_file_it_opened(tmp_path: Path) -> None:
         write_atomically(path, b"new")
         assert reader.read() == b"old"
     assert path.read_bytes() == b"new"
+
+
+def test_a_folder_is_locked_without_a_file_in_it(tmp_path: Path) -> None:
+    with exclusive(tmp_path) as alone:
+        assert alone
+        with exclusive(tmp_path) as again:
+            assert not again
+        assert not [*tmp_path.iterdir()]
+    with exclusive(tmp_path) as alone:
+        assert alone
 
 
 def test_names_as_long_as_they_may_be(tmp_path: Path) -> None:

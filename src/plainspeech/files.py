@@ -164,11 +164,18 @@ def check_folder(path: Path) -> None:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[bool]:
-    """Lock the file ``path`` until the block or the process ends; yield whether nobody else had.
+    """Lock ``path`` until the block or the process ends; yield whether nobody else had.
 
     On Windows, and on file systems without locks, nobody ever has.
+
+    Args:
+        path: a folder, or a file, which is made where there is none.
     """
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+    if sys.platform == "win32" and path.is_dir():  # which nothing opens there
+        yield True
+        return
+    flags = os.O_RDONLY if path.is_dir() else os.O_CREAT | os.O_RDWR
+    handle = os.open(path, flags, 0o666)
     try:
         yield _lock(handle)
     finally:

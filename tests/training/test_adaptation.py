@@ -27,6 +27,7 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import DataError, ModelError, PlainspeechError
 from plainspeech.evaluation.error_rates import Pair, Scores
+from plainspeech.files import exclusive
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.training import adaptation
 from plainspeech.training.adaptation import FEWEST, split
@@ -86,6 +87,16 @@ def test_from_a_folder_to_a_model(plainspeech: Plainspeech, start: Path, tmp_pat
     assert made.card["adaptation"]["after"]["wer"] <= made.card["adaptation"]["before"]["wer"]
     # An adapted model can be adapted again, in its own place.
     assert plainspeech("adapt", recordings, "-o", output, "--model", output)[0] == 0
+
+
+def test_two_adaptations_do_not_share_a_folder(
+    plainspeech: Plainspeech, start: Path, tmp_path: Path
+) -> None:
+    recordings = own_recordings(tmp_path / "recordings")
+    (tmp_path / "out.adapting").mkdir()
+    with exclusive(tmp_path / "out.adapting"):
+        status, told = plainspeech("adapt", recordings, "-o", tmp_path / "out", "--model", start)
+    assert (status, "out.adapting: another process trains there" in told) == (1, True)
 
 
 def test_a_model_that_got_worse_is_not_written(

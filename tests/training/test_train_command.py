@@ -132,6 +132,16 @@ def test_a_bad_recipe_is_one_line(plainspeech: Plainspeech, recipe: Path) -> Non
     assert not (recipe.parent / "runs").exists()
 
 
+def test_two_runs_do_not_write_to_one_folder(plainspeech: Plainspeech, recipe: Path) -> None:
+    run = recipe.parent / "run"
+    run.mkdir()
+    with files.exclusive(run):
+        status, told = plainspeech("train", recipe, "-o", run, "--device", "cpu")
+        assert not [*run.iterdir()]
+    told_of = f"{run}: another process trains there; wait for it, or give another --output"
+    assert (status, told) == (1, f"error: {told_of}\n")
+
+
 def test_an_output_that_is_a_file_is_refused(plainspeech: Plainspeech, recipe: Path) -> None:
     status, told = plainspeech("train", recipe, "-o", recipe, "--device", "cpu")
     assert (status, told) == (

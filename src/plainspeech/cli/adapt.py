@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from plainspeech.cli.interruption import Interrupted
-from plainspeech.cli.output_files import make_folder
 from plainspeech.cli.terminal import needs, stderr, track
 from plainspeech.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
 
     from plainspeech.alphabet import Alphabet
     from plainspeech.data.manifest import Utterance
     from plainspeech.evaluation.error_rates import Interval, Scores
     from plainspeech.training.adaptation import Adapted
+    from plainspeech.training.recipe import Recipe
 
 
 def adapt(
@@ -49,10 +51,9 @@ def adapt(
     with needs("train"):
         from plainspeech.training import adaptation
     from plainspeech.artifact.writing import check_folder_writable
-    from plainspeech.cli.train import fit, stopped_by_signals
+    from plainspeech.cli.train import alone_in
     from plainspeech.runtime.bundle import BUNDLE, Bundle, named_model
     from plainspeech.training.device import choose_device
-    from plainspeech.training.session import prepare_run
 
     console = stderr()
     computing = choose_device(device)
@@ -63,12 +64,30 @@ def adapt(
     seconds = sum(utterance.duration for utterance in train)
     folder = output.with_name(f"{output.name}.adapting")
     recipe = adaptation.adaptation_recipe(output.name, start, folder, seconds)
-    make_folder(folder)
-    adaptation.write_split(folder, train, dev, start)
-    console.print(
-        f"adapting to {len(train)} recordings, {seconds / 60:.1f} min; measuring on {len(dev)} "
-        f"others"
-    )
+    with alone_in(folder):
+        adaptation.write_split(folder, train, dev, start)
+        console.print(
+            f"adapting to {len(train)} recordings, {seconds / 60:.1f} min; measuring on {len(dev)} "
+            f"others"
+        )
+        adapted = _adapted(recipe, folder, computing, dev, console)
+        _report(adapted, console)
+        _write(adapted, output, folder)
+    console.print(f"the model is in {output}")
+
+
+def _adapted(
+    recipe: Recipe,
+    folder: Path,
+    computing: torch.device,
+    dev: Sequence[Utterance],
+    console: Console,
+) -> Adapted:
+    """Train in ``folder``, or go on there, and choose what is kept."""
+    from plainspeech.cli.train import fit, stopped_by_signals
+    from plainspeech.training import adaptation
+    from plainspeech.training.session import prepare_run
+
     trainer, left_out = prepare_run(recipe, folder, computing)
     for line in left_out:
         console.print(line, style="yellow")
@@ -79,10 +98,13 @@ def adapt(
         with stopped_by_signals(trainer, lambda: kept):
             fit(trainer, console)
         console.print("choosing between the start and what was learned, and measuring ...")
-        adapted = adaptation.finish(trainer, dev)
+        return adaptation.finish(trainer, dev)
     except KeyboardInterrupt:
         raise Interrupted(kept) from None
-    _report(adapted, console)
+
+
+def _write(adapted: Adapted, output: Path, folder: Path) -> None:
+    """Write the model, and remove the ``folder`` that it was trained in."""
     try:
         adapted.write(output)
     except ModelError as error:
@@ -94,7 +116,6 @@ def adapt(
         _remove(folder)
         raise
     _remove(folder)
-    console.print(f"the model is in {output}")
 
 
 def _remove(folder: Path) -> None:

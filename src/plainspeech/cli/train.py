@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,7 @@ import typer
 from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.output_files import make_folder, write_text
 from plainspeech.cli.terminal import needs, stderr
+from plainspeech.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import torch
@@ -67,22 +68,38 @@ def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Proces
     trainer, left_out = prepare_run(recipe, folder, device, processes)
     for line in left_out:
         console.print(line, style="yellow")
+    with alone_in(folder) if processes.leads else nullcontext():
+        if trainer.resume():
+            console.print(f"resuming {folder} after {trainer.state.progress.step} steps")
+
+        def kept() -> str:
+            epoch = trainer.state.progress.epoch + 1
+            return f"stopped and saved in epoch {epoch}; the same command resumes from there"
+
+        with stopped_by_signals(trainer, kept):
+            fit(trainer, console)
+        if processes.leads:
+            bundle = folder / "bundle"
+            export_bundle(folder / BEST, bundle, pronunciations=recipe.data.pronunciations)
+            console.print(f"the model is in {bundle}; its curves are in {folder / 'curves.png'}")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder of a run, where nobody else may train in the block.
+
+    Raises:
+        ConfigurationError: somebody does, or it cannot be written to.
+    """
+    from plainspeech.files import exclusive
+
     make_folder(folder)
-    progress = trainer.state.progress
-    if trainer.resume():
-        progress = trainer.state.progress
-        console.print(f"resuming {folder} after {progress.step} steps")
-
-    def kept() -> str:
-        epoch = progress.epoch + 1
-        return f"stopped and saved in epoch {epoch}; the same command resumes from there"
-
-    with stopped_by_signals(trainer, kept):
-        fit(trainer, console)
-    if processes.leads:
-        bundle = folder / "bundle"
-        export_bundle(folder / BEST, bundle, pronunciations=recipe.data.pronunciations)
-        console.print(f"the model is in {bundle}; its curves are in {folder / 'curves.png'}")
+    with exclusive(folder) as alone:
+        if not alone:
+            raise ConfigurationError(
+                f"{folder}: another process trains there; wait for it, or give another --output"
+            )
+        yield
 
 
 @contextmanager
