@@ -83,6 +83,37 @@ def test_words_that_sound_alike_are_told_apart_by_the_sentence(seed: int, words:
     assert [LEXICON.words[word][0] for word in found] == [LEXICON.words[word][0] for word in words]
 
 
+@settings(max_examples=50)
+@given(seeds, st.lists(st.sampled_from(WORDS), max_size=6))
+def test_what_is_settled_is_written_whatever_follows(seed: int, words: list[str]) -> None:
+    lm = random_lm(seed, WORDS)
+    spoken, start = SpokenWords.of(LEXICON, lm), int(lm.tables.bos_state)
+    sounds = [spoken.spoken(word)[0] for word in words]
+    whole = spoken.written(" ".join(sounds), {}, start)
+    for count in range(len(words) + 1):
+        so_far = " ".join(sounds[:count])
+        settled = spoken.settled(so_far, {}, start)
+        assert settled == whole[: len(settled)]
+        assert settled == spoken.written(so_far, {}, start)[: len(settled)]
+        alone = next((n for n, word in enumerate(words[:count]) if word in ("too", "two")), count)
+        assert len(settled) >= alone  # what sounds like no other word is settled at once
+
+
+@settings(max_examples=50)
+@given(seeds)
+def test_what_is_stable_stays(seed: int) -> None:
+    stream = over_phones(seed).stream()
+    stable: list[str] = []
+    for row in random_rows(seed, 10, LEXICON.size):
+        stream.feed(row[None])
+        partial = stream.partial()
+        assert partial.text.split()[: len(stable)] == stable
+        assert partial.stable.split()[: len(stable)] == stable
+        stable = partial.stable.split()
+        assert partial.text.split()[: len(stable)] == stable
+    assert stream.finish().text.split()[: len(stable)] == stable
+
+
 @settings(max_examples=25, deadline=None)
 @given(seeds, frame_counts)
 def test_the_best_of_all_that_can_be_said_is_found(seed: int, frames: int) -> None:

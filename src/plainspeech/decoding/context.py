@@ -100,6 +100,13 @@ class SearchContext:
         start, ends = int(self.tables.bos_state), self.parameters.sentence_end
         return self.spoken.written(text, self.expected, start, ends)
 
+    def settled(self, symbols: Ints) -> str:
+        """Return the words of ``symbols``, which are whole, that stay whatever follows them."""
+        text = text_of(symbols, self.alphabet)
+        if self.spoken is None:
+            return text
+        return " ".join(self.spoken.settled(text, self.expected, int(self.tables.bos_state)))
+
     def scaled_likelihoods(self, rows: Array) -> Array:
         """Return what the search sees of log-probabilities: divided by priors, if it has any."""
         if self.weighted_log_priors is None:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from itertools import islice, product
+from itertools import islice, product, takewhile
 from typing import Any
 
 import numpy as np
@@ -157,6 +157,30 @@ class SpokenWords:
             start: state of the language model before the first word.
             ends: whether the sentence ends with the text.
         """
+        alive = self._alive(text, expected, start)
+        ending = self._scored([*alive], [EOS_ID])
+        best = max(
+            (score + (gain if ends else 0.0), words)
+            for (score, words), ((gain, _),) in zip(alive.values(), ending, strict=True)
+        )
+        return list(best[1])
+
+    def settled(
+        self, text: str, expected: Mapping[str, Mapping[str, float]], start: int
+    ) -> list[str]:
+        """Return the words at the beginning of `written` that stay, whatever follows ``text``.
+
+        Which of the words that sound alike was meant may depend on what follows, until the language
+        model tells the sentences with the one and with the other apart no more.
+        """
+        sentences = [words for _, words in self._alive(text, expected, start).values()]
+        alike = takewhile(lambda each: len(set(each)) == 1, zip(*sentences, strict=False))
+        return [word for word, *_ in alike]
+
+    def _alive(
+        self, text: str, expected: Mapping[str, Mapping[str, float]], start: int
+    ) -> dict[int, tuple[float, tuple[str, ...]]]:
+        """Return the likeliest words for each state of the language model after ``text``."""
         alive: dict[int, tuple[float, tuple[str, ...]]] = {start: (0.0, ())}
         for sound in text.split(" ") if text else ():
             candidates = list(self._candidates(sound, expected.get(sound, {})))
@@ -170,12 +194,7 @@ class SpokenWords:
                     if total > after.get(following, (-math.inf, ()))[0]:
                         after[following] = total, (*words, word)
             alive = after
-        ending = self._scored([*alive], [EOS_ID])
-        best = max(
-            (score + (gain if ends else 0.0), words)
-            for (score, words), ((gain, _),) in zip(alive.values(), ending, strict=True)
-        )
-        return list(best[1])
+        return alive
 
     def _candidates(
         self, sound: str, expected: Mapping[str, float]

@@ -96,7 +96,7 @@ class BeamStream(OneUtterance):
         if self._context.parameters.space != records.NONE:
             certain = certain[: whole[-1] if len(whole) else 0]
         best_symbols = self._symbols(self._traced(int(best["node"])))
-        return PartialText(self._context.written(best_symbols), self._context.written(certain))
+        return PartialText(self._context.written(best_symbols), self._context.settled(certain))
 
     def candidates(self) -> list[Candidate]:
         """Return the hypotheses so far, the best first, for those who watch the search."""
