@@ -190,6 +190,22 @@ def test_a_wrong_path_on_line_7_is_one_line_and_the_rest_is_scored(
     assert len(record["utterances"]) == 39
 
 
+def test_what_was_said_and_does_not_count_is_told(
+    run: Callable[..., int], manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    rows[6]["text"] += " 99"
+    write(manifest, rows)
+    assert run("model", manifest) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert (
+        f"{manifest}: 1 of 40 texts have characters that the model's alphabet lacks ('9')" in told
+    )
+    (tmp_path / "v.txt").write_text("99 ninety nine\n")
+    assert run("model", manifest, "--variants", tmp_path / "v.txt") == 0
+    assert "alphabet lacks" not in capsys.readouterr().err
+
+
 def test_a_batch_without_one_readable_recording(
     run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,6 +132,7 @@ def test_a_scorer_that_makes_more_errors_is_told(
     run: Run, bundle: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "text").write_text("gag\ngag gag\n")  # no word of the dev set
+    manifest.write_text(manifest.read_text().replace("a good deed", "a good deed 1"))
     model, source = build_model([tmp_path / "text"], BuildSettings(order=2, prune=(0,)))
     write_scorer(tmp_path / "lm", model.vocabulary, model.levels, source)
     loaded = Bundle.load(bundle)
@@ -142,6 +143,7 @@ def test_a_scorer_that_makes_more_errors_is_told(
         "the tuned settings make more errors on the dev set than the model did before, 100.00% of "
         "the words in place of 11.11%: keep the model as it was, or give another language model"
     ) in told
+    assert "dev.jsonl: 1 of 3 texts have characters that the model's alphabet lacks ('1')" in told
 
 
 def test_confidences_are_fitted_where_there_are_words_enough(

@@ -8,7 +8,7 @@ import pytest
 
 from plainspeech.alphabet import find_alphabet
 from plainspeech.data.manifest import Utterance
-from plainspeech.data.overview import overview, usual
+from plainspeech.data.overview import overview, uncounted, usual
 
 
 def test_amounts_letters_and_words() -> None:
@@ -24,6 +24,23 @@ def test_amounts_letters_and_words() -> None:
         'letters that never occur in train: "q\'"',
         "2 of the 3 different words of dev never occur in train: it's, new",
     ]
+
+
+def test_what_was_said_and_does_not_count() -> None:
+    english = find_alphabet("en")
+    texts = ["Room 19, please!", "it\u2019s a caf\u00e9", "\u044f and 7"]
+    assert uncounted("dev", texts, english) == (
+        "dev: 2 of 3 texts have characters that the model's alphabet lacks ('179\u044f'): what was "
+        "said there does not count; spell it out ('plainspeech data prepare' names each)"
+    )
+    assert "dev: 1 of 3 texts" in uncounted("dev", texts, english, digits=True)
+    assert uncounted("dev", texts[1:2], english) == ""
+    assert (
+        "('\u0430\u0431\u0432\u0433\u0434\u0435\u0436\u0437\u0438\u043a' and others)"
+        in uncounted(
+            "dev", ["\u0430\u0431\u0432\u0433\u0434\u0435\u0436\u0437\u0438\u043a\u043b"], english
+        )
+    )
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ def evaluate(
 ) -> None:
     """Measure the word and character error rates of a model."""
     from plainspeech.data.manifest import read_manifest
+    from plainspeech.data.overview import uncounted
     from plainspeech.numbers import check_language
     from plainspeech.runtime.bundle import named_model
     from plainspeech.runtime.live import LiveModel
@@ -135,6 +136,9 @@ def evaluate(
         )
     if digits:
         check_language(loaded.bundle.card.get("language"))
+    texts = [convention.varied(utterance.text) for utterance in utterances]
+    if told := uncounted(str(manifest), texts, loaded.bundle.alphabet, digits):
+        stderr().print(told, style="yellow")
     recognizer: Recognizer | LiveModel = LiveModel(loaded) if streaming else loaded
     recognition = _recognise(recognizer, utterances, explain, convention)
     if not recognition.pairs:

@@ -127,10 +127,14 @@ def _dev_set(
     bundle: Bundle, manifest: Path, utterances: list[Utterance], folder: Path | None
 ) -> DevSet:
     """Return the dev set with the model's outputs, from the cache if it has them."""
+    from plainspeech.data.overview import uncounted
     from plainspeech.tuning.dev_set import DevSet
     from plainspeech.tuning.outputs import cache_file, default_folder, load
 
     console = stderr()
+    texts = [utterance.text for utterance in utterances]
+    if told := uncounted(str(manifest), texts, bundle.alphabet):
+        console.print(told, style="yellow")
     file = cache_file(folder or default_folder(), bundle, manifest, utterances)
     outputs = load(file, utterances, bundle.outputs)
     if outputs:

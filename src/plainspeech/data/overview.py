@@ -1,4 +1,4 @@
-"""How much a corpus is, what is usual for as much, and what never occurs in it."""
+"""How much a corpus is, what is usual for as much, and what never occurs or counts in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plainspeech.data.manifest import Utterance
 from plainspeech.errors import counted
 
 _SHOWN = 10
-"""Words that are listed."""
+"""Words, or characters, that are listed."""
 
 _USUAL = (
     (1, "too little to learn from; a minute is the least that 'plainspeech adapt' gains from"),
@@ -66,6 +66,29 @@ def overview(
                 f"{len(unknown)} of the {len(words)} different words of {name} never occur in "
                 f"{names[0]}: {', '.join(unknown[:_SHOWN])}{more}"
             )
+
+
+def uncounted(name: str, texts: Sequence[str], alphabet: Alphabet, digits: bool = False) -> str:
+    """Return a line about what was said and is dropped before texts are compared; or nothing.
+
+    Args:
+        name: of the manifest.
+        texts: of its utterances, which may not have been prepared for ``alphabet``.
+        alphabet: of the model.
+        digits: whether digits are kept as they are.
+    """
+    lost = [
+        {one for one in alphabet.lost(text) if not (digits and one.isdigit())} for text in texts
+    ]
+    characters = "".join(sorted(set().union(*lost)))
+    if not characters:
+        return ""
+    more = " and others" if len(characters) > _SHOWN else ""
+    return (
+        f"{name}: {sum(map(bool, lost))} of {counted(len(lost), 'text')} have characters that the "
+        f"model's alphabet lacks ({characters[:_SHOWN]!r}{more}): what was said there does not "
+        f"count; spell it out ('plainspeech data prepare' names each)"
+    )
 
 
 def usual(minutes: float) -> str:

@@ -68,9 +68,13 @@ class Convention:
         """Return what was recognised as it is compared; by LibriSpeech's convention, as it is."""
         return text if self == LIBRISPEECH else self._written(text, alphabet)
 
-    def _written(self, text: str, alphabet: Alphabet) -> str:
+    def varied(self, text: str) -> str:
+        """Return ``text`` with what is written instead of its words."""
         words = unicodedata.normalize("NFC", text).split()
-        varied = " ".join(self.variants.get(_bare(word), word) for word in words)
+        return " ".join(self.variants.get(_bare(word), word) for word in words)
+
+    def _written(self, text: str, alphabet: Alphabet) -> str:
+        varied = self.varied(text)
         if self.numbers == "digits":
             varied = comparable(varied if self.punctuation else _HYPHEN.sub(" ", varied))
         written = " ".join(self._word(word, alphabet) for word in varied.split())
