@@ -107,6 +107,17 @@ def test_the_token_comes_from_the_environment(
         assert httpx.get(f"{url}/v1/models", headers=headers, timeout=PATIENCE).status_code == 200
 
 
+def test_the_folder_of_another_program_s_metrics_is_not_used(
+    tone_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process needs none; this one is not even there."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "theirs"))
+    with process(tone_bundle) as (_, url):
+        metrics = httpx.get(f"{url}/metrics", timeout=PATIENCE).text
+    assert "plainspeech_queue_length 0.0" in metrics
+    assert not (tmp_path / "theirs").exists()
+
+
 def test_an_address_for_all_is_warned_of(tone_bundle: Path) -> None:
     with process(tone_bundle, "--host", "0.0.0.0") as (child, _):
         assert child.stderr is not None

@@ -122,6 +122,8 @@ def serve(
         if workers is not None:
             folder = stack.enter_context(TemporaryDirectory(prefix="plainspeech-metrics-"))
             os.environ[WORKERS_FOLDER] = folder
+        else:
+            os.environ.pop(WORKERS_FOLDER, None)  # another program's
         with needs("serve"):
             from plainspeech.serving.server import open_socket
         socket = stack.enter_context(open_socket(host, port))

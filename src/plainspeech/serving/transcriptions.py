@@ -24,6 +24,7 @@ from plainspeech.serving.api_errors import ApiError, our_failure
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.events import MEDIA_TYPE, event
 from plainspeech.serving.recordings import FormRequest, UploadedRecording
+from plainspeech.serving.request_log import LOGGER
 from plainspeech.transcript import Segment, Transcript, Word
 from plainspeech.writers import render, word_values
 
@@ -151,9 +152,10 @@ async def _events(
         except ApiError as error:
             yield error.event
             return
-        except Exception:  # for the log
-            yield our_failure().event
-            raise
+        except Exception:
+            LOGGER.exception("Exception in a stream of events")
+            yield our_failure().event  # a stream that was cut off would look like a lost connection
+            return
     done = {"type": "transcript.text.done", "text": " ".join(texts)}
     yield event(done | {"duration": round(duration, 3)})
 
