@@ -29,9 +29,15 @@ def init(
 
     if recipe.exists():
         raise ConfigurationError(f"{recipe}: is there already; name another file or delete it")
-    find_alphabet(alphabet)
-    seconds = sum(utterance.duration for utterance in read_manifest(train))
-    read_manifest(dev)
+    symbols = find_alphabet(alphabet)
+    manifests = {path: read_manifest(path) for path in (train, dev)}
+    for path, utterances in manifests.items():
+        if foreign := symbols.foreign("".join(utterance.text for utterance in utterances)):
+            raise ConfigurationError(
+                f"{path}: its texts have {foreign!r}, which the alphabet does not: name the one "
+                f"that it was prepared for (--alphabet), or run 'plainspeech data prepare'"
+            )
+    seconds = sum(utterance.duration for utterance in manifests[train])
     folder = recipe.parent.resolve()
 
     def from_recipe(path: str | Path) -> str:
