@@ -124,8 +124,11 @@ class LiveDriver:
         return self._optional is None
 
     async def _cancel_optional(self) -> None:
-        if self._optional is not None:
-            self._optional.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._optional
-            self._optional = None
+        if self._optional is None:
+            return
+        self._optional.cancel()
+        # Not by awaiting it: whether it or this session was cancelled could not be told apart.
+        await asyncio.wait({self._optional})
+        if not self._optional.cancelled():
+            self._optional.result()
+        self._optional = None
