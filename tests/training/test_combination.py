@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ def test_other_shapes_are_refused(runs: list[Path], tmp_path: Path) -> None:
     other.save(tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match=r"other\.safetensors: its weights do not have the shapes"):
         combine([runs[0], tmp_path / "other.safetensors"])
+
+
+def test_other_phones_are_refused(runs: list[Path], tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.safetensors" for number in range(2)]
+    for path, phones in zip(paths, (["AA", "B"], ["AA", "P"]), strict=True):
+        other = Checkpoint.load(runs[0])
+        replace(other, run={**other.run, "phones": phones}).save(path)
+    with pytest.raises(ModelError, match=r"1\.safetensors: learned other phones than .*0\.safe"):
+        combine(paths)
 
 
 def test_on_the_command_line(runs: list[Path], tmp_path: Path, plainspeech: Plainspeech) -> None:

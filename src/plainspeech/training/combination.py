@@ -21,12 +21,13 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
     et al., ICLR 2023).
 
     Args:
-        paths: of checkpoints or bundles, two or more of the same preset and shapes.
+        paths: of checkpoints or bundles, two or more of the same symbols and shapes; the first has
+            the recipe, and so the preset, of the sum.
         shares: of each in the sum; they add up to 1. Equal shares by default.
 
     Raises:
         ConfigurationError: the shares are too few, too many, or do not add up to 1.
-        ModelError: a checkpoint cannot be read, or is of another preset, alphabet or shape.
+        ModelError: a checkpoint cannot be read, or is of another alphabet, shape or other phones.
     """
     if len(paths) < 2:
         raise ConfigurationError("name two checkpoints or more to combine")
@@ -44,6 +45,8 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
         shapes = {name: weight.shape for name, weight in weights.items()}
         if sums and shapes != {name: weight.shape for name, weight in sums.items()}:
             raise ModelError(f"{path}: its weights do not have the shapes of those of {paths[0]}")
+        if checkpoint.phones != checkpoints[0].phones:
+            raise ModelError(f"{path}: learned other phones than {paths[0]}")
         for name, weight in weights.items():
             sums[name] = sums.get(name, 0) + share * weight.double()
     run = checkpoints[0].run
