@@ -19,6 +19,7 @@ from plainspeech.lm.package import read_scorer_files
 from plainspeech.runtime.bundle import LEXICON_FILE, Bundle
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
+from plainspeech.training.combination import combine
 from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST, CHECKPOINT, TrainingStopped
 from plainspeech.training.recipe import read_recipe
@@ -209,6 +210,19 @@ def test_it_is_tuned_over_phones(phone_bundle: Path, tmp_path: Path) -> None:
     assert len(tuned.decoding.log_priors) == tuned.outputs - tuned.alphabet.size
     assert "over phones" in load_model(tmp_path / "tuned").decoder.description
     load_model(tmp_path / "tuned").transcribe_waveforms([tiny.speak("a cab")], {"zebra": 5.0})
+
+
+def test_it_is_adapted_without_its_phones_where_the_bundle_has_letters_alone(
+    phone_bundle: Path, tmp_path: Path
+) -> None:
+    corpus, output = phone_bundle.parent / "corpus.jsonl", tmp_path / "adapted"
+    export_bundle(phone_bundle.parent / "run" / BEST, tmp_path / "letters")
+    arguments = ["adapt", str(corpus), "--model", str(tmp_path / "letters"), "-o", str(output)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 or "the adapted model has" in result.output, result.output
+    letters = combine([phone_bundle.parent / "run" / BEST, tmp_path / "letters"])
+    assert letters.phones
+    assert any(name.startswith("average.phones.") for name in letters.tensors)
 
 
 def test_it_is_adapted_with_its_phones(phone_bundle: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from plainspeech.errors import ConfigurationError, ModelError
-from plainspeech.training.checkpoint import Checkpoint, Progress, load_weights
+from plainspeech.training.checkpoint import PHONES, Checkpoint, Progress, load_weights
 
 
 def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Checkpoint:
@@ -22,7 +22,8 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
 
     Args:
         paths: of checkpoints or bundles, two or more of the same symbols and shapes; the first has
-            the recipe, and so the preset, of the sum.
+            the recipe, and so the preset, of the sum. Without a head over phones in it, those of
+            the others do not count.
         shares: of each in the sum; they add up to 1. Equal shares by default.
 
     Raises:
@@ -42,10 +43,12 @@ def combine(paths: Sequence[Path], shares: Sequence[float] | None = None) -> Che
         if checkpoint.alphabet != checkpoints[0].alphabet:
             raise ModelError(f"{path}: writes another alphabet than {paths[0]}")
         weights = checkpoint.part("average")
+        if not checkpoints[0].phones:
+            weights = {name: w for name, w in weights.items() if not name.startswith(PHONES)}
         shapes = {name: weight.shape for name, weight in weights.items()}
         if sums and shapes != {name: weight.shape for name, weight in sums.items()}:
             raise ModelError(f"{path}: its weights do not have the shapes of those of {paths[0]}")
-        if checkpoint.phones != checkpoints[0].phones:
+        if checkpoints[0].phones not in ((), checkpoint.phones):
             raise ModelError(f"{path}: learned other phones than {paths[0]}")
         for name, weight in weights.items():
             sums[name] = sums.get(name, 0) + share * weight.double()
