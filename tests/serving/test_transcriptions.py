@@ -384,6 +384,9 @@ def test_a_stream_of_another_format_is_refused(server: Running, clip: bytes, for
 def test_a_stream_of_text_is_events_too(server: Running, clip: bytes) -> None:
     response = server.transcribe(clip, stream="true", response_format="text")
     assert response.headers["Content-Type"].startswith("text/event-stream")
+    # nginx would keep events back until there are several kilobytes, or the end.
+    assert response.headers["X-Accel-Buffering"] == "no"
+    assert response.headers["Cache-Control"] == "no-cache"
 
 
 def test_a_file_without_a_name(server: Running, clip: bytes) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 MEDIA_TYPE = "text/event-stream"
 
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+"""With which proxies pass on each event as it comes; the latter is nginx's."""
+
 
 def event(values: dict[str, Any], kind: str | None = None) -> str:
     """Return ``values`` as an event; ``kind`` is its type, None for the usual one."""

@@ -22,7 +22,7 @@ from plainspeech.numbers import Numbers
 from plainspeech.runtime.long_audio import TranscriptPart
 from plainspeech.serving.api_errors import ApiError, our_failure
 from plainspeech.serving.engine import Engine
-from plainspeech.serving.events import MEDIA_TYPE, event
+from plainspeech.serving.events import HEADERS, MEDIA_TYPE, event
 from plainspeech.serving.recordings import FormRequest, UploadedRecording
 from plainspeech.serving.request_log import LOGGER
 from plainspeech.transcript import Segment, Transcript, Word
@@ -132,7 +132,7 @@ async def _stream(recording: UploadedRecording) -> Response:
     """Respond with an event per segment; an error before the first has its own status."""
     parts = recording.parts()
     first = await anext(parts)
-    return StreamingResponse(_events(first, parts), media_type=MEDIA_TYPE)
+    return StreamingResponse(_events(first, parts), headers=HEADERS, media_type=MEDIA_TYPE)
 
 
 async def _events(
