@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -99,6 +100,19 @@ def test_a_damaged_record_is_written_again(
     (folder / "tables.json").write_text(damage)
     cached_tables("a", flatten)
     cached_tables("a", never)
+
+
+def test_a_cache_that_can_only_be_read_is_read(
+    flatten: Callable[[], NGramTables], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that the administrator has filled, of an image of a container say."""
+    expected = scores(cached_tables("a", flatten))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert scores(cached_tables("a", never)) == expected
 
 
 def test_where_nothing_can_be_kept_it_works_all_the_same(

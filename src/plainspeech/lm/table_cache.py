@@ -101,7 +101,8 @@ def _load(folder: Path, arrays: Sequence[str]) -> Arrays | None:
         listed = record.part("files")
         if not all(has_checksum(file, listed.part(file.name)) for file in files.values()):
             return None
-        os.utime(folder)
+        with suppress(OSError):  # of a cache that can only be read
+            os.utime(folder)
         return {array: _mapped(file) for array, file in files.items()}
     except (LanguageModelError, OSError, ValueError):
         return None
