@@ -316,6 +316,40 @@ def test_what_is_no_form(server: Running, clip: bytes) -> None:
         assert response.json()["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize(
+    "parameter", ["charset=punycode", "charset=IDNA", "charset=hex", "charset=x"]
+)
+def test_a_form_in_an_encoding_that_takes_long_to_read_is_refused(
+    server: Running, clip: bytes, parameter: str
+) -> None:
+    """Punycode takes time with the square of a field's length, and nobody else is served then."""
+    response = server.client.post(PATH, content=form(clip), headers=in_encoding(parameter))
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "bad_request"
+    assert "charset" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["charset=utf-8", "charset=UTF8", "charset=ISO-8859-1", "charset=us-ascii", "version=1"],
+)
+def test_a_form_may_say_its_encoding(server: Running, clip: bytes, parameter: str) -> None:
+    response = server.client.post(PATH, content=form(clip), headers=in_encoding(parameter))
+    assert response.json() == {"text": "good deed"}
+
+
+def form(clip: bytes) -> bytes:
+    """Return a form by hand."""
+    head = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n'
+    model, file = (head.format(name).encode() for name in ("model", "file"))
+    return model + b"tones\r\n" + file + clip + b"\r\n--x--\r\n"
+
+
+def in_encoding(parameter: str) -> dict[str, str]:
+    """Return the header of such a form with another parameter."""
+    return {"Content-Type": f"multipart/form-data; boundary=x; {parameter}"}
+
+
 def test_a_text_in_the_place_of_the_file(server: Running) -> None:
     response = server.client.post(PATH, data={"model": "tones", "file": "a.wav"})
     assert response.status_code == 400

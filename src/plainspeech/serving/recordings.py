@@ -6,6 +6,7 @@ Forms and recordings of any length take bounded memory.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import io
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing, closing, contextmanager
@@ -36,6 +37,7 @@ _Result = TypeVar("_Result")
 
 _FIELDS = 32
 _FIELD_BYTES = 64 * 1024
+_ENCODINGS = {"utf-8", "ascii", "iso8859-1", "cp1252"}  # by Python's names
 _MEMORY_BYTES = 1 << 20  # of the file; what is more goes to the disk, through other threads
 
 
@@ -60,9 +62,10 @@ class FormRequest(Request):
         return self._form
 
     async def _parsed(self) -> FormData:
-        kind, _ = parse_options_header(self.headers.get("content-type"))
+        kind, options = parse_options_header(self.headers.get("content-type"))
         if kind != b"multipart/form-data":
             return FormData()
+        _check_encoding(options.get(b"charset", b"utf-8"))
         try:
             async with aclosing(self.stream()) as stream:
                 return await _Parser(
@@ -87,6 +90,24 @@ class FormRequest(Request):
         except Exception as error:  # of many classes: parsers' own, of encodings, of a client gone
             message = "The form cannot be read; send it again, as multipart/form-data."
             raise ApiError(HTTPStatus.BAD_REQUEST, message, "bad_request") from error
+
+
+def _check_encoding(charset: bytes) -> None:
+    """Refuse encodings of forms that nobody uses: some take time with the square of the length.
+
+    Raises:
+        ApiError: it is such a one, or unknown.
+    """
+    try:
+        known = codecs.lookup(charset.decode("latin-1")).name in _ENCODINGS
+    except (LookupError, ValueError):  # the latter where it has a null character
+        known = False
+    if not known:
+        raise ApiError(
+            HTTPStatus.BAD_REQUEST,
+            "The form's charset is none that is read here; send it in UTF-8.",
+            "bad_request",
+        )
 
 
 class _Parser(MultiPartParser):
