@@ -17,9 +17,11 @@ import soundfile
 from servers import PATH, Blocked, Running, Speak, loud, running, wav
 
 from plainspeech.runtime.recognizer import Recognizer, load_model
+from plainspeech.serving import recordings
 from plainspeech.serving.engine import Engine
 from plainspeech.serving.recordings import UploadedRecording
 from plainspeech.serving.server_settings import ServerSettings
+from plainspeech.transcript import Segment, Transcript, Word
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,33 @@ def test_subtitles(client: openai.OpenAI, clip: bytes) -> None:
     assert times.startswith("00:00:00,000 --> 00:00:01,")
     vtt = client.audio.transcriptions.create(model="tones", file=clip, response_format="vtt")
     assert vtt.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:01.")
+
+
+@pytest.mark.parametrize("kind", ["json", "text", "srt", "vtt", "verbose_json"])
+def test_formats_are_written_beside_the_loop(
+    server: Running, clip: bytes, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Subtitles of four hours take seconds, in which nobody else would be served."""
+    in_loop: list[bool] = []
+
+    class Watched(Transcript):
+        @property
+        def segments(self) -> tuple[Segment, ...]:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                in_loop.append(False)
+            else:
+                in_loop.append(True)
+            return (Segment((Word("good", 0.0, 0.5, 0.9),)),)
+
+        def __init__(self) -> None:
+            object.__setattr__(self, "duration", 1.0)
+
+    monkeypatch.setattr(recordings, "join_parts", lambda _: Watched())
+    assert "good" in server.transcribe(clip, response_format=kind).text
+    assert in_loop
+    assert not any(in_loop)
 
 
 def test_the_times_of_segments(client: openai.OpenAI, long: bytes) -> None:

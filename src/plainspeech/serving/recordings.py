@@ -163,15 +163,17 @@ class UploadedRecording:
         self._digits = numbers == "digits"
         self._samples = 0  # read so far, of all channels that are transcribed
 
-    async def transcript(self) -> Transcript:
-        """Return the whole transcript.
+    async def transcribed(self, finish: Callable[[Transcript], _Result]) -> _Result:
+        """Return what ``finish`` makes of the whole transcript, in the thread that reads the file.
+
+        Subtitles of some hours take seconds, for which the loop of all requests must not wait.
 
         Raises:
             ApiError: the recording cannot be read, or is too long.
         """
         with self._being_read() as parts:
             # In one thread from start to end, where `parts` comes back to the loop for each.
-            return join_parts(await self._in_thread(list, parts))
+            return await self._in_thread(lambda: finish(join_parts(parts)))
 
     async def parts(self) -> AsyncGenerator[TranscriptPart, None]:
         """Yield the transcript part by part, in order, as soon as each is known.
@@ -179,7 +181,7 @@ class UploadedRecording:
         The file is read and cut in a thread, which waits in the queue with its chunks.
 
         Raises:
-            ApiError: as `transcript`.
+            ApiError: as `transcribed`.
         """
         with self._being_read() as parts:
             while (part := await self._in_thread(next, parts, None)) is not None:
@@ -190,7 +192,7 @@ class UploadedRecording:
         """Yield the parts, for a thread; they and the file are closed at the end.
 
         Raises:
-            ApiError: as `transcript`.
+            ApiError: as `transcribed`.
         """
         try:
             with (

@@ -122,10 +122,11 @@ async def _respond(engine: Engine, form: TranscriptionForm) -> Response:
     recording = UploadedRecording(engine, file, name, words, form.channels, form.numbers)
     if form.stream:
         return await _stream(recording)
-    transcript = await recording.transcript()
     if form.response_format == "verbose_json":
-        return _verbose(transcript, spoken, form.temperature, wanted or ["segment"])
-    return _plain(transcript, form.response_format)
+        return await recording.transcribed(
+            lambda found: _verbose(found, spoken, form.temperature, wanted or ["segment"])
+        )
+    return await recording.transcribed(lambda found: _plain(found, form.response_format))
 
 
 async def _stream(recording: UploadedRecording) -> Response:
