@@ -109,6 +109,15 @@ def test_a_video_without_sound_is_refused() -> None:
         audio.read(file)
 
 
+def test_audio_of_an_unknown_codec_is_refused() -> None:
+    """Up to 18.0 PyAV followed a null pointer there."""
+    content = bytearray(encoded("avi"))
+    place = content.index(b"strf") + 8  # where the codec is named
+    content[place : place + 2] = b"\x34\x12"
+    with pytest.raises(AudioError, match=r"^audio: holds audio of an unknown codec"):
+        audio.read(io.BytesIO(content))
+
+
 def test_what_a_browser_records_does_not_say_how_long_it_is() -> None:
     """A stream that is written as it comes has no duration in its header."""
 

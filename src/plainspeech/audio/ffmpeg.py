@@ -52,13 +52,17 @@ def decode_with_ffmpeg(name: str, stream: BinaryIO, stack: ExitStack) -> Decoded
 
     try:
         container = stack.enter_context(
-            av.open(stream, mode="r", options=_OPTIONS, metadata_errors="ignore")
+            # Not as ``options``, those of streams too: up to PyAV 17 a container whose header tells
+            # of no stream, as FLV's does, was read beyond the end of an array for them.
+            av.open(stream, mode="r", container_options=_OPTIONS, metadata_errors="ignore")
         )
     except (av.FFmpegError, ValueError):
         return None
     audio = container.streams.best("audio")
     if not isinstance(audio, av.AudioStream):
         raise AudioError(f"{name}: holds no audio")
+    if getattr(audio, "codec_context", None) is None:  # decoding it would crash up to PyAV 18.0
+        raise AudioError(f"{name}: holds audio of an unknown codec; convert it to FLAC or WAV")
     duration = _duration(container, audio)
     return DecodedAudio(_sections(name, container, audio, duration), duration)
 
