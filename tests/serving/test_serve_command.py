@@ -60,7 +60,10 @@ def test_it_serves_until_a_signal_and_ends_well(tone_bundle: Path, name: str) ->
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_ends_it_while_the_model_gets_ready(tone_bundle: Path, name: str) -> None:
     """The first time on a machine that takes seconds: what the lexicon teaches is learned."""
-    learns = "from plainspeech.serving.engine import Engine\nimport time\n"
+    learns = (
+        "from plainspeech.serving.engine import Engine\nimport signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
+    )
     waits = (
         f"Engine.warm_up = lambda self: (print('learns', flush=True), time.sleep({2 * PATIENCE}))"
     )
