@@ -171,9 +171,17 @@ def test_going_on_with_another_recipe_is_refused(
 ) -> None:
     write_corpus(tmp_path)
     trainer = trainer_of(write_recipe(tmp_path, epochs="9"), unstopped)
-    told = r"another recipe: optimisation.epochs was 3 and is 9; give another --output or delete"
-    with pytest.raises(PlainspeechError, match=told):
+    told = "another recipe: optimisation.epochs was 3 and is 9; give another --output"
+    best = unstopped.resolve() / "best.safetensors"
+    with pytest.raises(PlainspeechError, match=told) as refused:
         trainer.resume()
+    assert f'(begin from its weights by initial = "{best}") or delete' in str(refused.value)
+    best.rename(kept := tmp_path / "kept")
+    try:
+        with pytest.raises(PlainspeechError, match=f"{told} or delete the folder"):
+            trainer.resume()
+    finally:
+        kept.rename(best)
 
 
 def test_what_changes_nothing_that_is_learned_may_change(unstopped: Path, tmp_path: Path) -> None:

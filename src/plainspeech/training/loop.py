@@ -235,9 +235,11 @@ class Trainer:
             return False
         checkpoint = Checkpoint.load(path)
         if other := self._begun_with(checkpoint.run):
+            best = (self.folder / BEST).resolve()
+            from_it = f' (begin from its weights by initial = "{best}")' if best.exists() else ""
             raise ConfigurationError(
-                f"{path}: the run was begun with {other}; "
-                f"give another --output or delete the folder"
+                f"{path}: the run was begun with {other}; give another --output{from_it} or delete "
+                f"the folder"
             )
         try:
             self.state.restore(checkpoint)
