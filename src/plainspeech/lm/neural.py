@@ -1,0 +1,217 @@
+"""A recurrent language model, which scores whole texts beside the n-grams of a scorer.
+
+An LSTM over words (T. Mikolov et al., Recurrent neural network based language model, Interspeech
+2010; M. Sundermeyer et al., LSTM neural networks for language modeling, Interspeech 2012) with a
+projection to the width of the embeddings, which are those of its input and of its output (O. Press
+and L. Wolf, EACL 2017). Trained by noise-contrastive estimation it is normalised by itself, so that
+a word costs one product and no sum over the vocabulary (A. Mnih and Y. W. Teh, ICML 2012; X. Chen
+et al., ICASSP 2015). Its vocabulary is the frequent words of the scorer's; what it gives all others
+together is divided among them as their unigrams are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from plainspeech.arrays import Array
+from plainspeech.errors import LanguageModelError
+from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, Floats, Ints
+
+END, OTHER = 0, 1
+"""Rows of the embeddings: the end of a sentence, which begins one, too, and all other words."""
+
+_LARGEST_VOCABULARY, _LARGEST_WIDTH = 1 << 20, 1 << 13
+_LARGEST_VALUE = 1e4
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NeuralModel:
+    """The weights.
+
+    Attributes:
+        words: ``(rows,)`` the scorer's ids of its words; those of `END` and `OTHER` first.
+        embeddings: ``(rows, width)``.
+        biases: ``(rows,)`` of the output.
+        input_weights: ``(4 * hidden, width)``, gates in the order of torch: input, forget, cell,
+            output.
+        state_weights: ``(4 * hidden, hidden)``.
+        gate_biases: ``(4 * hidden,)``.
+        projection: ``(width, hidden)``.
+    """
+
+    words: Ints
+    embeddings: Floats
+    biases: Floats
+    input_weights: Floats
+    state_weights: Floats
+    gate_biases: Floats
+    projection: Floats
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """The sizes that `unpack_neural` needs."""
+        rows, width = self.embeddings.shape
+        return {"words": rows, "width": width, "hidden": self.projection.shape[1]}
+
+    def sentence_log_probabilities(self, sentences: Sequence[Sequence[int]]) -> list[float]:
+        """Return ln p of each of ``sentences``, rows of words, with its end; natural logarithms.
+
+        What sentences have in common at their beginning is computed once.
+        """
+        # The prefixes of one length at a time: `at` is the place of each sentence's among them.
+        totals = np.zeros(len(sentences))
+        alive = np.arange(len(sentences))
+        at = np.zeros(len(sentences), np.intp)
+        hidden = cell = np.zeros((1, self.projection.shape[1]), np.float32)
+        inputs = np.array([END])
+        for length in range(max(map(len, sentences), default=-1) + 1):
+            hidden, cell = self._advance(inputs, hidden, cell)
+            outputs = hidden @ self.projection.T
+            following = np.array(
+                [(*sentences[place], END)[length] for place in alive], dtype=np.intp
+            )
+            gains = np.einsum("ij,ij->i", outputs[at], self.embeddings[following])
+            totals[alive] += gains + self.biases[following]
+            goes_on = np.array([len(sentences[place]) > length for place in alive])
+            alive, pairs = alive[goes_on], np.stack([at, following], axis=1)[goes_on]
+            distinct, at = np.unique(pairs, axis=0, return_inverse=True)
+            at = at.reshape(-1)
+            hidden, cell, inputs = hidden[distinct[:, 0]], cell[distinct[:, 0]], distinct[:, 1]
+        return [float(total) for total in totals]
+
+    def _advance(
+        self, inputs: npt.NDArray[np.intp], hidden: Array, cell: Array
+    ) -> tuple[Array, Array]:
+        """Return the states, ``(prefixes, hidden)``, after one more word each."""
+        gates = self.embeddings[inputs] @ self.input_weights.T + self.gate_biases
+        gates += hidden @ self.state_weights.T
+        taken, kept, new, shown = np.split(gates, 4, axis=1)
+        cell = _sigmoid(kept) * cell + _sigmoid(taken) * np.tanh(new)
+        return _sigmoid(shown) * np.tanh(cell), cell
+
+
+def _sigmoid(values: Array) -> Array:
+    return np.float32(0.5) * np.tanh(np.float32(0.5) * values) + np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class SentenceScorer:
+    """Scores sentences of a scorer's words; made once for a scorer.
+
+    Args:
+        model: the weights.
+        vocabulary: of the scorer.
+        unigrams: ``(vocabulary,)`` natural logarithms of the probabilities of its words.
+    """
+
+    model: NeuralModel
+    vocabulary: Sequence[str]
+    unigrams: Floats = field(repr=False)
+
+    def __post_init__(self) -> None:
+        words = self.model.words
+        rows = np.full(len(self.vocabulary), OTHER, np.int32)
+        rows[words] = np.arange(len(words))
+        outside = self.unigrams[rows == OTHER].astype(np.float64)
+        shares = np.where(rows == OTHER, self.unigrams - np.logaddexp.reduce(outside), 0.0)
+        ids = {word: index for index, word in enumerate(self.vocabulary)}
+        object.__setattr__(self, "_rows", rows)
+        object.__setattr__(self, "_shares", shares)
+        object.__setattr__(self, "_ids", ids)
+
+    _rows: Ints = field(init=False, repr=False)
+    _shares: Doubles = field(init=False, repr=False)
+    _ids: Mapping[str, int] = field(init=False, repr=False)
+
+    def log_probabilities(self, texts: Sequence[Sequence[str]]) -> list[float]:
+        """Return ln p of each of ``texts``, which are lists of words, with its end."""
+        ids = [[self._ids.get(word, UNKNOWN_ID) for word in words] for words in texts]
+        scores = self.model.sentence_log_probabilities([self._rows[each].tolist() for each in ids])
+        return [
+            score + float(self._shares[each].sum()) for score, each in zip(scores, ids, strict=True)
+        ]
+
+
+def pack_neural(model: NeuralModel) -> bytes:
+    """Return the weights as bytes: embeddings of 8 bits with a scale a row, the rest of 16 or 32.
+
+    The arrays are one after the other, as `_layout` has them.
+    """
+    scales = np.maximum(np.abs(model.embeddings).max(axis=1), 1e-6).astype("<f4") / np.float32(127)
+    steps = np.rint(model.embeddings / scales[:, None]).astype(np.int8)
+    parts = {
+        "words": model.words,
+        "scales": scales,
+        "biases": model.biases,
+        "gate_biases": model.gate_biases,
+        "input_weights": model.input_weights,
+        "state_weights": model.state_weights,
+        "projection": model.projection,
+        "embeddings": steps,
+    }
+    layout = _layout(**model.shape)
+    return b"".join(
+        np.ascontiguousarray(parts[name], kind).tobytes() for name, (kind, _) in layout.items()
+    )
+
+
+def unpack_neural(content: bytes, shape: Mapping[str, int], vocabulary: int) -> NeuralModel:
+    """Return what `pack_neural` packed, rounded.
+
+    Args:
+        content: of the file.
+        shape: `NeuralModel.shape`.
+        vocabulary: how many words the scorer has.
+
+    Raises:
+        LanguageModelError: they are not the weights of such a model.
+    """
+    limits = {"words": _LARGEST_VOCABULARY, "width": _LARGEST_WIDTH, "hidden": _LARGEST_WIDTH}
+    for name, most in limits.items():
+        if not 1 <= shape[name] <= most:
+            raise LanguageModelError(
+                f"the neural language model: {name!r} is {shape[name]}; it must be 1 to {most}"
+            )
+    layout = _layout(**shape)
+    if len(content) != sum(np.dtype(kind).itemsize * math.prod(s) for kind, s in layout.values()):
+        raise LanguageModelError("the neural language model has another size than its record says")
+    place, arrays = 0, dict[str, npt.NDArray[np.generic]]()
+    for name, (kind, size) in layout.items():
+        count = math.prod(size)
+        arrays[name] = np.frombuffer(content, kind, count, place).reshape(size)
+        place += count * np.dtype(kind).itemsize
+    words = arrays.pop("words").astype(np.int32)
+    distinct = len(np.unique(words)) == len(words)
+    if not distinct or words.min() < 0 or words.max() >= vocabulary or len(words) < 2:
+        raise LanguageModelError("the neural language model has words that the scorer has not")
+    if words[END] != EOS_ID or words[OTHER] != UNKNOWN_ID:
+        raise LanguageModelError("the neural language model lacks the end of the sentence")
+    values = {name: array.astype(np.float32) for name, array in arrays.items()}
+    for array in values.values():
+        # Also of what is not a number.
+        if not (np.abs(array) <= _LARGEST_VALUE).all():
+            raise LanguageModelError("the neural language model has weights that are not finite")
+    scales = values.pop("scales")
+    values["embeddings"] *= scales[:, None]
+    return NeuralModel(words, **values)
+
+
+def _layout(words: int, width: int, hidden: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return type and shape of each array of a file."""
+    return {
+        "words": ("<i4", (words,)),
+        "scales": ("<f4", (words,)),
+        "biases": ("<f4", (words,)),
+        "gate_biases": ("<f4", (4 * hidden,)),
+        "input_weights": ("<f2", (4 * hidden, width)),
+        "state_weights": ("<f2", (4 * hidden, hidden)),
+        "projection": ("<f2", (width, hidden)),
+        "embeddings": ("i1", (words, width)),
+    }
