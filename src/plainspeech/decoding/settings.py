@@ -32,6 +32,11 @@ class BeamSettings:
     ``prior_weight``, the probabilities of the alignments are of scaled likelihoods
     (`plainspeech.decoding.priors`).
 
+    A scorer may have a recurrent language model beside its n-grams
+    (`plainspeech.decoding.rescoring`): the search uses the n-grams alone, and of the texts that are
+    left in the end the logarithm of the probability is a mean of both, ``neural_weight`` the
+    recurrent one's share.
+
     Attributes:
         alpha: weight of the language model.
         beta: added for each word; for each character where the scorer is one of characters.
@@ -54,6 +59,7 @@ class BeamSettings:
             text with fewer hypotheses, and has fewer alternatives.
         calibration: computes confidences from the evidence for each word; by default one that was
             fitted to the bundled model on dev-clean.
+        neural_weight: share of the recurrent language model, from 0 to 1; 0 without one.
     """
 
     alpha: float = 0.5
@@ -68,6 +74,7 @@ class BeamSettings:
     log_priors: tuple[float, ...] | None = None
     merge: Merge = "state"
     calibration: Calibration | None = None
+    neural_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta"):
@@ -75,6 +82,7 @@ class BeamSettings:
         self._require_number("beam_threshold", 0, math.inf)
         self._require("beam_threshold", self.beam_threshold > 0, "above 0")
         self._require_number("cutoff_prob", 0, 1)
+        self._require_number("neural_weight", 0, 1)
         self._require("cutoff_prob", self.cutoff_prob > 0, "above 0 and at most 1")
         self._require_number("token_floor", -math.inf, 0)
         self._require("token_floor", self.token_floor < 0, "a log-probability, below 0")

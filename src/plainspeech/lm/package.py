@@ -7,6 +7,7 @@ A scorer is a folder, or one zip of it:
 - ``words.txt``: the vocabulary without the special words, one word a line.
 - ``ngrams.npz``: the model, see `plainspeech.lm.packing`. Or, in a folder only, ``model.kenlm``:
   an ARPA file or a KenLM binary, for models that are too large to flatten.
+- ``neural.bin``: the weights of a recurrent model, see `plainspeech.lm.neural`; optional.
 
 Loading checks every hash and executes nothing.
 """
@@ -34,6 +35,7 @@ from plainspeech.artifact.record import Record, read_record
 from plainspeech.artifact.writing import write_folder
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm.arpa import is_arpa
+from plainspeech.lm.neural import NeuralModel, pack_neural, unpack_neural
 from plainspeech.lm.packing import pack, unpack
 from plainspeech.lm.table_cache import cached_tables
 from plainspeech.lm.tables import SPECIAL_WORDS, Level, NGramTables, build_tables
@@ -49,6 +51,7 @@ ALPHA, BETA = 0.75, 1.85
 
 _LARGEST_WEIGHT = 100.0  # as the settings of the beam search have it
 _WORDS, _NGRAMS, _KENLM = "words.txt", "ngrams.npz", "model.kenlm"
+_NEURAL = "neural.bin"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class ScorerPackage:
         alpha: weight of the model.
         beta: weight of a word.
         source: origin of the model.
+        neural: a recurrent model of the same words; None without one.
+        neural_weight: its share, from 0 to 1.
     """
 
     vocabulary: Vocabulary
@@ -70,6 +75,8 @@ class ScorerPackage:
     alpha: float
     beta: float
     source: Mapping[str, Any]
+    neural: NeuralModel | None = None
+    neural_weight: float = 0.0
 
 
 def write_scorer(
@@ -154,11 +161,43 @@ def read_scorer_files(path: Path) -> dict[str, bytes]:
         return {**read_listed(read, record), SCORER.record: record.serialise()}
 
 
-def with_weights(files: Mapping[str, bytes], alpha: float, beta: float) -> dict[str, bytes]:
+def with_weights(
+    files: Mapping[str, bytes], alpha: float, beta: float, neural_weight: float = 0.0
+) -> dict[str, bytes]:
     """Return ``files``, those of a scorer, with other weights in its record."""
+    record = _record_of(files)
+    changed: dict[str, Any] = {"alpha": alpha, "beta": beta}
+    if "neural" in record.values:
+        changed["neural"] = {**record.part("neural").values, "weight": neural_weight}
+    return _changed(files, record, changed)
+
+
+def with_neural(
+    files: Mapping[str, bytes], model: NeuralModel, weight: float, source: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return ``files``, those of a scorer, with a recurrent model; one that it has is replaced.
+
+    Args:
+        files: as `read_scorer_files` returns them.
+        model: whose words are the scorer's.
+        weight: its share in the score of a text, from 0 to 1.
+        source: its origin, as JSON values.
+    """
+    files = {**files, _NEURAL: pack_neural(model)}
+    neural = {**model.shape, "weight": weight, "source": dict(source)}
+    listed = checksums({name: files[name] for name in files if name != SCORER.record})
+    return _changed(files, _record_of(files), {"neural": neural, "files": listed})
+
+
+def _record_of(files: Mapping[str, bytes]) -> Record:
     origin = Path(SCORER.name)
-    record = read_record(from_memory(origin, SCORER, files), origin, SCORER)
-    changed = Record(origin, SCORER, {**record.values, "alpha": alpha, "beta": beta})
+    return read_record(from_memory(origin, SCORER, files), origin, SCORER)
+
+
+def _changed(
+    files: Mapping[str, bytes], record: Record, changes: Mapping[str, Any]
+) -> dict[str, bytes]:
+    changed = Record(record.origin, SCORER, {**record.values, **changes})
     return {**files, SCORER.record: changed.serialise()}
 
 
@@ -173,6 +212,7 @@ def read_package(origin: Path, read: Read) -> ScorerPackage:
     check_listed(read, record)
     files = ListedFiles(read, record)
     vocabulary = _vocabulary(record, files)
+    neural = _neural(record, files, vocabulary)
     return ScorerPackage(
         vocabulary=vocabulary,
         order=record.take("order", int),
@@ -180,6 +220,8 @@ def read_package(origin: Path, read: Read) -> ScorerPackage:
         alpha=_weight(record, "alpha"),
         beta=_weight(record, "beta"),
         source=record.take("source", dict),
+        neural=neural,
+        neural_weight=_share(record.part("neural")) if neural else 0.0,
     )
 
 
@@ -225,6 +267,24 @@ def _model(
             f"{SCORER.record}"
         )
     return path
+
+
+def _neural(record: Record, files: ListedFiles, vocabulary: Vocabulary) -> NeuralModel | None:
+    if "neural" not in record.values:
+        return None
+    if _NEURAL not in files or _NGRAMS not in files:
+        raise LanguageModelError(f"{record.where} lists no {_NEURAL}, or no {_NGRAMS} beside it")
+    part = record.part("neural")
+    shape = {name: part.take(name, int) for name in ("words", "width", "hidden")}
+    with record.named():
+        return unpack_neural(files[_NEURAL], shape, len(vocabulary))
+
+
+def _share(record: Record) -> float:
+    share = record.number("weight")
+    if not 0 <= share <= 1:
+        raise record.error(f": 'weight' is {share:g}; it must be from 0 to 1")
+    return share
 
 
 def _weight(record: Record, name: str) -> float:

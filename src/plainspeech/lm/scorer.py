@@ -18,6 +18,7 @@ from plainspeech.compiling.machine_code import machine_code
 from plainspeech.errors import ConfigurationError, LanguageModelError, wrong_type
 from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
 from plainspeech.lm.kenlm_binary import is_kenlm_binary
+from plainspeech.lm.neural import NeuralModel
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
 from plainspeech.lm.tables import (
     EOS_ID,
@@ -71,6 +72,8 @@ class Scorer:
         alpha: weight of the natural logarithms of the probabilities.
         beta: bonus for each word, nats.
         source: origin of the model.
+        neural: a recurrent model of the same words, which scores whole texts; None without one.
+        neural_weight: its share in the score of a text, from 0 to 1, in place of the n-grams'.
     """
 
     vocabulary: Sequence[str]
@@ -79,6 +82,8 @@ class Scorer:
     alpha: float = ALPHA
     beta: float = BETA
     source: Mapping[str, Any] = field(default_factory=dict)
+    neural: NeuralModel | None = field(default=None, repr=False)
+    neural_weight: float = 0.0
 
     @classmethod
     def load(cls, path: str | Path) -> Scorer:
@@ -118,7 +123,14 @@ class Scorer:
             scorer = cls.from_kenlm(package.model, package.vocabulary[len(SPECIAL_WORDS) :])
         else:
             scorer = cls(package.vocabulary, package.model, package.order)
-        return replace(scorer, alpha=package.alpha, beta=package.beta, source=package.source)
+        return replace(
+            scorer,
+            alpha=package.alpha,
+            beta=package.beta,
+            source=package.source,
+            neural=package.neural,
+            neural_weight=package.neural_weight,
+        )
 
     @classmethod
     def from_arpa(cls, path: str | Path) -> Scorer:

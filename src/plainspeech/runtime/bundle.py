@@ -368,8 +368,8 @@ def _decoding(record: Record) -> BeamSettings:
         return BeamSettings()
     part = record.part("decoding")
     with part.named():
-        # Bundles from before there were priors have none.
-        part = replace(part, values={"prior_weight": 0.0, **part.values})
+        # Bundles from before there were priors, or recurrent language models, have none.
+        part = replace(part, values={"prior_weight": 0.0, "neural_weight": 0.0, **part.values})
         return BeamSettings(
             **_taken(part, BeamSettings()),
             log_priors=_log_priors(part),
