@@ -25,6 +25,7 @@ from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.context import SearchContext
+    from plainspeech.decoding.rescoring import Rescoring, TwoModels
     from plainspeech.decoding.spoken import SpokenWords
     from plainspeech.decoding.stream import BeamStream
     from plainspeech.lm.scorer import NGramLanguageModel
@@ -67,6 +68,7 @@ class BeamSearchDecoder:
         log_priors: Sequence[float] | None = None,
         merge: Merge | None = None,
         calibration: Calibration | None = None,
+        neural_weight: float | None = None,
         pronunciations: Pronunciations | SpokenWords | None = None,
         columns: slice | None = None,
         fallback: Callable[[], BeamSearchDecoder] | None = None,
@@ -88,8 +90,10 @@ class BeamSearchDecoder:
             unknown_word_penalty: nats for a word outside the lexicon; 0 forbids them.
             prior_weight: power of the symbols' priors that each frame is divided by.
             log_priors: their natural logarithms, the blank last.
-            merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
+            merge: ``"prefix"``, the default without a scorer or with a recurrent language model,
+                or ``"state"``.
             calibration: computes the confidences; by default one fitted to the bundled model.
+            neural_weight: by default the scorer's; 0 where it has no recurrent language model.
             pronunciations: of the scorer's words, or these words by how they sound: the
                 log-probabilities are then over the boundary of words, the phones and the blank, and
                 ``alphabet`` is that of the texts alone. Words without a pronunciation are not
@@ -118,6 +122,9 @@ class BeamSearchDecoder:
         self.alphabet = alphabet
         self.scorer = scorer
         self.frame_seconds = require_frame_seconds(frame_seconds)
+        self._models = _two_models(scorer, alphabet)
+        if neural_weight is None:
+            neural_weight = self._models.weight if self._models else 0.0
         self.settings = BeamSettings(
             alpha=alpha if alpha is not None else scorer.alpha if scorer else 0.0,
             beta=beta if beta is not None else scorer.beta if scorer else 0.0,
@@ -129,14 +136,14 @@ class BeamSearchDecoder:
             unknown_word_penalty=unknown_word_penalty,
             prior_weight=prior_weight,
             log_priors=None if log_priors is None else tuple(log_priors),
-            merge=merge or ("state" if scorer else "prefix"),
+            merge=merge or ("state" if scorer and not neural_weight else "prefix"),
             calibration=calibration,
+            neural_weight=neural_weight,
         )
         spoken = _spoken(pronunciations, scorer)
         symbols = spoken.alphabet if spoken else alphabet
-        self._context = prepare_context(
-            symbols, scorer, frame_seconds, self.settings, spoken, columns
-        )
+        context = prepare_context(symbols, scorer, frame_seconds, self.settings, spoken, columns)
+        self._context = replace(context, rescoring=_rescoring(self._models, self.settings))
         self._fallback = fallback
         self._latest: tuple[HotWords, SearchContext] = ({}, self._context)
 
@@ -160,12 +167,17 @@ class BeamSearchDecoder:
         """
         other = copy.copy(self)
         other.settings = replace(self.settings, **changes)
-        other._context = self._context.with_settings(other.settings, self.scorer)
+        other._context = replace(
+            self._context.with_settings(other.settings, self.scorer),
+            rescoring=_rescoring(self._models, other.settings),
+        )
         other._latest = ({}, other._context)
         return other
 
     def within_sentence(self, state: int, ends: bool = True) -> BeamSearchDecoder:
         """Return a decoder of parts of sentences, which shares all with this one.
+
+        A recurrent language model is left out: it scores whole sentences.
 
         Args:
             state: of the language model, where texts begin, as `plainspeech.lm.tables.score_word`
@@ -177,6 +189,7 @@ class BeamSearchDecoder:
             self._context,
             parameters=self._context.parameters._replace(sentence_end=ends),
             tables=self._context.tables._replace(bos_state=np.int32(state)),
+            rescoring=None,
         )
         other._latest = ({}, other._context)
         return other
@@ -259,6 +272,11 @@ class BeamSearchDecoder:
         rows = [context.validated(utterance) for utterance in utterances]
         return in_threads(lambda one: finish(_fed(context, one)), rows, threads)
 
+    def rescored(self, text: str) -> float:
+        """Return the nats that a recurrent language model adds to the score of ``text``."""
+        rescoring = self._context.rescoring
+        return rescoring.gains([text.split()])[0] if rescoring else 0.0
+
     def scaled_likelihoods(self, log_probabilities: npt.ArrayLike) -> Array:
         """Return them as the search sees them, divided by priors: `plainspeech.decoding.priors`.
 
@@ -303,6 +321,30 @@ class BeamSearchDecoder:
                 context = self._context.with_hot_words(weights)
             self._latest = (dict(hot_words), context)
         return context
+
+
+def _two_models(scorer: NGramLanguageModel | None, alphabet: Alphabet) -> TwoModels | None:
+    from plainspeech.decoding.context import model_mode
+    from plainspeech.decoding.kernels.records import WORD_MODEL
+    from plainspeech.decoding.rescoring import TwoModels
+    from plainspeech.lm.scorer import Scorer
+
+    if not isinstance(scorer, Scorer) or scorer.neural is None:
+        return None
+    return TwoModels(scorer, alphabet) if model_mode(alphabet, scorer) == WORD_MODEL else None
+
+
+def _rescoring(models: TwoModels | None, settings: BeamSettings) -> Rescoring | None:
+    from plainspeech.decoding.rescoring import Rescoring
+
+    if not settings.neural_weight:
+        return None
+    if models is None:
+        raise ConfigurationError(
+            f"neural_weight is {settings.neural_weight:g}, which needs a scorer with a recurrent "
+            f"language model; make one: plainspeech lm train SCORER TEXT -o SCORER2"
+        )
+    return Rescoring(models, settings.alpha * settings.neural_weight)
 
 
 def _spoken(

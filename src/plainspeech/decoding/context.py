@@ -30,6 +30,7 @@ from plainspeech.decoding.kernels.records import (
 )
 from plainspeech.decoding.lexicon import build_lexicon, check_probabilities
 from plainspeech.decoding.priors import divide_by_priors
+from plainspeech.decoding.rescoring import Rescoring
 from plainspeech.decoding.results import text_of
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.decoding.spoken import SpokenWords
@@ -65,6 +66,7 @@ class SearchContext:
         spoken: the words of a search over phones; None for one over letters.
         expected: hot words of a search over phones, with their weights, by how they sound.
         columns: of what the search is given that are its log-probabilities.
+        rescoring: of the texts in the end; None without a recurrent language model.
     """
 
     alphabet: Alphabet
@@ -79,6 +81,7 @@ class SearchContext:
     spoken: SpokenWords | None = None
     expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     columns: slice | None = None
+    rescoring: Rescoring | None = None
 
     def validated(self, log_probabilities: npt.ArrayLike) -> Array:
         """Return what the search takes of what it is given.

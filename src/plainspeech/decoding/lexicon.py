@@ -180,6 +180,16 @@ def build_trie(
     return lexicon
 
 
+def ids_of_written(vocabulary: Sequence[str], alphabet: Alphabet) -> dict[str, int]:
+    """Return the id of each word of a language model, as the alphabet writes it."""
+    from plainspeech.lm.tables import SPECIAL_WORDS
+
+    words, places = written_words(vocabulary[len(SPECIAL_WORDS) :], alphabet)
+    # A word that is listed twice has its first id, as in the lexicon.
+    pairs = zip(reversed(words), reversed(places.tolist()), strict=True)
+    return {word: place + len(SPECIAL_WORDS) for word, place in pairs}
+
+
 def written_words(words: Sequence[str], alphabet: Alphabet) -> tuple[Sequence[str], Ints]:
     """Return the words as the alphabet writes them, and their places in ``words``.
 

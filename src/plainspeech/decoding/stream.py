@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
+from plainspeech.decoding.rescoring import RESCORED
 from plainspeech.decoding.results import (
     AlignedHypothesis,
     Candidate,
@@ -33,6 +35,25 @@ from plainspeech.transcript import Transcript
 Ints = npt.NDArray[np.int32]
 
 _AT_ONCE = 1024  # frames: room for prefixes is made for so many
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A hypothesis of a search that has ended.
+
+    Attributes:
+        place: among the beams.
+        score: nats, less what all of the utterance have in common.
+        text: in the alphabet of the search.
+        written: its words.
+        path: the places of all prefixes that it goes through.
+    """
+
+    place: int
+    score: float
+    text: str
+    written: Sequence[str]
+    path: Ints
 
 
 @dataclass
@@ -122,18 +143,18 @@ class BeamStream(OneUtterance):
 
     def finish_with_evidence(self) -> tuple[Transcript, Evidence]:
         """Do what `finish` does, and return also what the confidences are made of."""
-        best = next(self._alignments())[1]
+        best = next(self._alignments())[-1]
         return self._transcript(best), best.evidence
 
     def finish_n_best(self, count: int) -> list[Hypothesis]:
         """End the utterance and return its ``count`` best texts, the best first."""
         require_count("count", count)
         return [
-            self._hypothesis(place, alignment)
-            for _, (place, alignment) in zip(range(count), self._alignments(), strict=False)
+            self._hypothesis(place, gain, alignment)
+            for _, (place, gain, alignment) in zip(range(count), self._alignments(), strict=False)
         ]
 
-    def _hypothesis(self, place: int, alignment: AlignedHypothesis) -> Hypothesis:
+    def _hypothesis(self, place: int, gain: float, alignment: AlignedHypothesis) -> Hypothesis:
         beam = self._beams()[place]
         weight = float(beam["blank"] + beam["symbol"])
         score = float(np.log(weight)) + float(self._state.head[0]["log_factor"])
@@ -141,19 +162,37 @@ class BeamStream(OneUtterance):
         return Hypothesis(
             transcript=self._transcript(alignment),
             characters=alignment.characters(),
-            score=score,
+            score=score + gain,
             acoustic_score=score - lm - hot,
-            lm_score=lm,
+            lm_score=lm + gain,
             hot_word_score=hot,
         )
 
     def _transcript(self, alignment: AlignedHypothesis) -> Transcript:
         return alignment.transcript(self._frames(), self._context.calibration)
 
-    def _alignments(self) -> Iterator[tuple[int, AlignedHypothesis]]:
-        """End the utterance and yield hypotheses with texts of their own, the best first."""
+    def _alignments(self) -> Iterator[tuple[int, float, AlignedHypothesis]]:
+        """End the utterance and yield hypotheses with texts of their own, the best first.
+
+        Each with its place among the beams, and what its score gained after the search.
+        """
         self._close()
         rows = self._rows[0] if len(self._rows) == 1 else self._joined()
+        for gain, ended in self._rescored(self._ended_hypotheses()):
+            yield ended.place, gain, self._aligned(rows, ended)
+
+    def _rescored(self, ranked: Iterator[_Ended]) -> Iterator[tuple[float, _Ended]]:
+        """Yield hypotheses and what they gain, the best first; those of the end gain nothing."""
+        rescoring = self._context.rescoring
+        if rescoring:
+            best = list(islice(ranked, RESCORED))
+            gains = rescoring.gains([each.written for each in best])
+            pairs = zip(gains, best, strict=True)
+            yield from sorted(pairs, key=lambda pair: -(pair[0] + pair[1].score))
+        yield from ((0.0, each) for each in ranked)
+
+    def _ended_hypotheses(self) -> Iterator[_Ended]:
+        """Yield the hypotheses of the search with texts of their own, the best first."""
         beams, seen = self._beams(), set[str]()
         weights = beams["blank"] + beams["symbol"]
         possible = np.flatnonzero((weights > 0) & np.isfinite(weights))
@@ -165,12 +204,11 @@ class BeamStream(OneUtterance):
             written = self._context.words(text)
             if (key := " ".join(written)) not in seen:
                 seen.add(key)
-                yield place, self._aligned(rows, text, written, path)
+                yield _Ended(place, float(np.log(weights[place])), text, written, path)
 
-    def _aligned(
-        self, rows: Array, text: str, written: Sequence[str], path: Ints
-    ) -> AlignedHypothesis:
-        """Return the best alignment; the frames of ``path`` stand in where there is none."""
+    def _aligned(self, rows: Array, ended: _Ended) -> AlignedHypothesis:
+        """Return the best alignment; the frames of its path stand in where there is none."""
+        text, path = ended.text, ended.path
         context, length = self._context, len(text)
         symbols, starts = self._symbols(path[:length]), self._prefixes["frame"][path[:length]]
         times = Times(starts, starts + np.int32(1), np.zeros(length))
@@ -186,7 +224,7 @@ class BeamStream(OneUtterance):
         symbols_of = context.spoken.name if context.spoken else str
         return AlignedHypothesis(
             tuple(map(symbols_of, text)),
-            written,
+            ended.written,
             times.starts,
             times.ends,
             words,

@@ -12,10 +12,10 @@ from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.context import character_ids, model_mode
 from plainspeech.decoding.kernels.records import CHARACTER_MODEL, NO_MODEL
-from plainspeech.decoding.lexicon import written_words
+from plainspeech.decoding.lexicon import ids_of_written
 from plainspeech.decoding.spoken import SpokenWords
 from plainspeech.lm.scorer import score_words
-from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID
+from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID
 
 Doubles = npt.NDArray[np.float64]
 
@@ -89,6 +89,7 @@ class TextScorer:
         units = np.array([*ids, EOS_ID], np.int32)
         logs = score_words(scorer.tables, int(scorer.tables.bos_state), units)
         model = settings.alpha * float(logs.sum(dtype=np.float64))
+        model += self._decoder.rescored(text)
         return model + settings.beta * len(ids) - settings.unknown_word_penalty * unknown
 
     def unknown_words(self, text: str) -> list[str]:
@@ -107,12 +108,7 @@ class TextScorer:
         """The id of each word in the language model, as the alphabet writes it."""
         scorer = self._decoder.scorer
         assert scorer is not None
-        words, places = written_words(
-            scorer.vocabulary[len(SPECIAL_WORDS) :], self._decoder.alphabet
-        )
-        # A word that is listed twice has its first id, as in the lexicon.
-        pairs = zip(reversed(words), reversed(places.tolist()), strict=True)
-        return {word: place + len(SPECIAL_WORDS) for word, place in pairs}
+        return ids_of_written(scorer.vocabulary, self._decoder.alphabet)
 
 
 def _spoken_score(rows: npt.NDArray[np.float32], text: str, spoken: SpokenWords) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,6 @@ END, OTHER = 0, 1
 
 _LARGEST_VOCABULARY, _LARGEST_WIDTH = 1 << 20, 1 << 13
 _LARGEST_VALUE = 1e4
-
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class NeuralModel:
         rows, width = self.embeddings.shape
         return {"words": rows, "width": width, "hidden": self.projection.shape[1]}
 
-    def sentence_log_probabilities(self, sentences: Sequence[Sequence[int]]) -> list[float]:
+    def sentence_log_probabilities(self, sentences: Sequence[Sequence[int] | Ints]) -> list[float]:
         """Return ln p of each of ``sentences``, rows of words, with its end; natural logarithms.
 
         What sentences have in common at their beginning is computed once.
@@ -98,44 +96,34 @@ class NeuralModel:
 
 
 def _sigmoid(values: Array) -> Array:
-    return np.float32(0.5) * np.tanh(np.float32(0.5) * values) + np.float32(0.5)
+    half = np.float32(0.5)
+    sigmoid: Array = half * np.tanh(half * values) + half
+    return sigmoid
 
 
-@dataclass(frozen=True)
 class SentenceScorer:
     """Scores sentences of a scorer's words; made once for a scorer.
 
     Args:
         model: the weights.
-        vocabulary: of the scorer.
-        unigrams: ``(vocabulary,)`` natural logarithms of the probabilities of its words.
+        unigrams: ``(vocabulary,)`` natural logarithms of the probabilities of the scorer's words.
     """
 
-    model: NeuralModel
-    vocabulary: Sequence[str]
-    unigrams: Floats = field(repr=False)
+    def __init__(self, model: NeuralModel, unigrams: Floats) -> None:
+        self._model = model
+        self._rows = np.full(len(unigrams), OTHER, np.int32)
+        self._rows[model.words] = np.arange(len(model.words))
+        other = self._rows == OTHER
+        together = np.logaddexp.reduce(unigrams[other], dtype=np.float64)
+        self._shares = np.where(other, unigrams - together, 0.0)
 
-    def __post_init__(self) -> None:
-        words = self.model.words
-        rows = np.full(len(self.vocabulary), OTHER, np.int32)
-        rows[words] = np.arange(len(words))
-        outside = self.unigrams[rows == OTHER].astype(np.float64)
-        shares = np.where(rows == OTHER, self.unigrams - np.logaddexp.reduce(outside), 0.0)
-        ids = {word: index for index, word in enumerate(self.vocabulary)}
-        object.__setattr__(self, "_rows", rows)
-        object.__setattr__(self, "_shares", shares)
-        object.__setattr__(self, "_ids", ids)
-
-    _rows: Ints = field(init=False, repr=False)
-    _shares: Doubles = field(init=False, repr=False)
-    _ids: Mapping[str, int] = field(init=False, repr=False)
-
-    def log_probabilities(self, texts: Sequence[Sequence[str]]) -> list[float]:
-        """Return ln p of each of ``texts``, which are lists of words, with its end."""
-        ids = [[self._ids.get(word, UNKNOWN_ID) for word in words] for words in texts]
-        scores = self.model.sentence_log_probabilities([self._rows[each].tolist() for each in ids])
+    def log_probabilities(self, sentences: Sequence[Sequence[int]]) -> list[float]:
+        """Return ln p of each of ``sentences``, ids of the scorer's words, with its end."""
+        places = [np.array(each, np.intp) for each in sentences]
+        scores = self._model.sentence_log_probabilities([self._rows[each] for each in places])
         return [
-            score + float(self._shares[each].sum()) for score, each in zip(scores, ids, strict=True)
+            score + float(self._shares[each].sum())
+            for score, each in zip(scores, places, strict=True)
         ]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plainspeech.decoding.hot_words import HotWords
     from plainspeech.decoding.results import Hypothesis, PartialText
     from plainspeech.decoding.stream import BeamStream
-    from plainspeech.lm.scorer import NGramLanguageModel
+    from plainspeech.lm.scorer import NGramLanguageModel, Scorer
 
 DECODERS = ("greedy", "beam")
 
@@ -190,12 +190,29 @@ def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearc
         scorer = None
     else:
         scorer = Scorer.load(named_scorer(language_model))
-        settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta, calibration=None)
+        settings = replace(weighted(settings, scorer), calibration=None)
     if scorer is None:
         settings = replace(
-            settings, alpha=0.0, beta=0.0, prior_weight=0.0, merge="prefix", calibration=None
+            settings,
+            alpha=0.0,
+            beta=0.0,
+            prior_weight=0.0,
+            merge="prefix",
+            calibration=None,
+            neural_weight=0.0,
         )
     return search_of(bundle, scorer, settings)
+
+
+def weighted(settings: BeamSettings, scorer: Scorer) -> BeamSettings:
+    """Return ``settings`` with the weights that ``scorer`` has, and what they need of a search."""
+    return replace(
+        settings,
+        alpha=scorer.alpha,
+        beta=scorer.beta,
+        neural_weight=scorer.neural_weight,
+        merge="prefix" if scorer.neural_weight else "state",
+    )
 
 
 _COVERED = 0.99

@@ -1,8 +1,8 @@
 """Optimisation of the settings of the beam search: first the weights, then the thresholds.
 
-1. Weights: alpha, beta, the penalty of unknown words and the power of the symbols' priors, by the
-   tree-structured Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter optimization",
-   NeurIPS 2011), at thresholds that are wide.
+1. Weights: alpha, beta, the penalty of unknown words, the power of the symbols' priors and the
+   share of a recurrent language model, by the tree-structured Parzen estimator (Bergstra et al.,
+   "Algorithms for hyper-parameter optimization", NeurIPS 2011), at thresholds that are wide.
 2. Thresholds, at the best weights: all pairs of a grid. The fastest is taken of those that cost
    next to no accuracy.
 """
@@ -45,12 +45,14 @@ class ParameterRange:
 
 _PENALTY = "unknown_word_penalty"
 _PRIOR_WEIGHT = "prior_weight"
+_NEURAL_WEIGHT = "neural_weight"
 
 RANGES = {
     "alpha": ParameterRange(0.0, 2.0, 0.01),
     "beta": ParameterRange(-2.0, 4.0, 0.05),
     _PENALTY: ParameterRange(2.0, 30.0, 0.5),
     _PRIOR_WEIGHT: ParameterRange(0.0, 1.0, 0.05),
+    _NEURAL_WEIGHT: ParameterRange(0.05, 0.95, 0.05),
 }
 
 THRESHOLDS: dict[str, list[float]] = {
@@ -126,7 +128,8 @@ def optimise(
     Args:
         measure: tries settings.
         start: its weights are tried first, and what is not tuned is as it is there. Where it
-            forbids unknown words, or has no priors, that is not tuned either.
+            forbids unknown words, has no priors or gives a recurrent language model no weight,
+            that is not tuned either.
         trials: how many weights to try, 1 or more.
         seed: of the first stage, which with the same seed tries the same settings.
         on_trial: called after each trial.
@@ -158,6 +161,7 @@ def _tune_weights(
     fixed = {
         _PENALTY: over_phones or not base.unknown_word_penalty,
         _PRIOR_WEIGHT: base.log_priors is None,
+        _NEURAL_WEIGHT: not base.neural_weight,
     }
     tuned = [name for name in RANGES if not fixed.get(name)]
 

@@ -24,7 +24,7 @@ from plainspeech.evaluation.error_rates import (
 from plainspeech.lm.package import read_scorer_files, with_weights
 from plainspeech.lm.scorer import Scorer
 from plainspeech.runtime.bundle import SCORER_FOLDER, Bundle, named_scorer
-from plainspeech.runtime.decoders import choose_decoder, search_of
+from plainspeech.runtime.decoders import choose_decoder, search_of, weighted
 from plainspeech.runtime.model_card import results_of
 from plainspeech.tuning.dev_set import DevResult, DevSet
 from plainspeech.tuning.optimisation import OnTrial, Trial, TuningHistory, optimise
@@ -100,7 +100,9 @@ def tuned_bundle(
     return replace(
         bundle,
         decoding=settings,
-        scorer_files=with_weights(scorer_files, settings.alpha, settings.beta),
+        scorer_files=with_weights(
+            scorer_files, settings.alpha, settings.beta, settings.neural_weight
+        ),
         card={**bundle.card, "results": results, "tuning": dict(entry)},
     )
 
@@ -153,7 +155,7 @@ class Tuner:
             language_model = named_scorer(language_model)
             files = read_scorer_files(language_model)
             scorer = Scorer.from_files(language_model, files)
-            settings = replace(settings, alpha=scorer.alpha, beta=scorer.beta)
+            settings = weighted(settings, scorer)
         elif bundle.scorer_files:
             files = dict(bundle.scorer_files)
             scorer = Scorer.from_files(bundle.origin / SCORER_FOLDER, files)

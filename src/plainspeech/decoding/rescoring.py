@@ -1,0 +1,93 @@
+"""Texts scored anew when a search has ended, by a recurrent language model beside the n-grams.
+
+The search needs the n-grams' short contexts: a recurrent model's state is of all words before, so
+that no two hypotheses could share one. The texts that are left in the end are few, and get the
+mean of the logarithms of both models' probabilities (a log-linear interpolation) in place of the
+n-grams'. That takes a list of different texts, for which the search merges equal texts only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.lexicon import ids_of_written
+from plainspeech.lm.neural import SentenceScorer
+from plainspeech.lm.scorer import ScoreEach, Scorer, scoring_of
+from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables
+
+RESCORED = 100
+"""Texts of a search, the best, that are scored anew."""
+
+
+class TwoModels:
+    """The n-grams and the recurrent model of one scorer; threads may share it.
+
+    Args:
+        scorer: that has both.
+        alphabet: that texts are written in.
+
+    Attributes:
+        weight: the recurrent model's share, unless the caller gives another.
+    """
+
+    def __init__(self, scorer: Scorer, alphabet: Alphabet) -> None:
+        assert scorer.neural is not None
+        assert isinstance(scorer.tables, NGramTables)
+        self._vocabulary, self._alphabet = scorer.vocabulary, alphabet
+        self._start = int(scorer.tables.bos_state)
+        self._sentences = SentenceScorer(scorer.neural, scorer.tables.unigrams)
+        self._tables = scorer.tables
+        self.weight = scorer.neural_weight
+
+    def differences(self, texts: Sequence[Sequence[str]]) -> list[float]:
+        """Return by how much the recurrent model's ln p of each text is above the n-grams'.
+
+        Args:
+            texts: each as its words; the sentence ends with them.
+        """
+        ids = [[self._ids.get(word, UNKNOWN_ID) for word in words] for words in texts]
+        recurrent = self._sentences.log_probabilities(ids)
+        ngrams = self._ngrams(ids)
+        return [mine - other for mine, other in zip(recurrent, ngrams, strict=True)]
+
+    def _ngrams(self, sentences: Sequence[Sequence[int]]) -> list[float]:
+        """Return ln p of each of ``sentences``; what they have in common is looked up once."""
+        known: dict[tuple[int, int], tuple[float, int]] = {}
+        totals = []
+        for sentence in sentences:
+            total, state = 0.0, self._start
+            for word in (*sentence, EOS_ID):
+                if (state, word) not in known:
+                    known[state, word] = self._scored([state], [word])[0][0]
+                gain, state = known[state, word]
+                total += gain
+            totals.append(total)
+        return totals
+
+    @cached_property
+    def _ids(self) -> Mapping[str, int]:
+        return ids_of_written(self._vocabulary, self._alphabet)
+
+    @cached_property
+    def _scored(self) -> ScoreEach:
+        return scoring_of(self._tables)
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """What texts gain when a search has ended.
+
+    Attributes:
+        models: of the scorer.
+        weight: of the recurrent model in the score, ``alpha * neural_weight``.
+    """
+
+    models: TwoModels
+    weight: float
+
+    def gains(self, texts: Sequence[Sequence[str]]) -> list[float]:
+        """Return the nats that the score of each text, its words, rises by."""
+        return [self.weight * each for each in self.models.differences(texts)]
