@@ -33,7 +33,7 @@ from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.rescoring import Rescoring
 from plainspeech.decoding.results import text_of
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.decoding.spoken import SpokenWords
+from plainspeech.decoding.spoken import KeptSentences, SpokenWords
 from plainspeech.decoding.validation import own_columns, validated
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
@@ -96,12 +96,17 @@ class SearchContext:
         text = text_of(symbols, self.alphabet)
         return text if self.spoken is None else " ".join(self.words(text))
 
-    def words(self, text: str) -> list[str]:
-        """Return the words of ``text``, which is in the alphabet of the search."""
+    def words(self, text: str, kept: KeptSentences | None = None) -> list[str]:
+        """Return the words of ``text``, which is in the alphabet of the search.
+
+        Args:
+            text: whose beginning may be that of others.
+            kept: of the others, see `SpokenWords.written`.
+        """
         if self.spoken is None:
             return text.split(" ") if text else []
         start, ends = int(self.tables.bos_state), self.parameters.sentence_end
-        return self.spoken.written(text, self.expected, start, ends)
+        return self.spoken.written(text, self.expected, start, ends, kept)
 
     def settled(self, symbols: Ints) -> str:
         """Return the words of ``symbols``, which are whole, that stay whatever follows them."""

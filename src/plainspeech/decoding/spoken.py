@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import islice, product, takewhile
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,12 @@ from plainspeech.lm.vocabulary import digest_of
 from plainspeech.pronunciations import Pronunciations, phone_character
 
 _MOST_SPOKEN = 16  # ways to say a hot phrase
+
+Sentences: TypeAlias = dict[int, tuple[float, tuple[str, ...]]]
+"""For a state of the language model the score of the likeliest words that lead to it, and they."""
+
+KeptSentences: TypeAlias = dict[tuple[str, ...], Sentences]
+"""The `Sentences` of what was said."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,7 @@ class SpokenWords:
         expected: Mapping[str, Mapping[str, float]],
         start: int,
         ends: bool = True,
+        kept: KeptSentences | None = None,
     ) -> list[str]:
         """Return the likeliest words that sound like ``text``.
 
@@ -156,8 +163,10 @@ class SpokenWords:
                 vocabulary count as unknown words.
             start: state of the language model before the first word.
             ends: whether the sentence ends with the text.
+            kept: what was found out about the beginnings of other texts, for the same ``expected``
+                and ``start``; what is found out is added.
         """
-        alive = self._alive(text, expected, start)
+        alive = self._alive(text, expected, start, kept)
         ending = self._scored([*alive], [EOS_ID])
         best = max(
             (score + (gain if ends else 0.0), words)
@@ -178,23 +187,38 @@ class SpokenWords:
         return [word for word, *_ in alike]
 
     def _alive(
-        self, text: str, expected: Mapping[str, Mapping[str, float]], start: int
-    ) -> dict[int, tuple[float, tuple[str, ...]]]:
+        self,
+        text: str,
+        expected: Mapping[str, Mapping[str, float]],
+        start: int,
+        kept: KeptSentences | None = None,
+    ) -> Sentences:
         """Return the likeliest words for each state of the language model after ``text``."""
-        alive: dict[int, tuple[float, tuple[str, ...]]] = {start: (0.0, ())}
-        for sound in text.split(" ") if text else ():
-            candidates = list(self._candidates(sound, expected.get(sound, {})))
-            if not candidates:
-                continue
-            scored = self._scored([*alive], [index for _, index, _ in candidates])
-            after: dict[int, tuple[float, tuple[str, ...]]] = {}
-            for (score, words), row in zip(alive.values(), scored, strict=True):
-                for (word, _, nats), (gain, following) in zip(candidates, row, strict=True):
-                    total = score + gain + nats
-                    if total > after.get(following, (-math.inf, ()))[0]:
-                        after[following] = total, (*words, word)
-            alive = after
+        kept = {} if kept is None else kept
+        sounds = tuple(text.split(" ")) if text else ()
+        known = next(
+            size for size in range(len(sounds), -1, -1) if not size or sounds[:size] in kept
+        )
+        alive: Sentences = kept[sounds[:known]] if known else {start: (0.0, ())}
+        for size in range(known, len(sounds)):
+            sound = sounds[size]
+            alive = self._after(alive, sound, expected.get(sound, {}))
+            kept[sounds[: size + 1]] = alive
         return alive
+
+    def _after(self, alive: Sentences, sound: str, expected: Mapping[str, float]) -> Sentences:
+        """Return `_alive` after one more word, which ``expected`` ones may be."""
+        candidates = list(self._candidates(sound, expected))
+        if not candidates:
+            return alive
+        scored = self._scored([*alive], [index for _, index, _ in candidates])
+        after: Sentences = {}
+        for (score, words), row in zip(alive.values(), scored, strict=True):
+            for (word, _, nats), (gain, following) in zip(candidates, row, strict=True):
+                total = score + gain + nats
+                if total > after.get(following, (-math.inf, ()))[0]:
+                    after[following] = total, (*words, word)
+        return after
 
     def _candidates(
         self, sound: str, expected: Mapping[str, float]

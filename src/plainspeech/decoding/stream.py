@@ -24,6 +24,7 @@ from plainspeech.decoding.results import (
     PartialText,
     text_of,
 )
+from plainspeech.decoding.spoken import KeptSentences
 from plainspeech.decoding.validation import (
     OneUtterance,
     impossible_frame_error,
@@ -193,7 +194,7 @@ class BeamStream(OneUtterance):
 
     def _ended_hypotheses(self) -> Iterator[_Ended]:
         """Yield the hypotheses of the search with texts of their own, the best first."""
-        beams, seen = self._beams(), set[str]()
+        beams, seen, kept = self._beams(), set[str](), KeptSentences()
         weights = beams["blank"] + beams["symbol"]
         possible = np.flatnonzero((weights > 0) & np.isfinite(weights))
         if not len(possible):
@@ -201,7 +202,7 @@ class BeamStream(OneUtterance):
         for place in possible[np.argsort(-weights[possible], kind="stable")].tolist():
             path = self._traced(int(beams[place]["node"]))
             text = text_of(self._symbols(path), self._context.alphabet)
-            written = self._context.words(text)
+            written = self._context.words(text, kept)
             if (key := " ".join(written)) not in seen:
                 seen.add(key)
                 yield _Ended(place, float(np.log(weights[place])), text, written, path)

@@ -58,29 +58,29 @@ class NeuralModel:
         rows, width = self.embeddings.shape
         return {"words": rows, "width": width, "hidden": self.projection.shape[1]}
 
-    def sentence_log_probabilities(self, sentences: Sequence[Sequence[int] | Ints]) -> list[float]:
+    def sentence_log_probabilities(self, sentences: Sequence[Ints]) -> list[float]:
         """Return ln p of each of ``sentences``, rows of words, with its end; natural logarithms.
 
         What sentences have in common at their beginning is computed once.
         """
-        # The prefixes of one length at a time: `at` is the place of each sentence's among them.
         totals = np.zeros(len(sentences))
-        alive = np.arange(len(sentences))
-        at = np.zeros(len(sentences), np.intp)
-        hidden = cell = np.zeros((1, self.projection.shape[1]), np.float32)
+        lengths = np.array([len(sentence) for sentence in sentences], np.intp)
+        rows = np.full((len(sentences), int(lengths.max(initial=0)) + 1), END, np.intp)
+        for row, sentence in zip(rows, sentences, strict=True):
+            row[: len(sentence)] = sentence
+        # The prefixes of one length at a time: `at` is the place of each sentence's among them.
+        alive, at = np.arange(len(sentences)), np.zeros(len(sentences), np.intp)
         inputs = np.array([END])
-        for length in range(max(map(len, sentences), default=-1) + 1):
+        hidden = cell = np.zeros((1, self.projection.shape[1]), np.float32)
+        for length in range(rows.shape[1]):
             hidden, cell = self._advance(inputs, hidden, cell)
-            outputs = hidden @ self.projection.T
-            following = np.array(
-                [(*sentences[place], END)[length] for place in alive], dtype=np.intp
-            )
+            outputs, following = hidden @ self.projection.T, rows[alive, length]
             gains = np.einsum("ij,ij->i", outputs[at], self.embeddings[following])
             totals[alive] += gains + self.biases[following]
-            goes_on = np.array([len(sentences[place]) > length for place in alive])
+            goes_on = lengths[alive] > length
             alive, pairs = alive[goes_on], np.stack([at, following], axis=1)[goes_on]
             distinct, at = np.unique(pairs, axis=0, return_inverse=True)
-            at = at.reshape(-1)
+            at = at.reshape(-1)  # NumPy 2.0 gives it two dimensions
             hidden, cell, inputs = hidden[distinct[:, 0]], cell[distinct[:, 0]], distinct[:, 1]
         return [float(total) for total in totals]
 
