@@ -100,6 +100,15 @@ def test_over_phones_the_penalty_of_unknown_words_stays() -> None:
     assert {trial.settings.unknown_word_penalty for trial in found.weights} == {25.0}
 
 
+def test_a_recurrent_model_has_its_weight_tuned_where_it_has_one() -> None:
+    found = run(start=BeamSettings(merge="prefix", neural_weight=0.5), trials=15)
+    tried = {trial.settings.neural_weight for trial in found.weights}
+    assert len(tried) > 3
+    assert 0.0 not in tried
+    without = run(start=BeamSettings(), trials=15)
+    assert {trial.settings.neural_weight for trial in without.weights} == {0.0}
+
+
 def test_without_priors_they_have_no_weight() -> None:
     found = run(start=BeamSettings(), trials=15)
     assert {trial.settings.prior_weight for trial in found.weights} == {0.0}

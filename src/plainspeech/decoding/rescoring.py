@@ -18,7 +18,7 @@ from plainspeech.lm.neural import SentenceScorer
 from plainspeech.lm.scorer import ScoreEach, Scorer, scoring_of
 from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables
 
-RESCORED = 100
+RESCORED = 50
 """Texts of a search, the best, that are scored anew."""
 
 

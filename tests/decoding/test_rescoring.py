@@ -1,0 +1,163 @@
+"""Texts that a recurrent model scores anew, against all texts that there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from brute_force import acoustic_scores, random_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_lm import random_lm
+
+from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.text_scores import TextScorer
+from plainspeech.errors import ConfigurationError
+from plainspeech.lm.neural import NeuralModel, SentenceScorer
+from plainspeech.lm.scorer import Scorer
+from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID
+from plainspeech.pronunciations import parse_pronunciations
+
+SMALL = Alphabet((" ", "a", "b"))
+WORDS = ("a", "ab", "ba", "bab")
+WIDE: dict[str, Any] = {
+    "beam_width": 4000,
+    "beam_threshold": np.inf,
+    "token_floor": -np.inf,
+}
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_neural(seed: int, words: int) -> NeuralModel:
+    """Return a model of the special words and so many others, but not of the last."""
+    draw, hidden, width, rows = np.random.default_rng(seed), 5, 3, words + 1
+
+    def weights(*shape: int) -> Any:
+        return 2 * draw.normal(size=shape).astype(np.float32)
+
+    known = range(len(SPECIAL_WORDS), len(SPECIAL_WORDS) + words - 1)
+    return NeuralModel(
+        np.array([EOS_ID, UNKNOWN_ID, *known], np.int32),
+        weights(rows, width),
+        weights(rows),
+        weights(4 * hidden, width),
+        weights(4 * hidden, hidden),
+        weights(4 * hidden),
+        weights(width, hidden),
+    )
+
+
+def scorer_of(seed: int, words: tuple[str, ...] = WORDS, weight: float = 0.6) -> Scorer:
+    lm = random_lm(seed, words)
+    neural = random_neural(seed, len(words))
+    return Scorer(lm.vocabulary, lm.tables, 3, 0.7, 0.4, neural=neural, neural_weight=weight)
+
+
+def score_of(text: str, scorer: Scorer, weight: float, penalty: float) -> float:
+    """Return what both models give a text."""
+    words = text.split()
+    assert scorer.neural is not None
+    ids = scorer.ids(words).tolist()
+    sentences = SentenceScorer(scorer.neural, scorer.tables.unigrams)  # type: ignore[union-attr]
+    (recurrent,) = sentences.log_probabilities([ids])
+    model = (1 - weight) * scorer.score(words) + weight * recurrent
+    words_alone = scorer.beta * len(words) - penalty * ids.count(UNKNOWN_ID)
+    return float(scorer.alpha * model + words_alone)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.integers(1, 4), st.sampled_from([0.3, 1.0]))
+def test_the_best_of_all_texts_is_found(seed: int, frames: int, weight: float) -> None:
+    rows, scorer = random_rows(seed, frames, SMALL.size), scorer_of(seed)
+    decoder = BeamSearchDecoder(
+        SMALL, scorer, neural_weight=weight, unknown_word_penalty=1.5, **WIDE
+    )
+    totals = {
+        text: acoustic + score_of(text, scorer, weight, 1.5)
+        for text, acoustic in acoustic_scores(rows, SMALL).items()
+    }
+    ranked = sorted(totals, key=lambda text: -totals[text])[:5]
+
+    found = decoder.decode_n_best(rows, 5)
+
+    for text, hypothesis in zip(ranked, found, strict=False):
+        assert hypothesis.score == pytest.approx(totals[text], abs=1e-3)
+        parts = hypothesis.acoustic_score + hypothesis.lm_score + hypothesis.hot_word_score
+        assert parts == pytest.approx(hypothesis.score, abs=1e-4)
+    best = found[0].transcript.text
+    assert totals[best] == pytest.approx(totals[ranked[0]], abs=1e-3)
+    assert decoder.decode(rows).text == best
+    assert TextScorer(decoder).score(rows, best).total == pytest.approx(totals[best], abs=1e-3)
+
+
+def test_it_changes_what_is_written() -> None:
+    changed = 0
+    for seed in range(30):
+        rows, scorer = random_rows(seed, 6, SMALL.size), scorer_of(seed)
+        with_both = BeamSearchDecoder(SMALL, scorer, **WIDE)
+        changed += with_both.decode(rows) != with_both.with_settings(neural_weight=0).decode(rows)
+    assert changed >= 5
+
+
+def test_the_scorer_says_how_much_it_counts() -> None:
+    decoder = BeamSearchDecoder(SMALL, scorer_of(1, weight=0.25))
+    assert decoder.settings.neural_weight == 0.25
+    assert decoder.settings.merge == "prefix"
+    assert BeamSearchDecoder(SMALL, scorer_of(1), neural_weight=0).settings.merge == "state"
+    assert BeamSearchDecoder(SMALL, random_lm(1, WORDS)).settings.neural_weight == 0
+
+
+@pytest.mark.parametrize("words", [WORDS, ("a", "b", "|")])
+def test_without_such_a_model_of_words_it_has_no_weight(words: tuple[str, ...]) -> None:
+    scorer = random_lm(1, WORDS) if words == WORDS else scorer_of(1, words)
+    assert BeamSearchDecoder(SMALL, scorer).settings.neural_weight == 0
+    with pytest.raises(ConfigurationError, match=r"neural_weight is 0\.5, which needs"):
+        BeamSearchDecoder(SMALL, scorer, neural_weight=0.5)
+
+
+def test_parts_of_sentences_are_not_scored_anew() -> None:
+    for seed in range(10):
+        rows, scorer = random_rows(seed, 6, SMALL.size), scorer_of(seed)
+        part = BeamSearchDecoder(SMALL, scorer, **WIDE).within_sentence(0, ends=False)
+        plain = BeamSearchDecoder(SMALL, scorer, neural_weight=0, merge="prefix", **WIDE)
+        assert part.decode(rows) == plain.within_sentence(0, ends=False).decode(rows)
+
+
+LEXICON = parse_pronunciations(b"too T A\ntwo T A\na A\nat A T\ntoot T A T\n", Path("lexicon"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds)
+def test_what_is_stable_stays_and_where_it_is_cut_makes_no_difference(seed: int) -> None:
+    decoder = BeamSearchDecoder(
+        ENGLISH,
+        scorer_of(seed, ("too", "two", "a", "at", "toot")),
+        pronunciations=LEXICON,
+        beam_width=30,
+    )
+    rows, stream, stable = random_rows(seed, 12, LEXICON.size), decoder.stream(), list[str]()
+    for row in rows:
+        stream.feed(row[None])
+        partial = stream.partial()
+        assert partial.stable.split()[: len(stable)] == stable
+        stable = partial.stable.split()
+    final = stream.finish()
+    assert final.text.split()[: len(stable)] == stable
+    assert final == decoder.decode(rows)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(1, 5))
+def test_over_phones_texts_are_scored_as_over_letters(seed: int, frames: int) -> None:
+    scorer = scorer_of(seed, ("too", "two", "a", "at", "toot"))
+    decoder = BeamSearchDecoder(ENGLISH, scorer, pronunciations=LEXICON, **WIDE)
+    rows = random_rows(seed, frames, LEXICON.size)
+    plain = decoder.with_settings(neural_weight=0)
+    before = {each.transcript.text: each for each in plain.decode_n_best(rows, 50)}
+    for each in decoder.decode_n_best(rows, 50):
+        text = each.transcript.text
+        gain = score_of(text, scorer, 0.6, 0.0) - score_of(text, scorer, 0.0, 0.0)
+        assert each.score == pytest.approx(before[text].score + gain, abs=1e-3)
