@@ -106,6 +106,7 @@ def test_the_scorer_says_how_much_it_counts() -> None:
     decoder = BeamSearchDecoder(SMALL, scorer_of(1, weight=0.25))
     assert decoder.settings.neural_weight == 0.25
     assert decoder.settings.merge == "prefix"
+    assert decoder.description == "beam 100, 3-gram and recurrent model"
     assert BeamSearchDecoder(SMALL, scorer_of(1), neural_weight=0).settings.merge == "state"
     assert BeamSearchDecoder(SMALL, random_lm(1, WORDS)).settings.neural_weight == 0
 

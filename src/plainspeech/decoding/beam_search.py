@@ -154,8 +154,10 @@ class BeamSearchDecoder:
 
     @property
     def description(self) -> str:
-        """The width of the beam, its symbols, and the order of the language model, for reports."""
+        """The width of the beam, its symbols, and the language models, for reports."""
         model = f"{self.scorer.order}-gram" if self.scorer else "no language model"
+        if self.settings.neural_weight:
+            model += " and recurrent model"
         over = " over phones" if self.spoken else ""
         return f"beam {self.settings.beam_width}{over}, {model}"
 
