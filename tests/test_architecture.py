@@ -84,8 +84,10 @@ ALLOWED = {
     "report": BASE | {"evaluation", "figures", "runtime"},
     # Tuning decodes the outputs of a recognizer and measures with what evaluation does.
     "tuning": BASE | {"data", "decoding", "evaluation", "lm", "runtime"},
-    # Training validates greedily by the error rates of evaluation, and ends with a bundle.
-    "training": BASE | {"data", "decoding", "evaluation", "figures", "g2p", "model", "runtime"},
+    # Training validates greedily by the error rates of evaluation, and ends with a bundle; that of
+    # a language model ends with what a scorer holds.
+    "training": BASE
+    | {"data", "decoding", "evaluation", "figures", "g2p", "lm", "model", "runtime"},
 }
 """What each part may import of the others; ``cli`` is below, for it imports within functions."""
 
