@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from plainspeech.cli.lm_training import check_texts, train
 from plainspeech.cli.options import AlphabetOption
 from plainspeech.cli.output_files import check_writable
 from plainspeech.cli.terminal import stderr
@@ -94,13 +95,7 @@ def build(
 
     symbols = find_alphabet(alphabet)
     settings = BuildSettings(order, _counts(prune, order), entropy, words, estimator, symbols)
-    for text in [*texts, *([held_out] if held_out else [])]:
-        if not text.exists():
-            raise DataError(f"{text}: no such file")
-        if not text.is_file():
-            raise DataError(
-                f"{text}: is a folder or a pipe; a text is read more than once, from a file"
-            )
+    check_texts([*texts, *([held_out] if held_out else [])])
     check_folder_writable(output, SCORER)
     if arpa:
         check_writable(arpa)
@@ -174,6 +169,9 @@ def _mixed(
         "with": dict(base.scorer.source),
     }
     return mixing.mix(model, base.model, weight), {**source, "mixture": mixture}
+
+
+app.command()(train)
 
 
 @app.command()
@@ -269,6 +267,10 @@ def _summary(path: Path, scorer: Scorer) -> str:
         ("alpha, beta", f"{scorer.alpha:g}, {scorer.beta:g}"),
         *_source_rows(scorer.source),
     ]
+    if scorer.neural:
+        shape = scorer.neural.shape
+        sizes = f"{shape['words']:,} rows, width {shape['width']}, hidden {shape['hidden']}"
+        rows.append(("recurrent model", f"{sizes}; weight {scorer.neural_weight:g}"))
     if path.is_dir():
         size = sum(file.stat().st_size for file in path.iterdir())
         rows.append(("size", f"{size / 1e6:.2f} MB"))

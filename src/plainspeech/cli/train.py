@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -102,8 +102,15 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
+class Stoppable(Protocol):
+    """What trains, and raises `plainspeech.training.loop.TrainingStopped` after `stop`."""
+
+    def stop(self) -> None:
+        """Ask it to stop after the step under way."""
+
+
 @contextmanager
-def stopped_by_signals(trainer: Trainer, kept: Callable[[], str]) -> Iterator[None]:
+def stopped_by_signals(trainer: Stoppable, kept: Callable[[], str]) -> Iterator[None]:
     """Stop ``trainer`` after its step on Ctrl-C or SIGTERM; a second one ends it at once.
 
     Args:

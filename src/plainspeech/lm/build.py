@@ -160,7 +160,7 @@ def build_model(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaMod
             levels = prune_by_entropy(model.levels, corpus, settings.entropy, folder)
             model = replace(model, levels=levels)
         source = {
-            "texts": [{"name": text.name, "sha256": _sha256(text)} for text in texts],
+            "texts": record_of_texts(texts),
             "sentences": corpus.sentences,
             "words": corpus.words,
             "different_words": len(corpus.vocabulary) - len(SPECIAL_WORDS),
@@ -190,6 +190,11 @@ def _estimate(
     counts = count_ngrams(corpus, settings.order, folder)
     levels = estimate(counts, most, settings.thresholds)
     return ArpaModel(corpus.vocabulary[: len(levels[0].words)], levels)
+
+
+def record_of_texts(texts: Sequence[Path]) -> list[dict[str, str]]:
+    """Return name and SHA-256 of each text, for the record of a model."""
+    return [{"name": text.name, "sha256": _sha256(text)} for text in texts]
 
 
 def _sha256(path: Path) -> str:
