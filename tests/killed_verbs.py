@@ -208,6 +208,14 @@ VERBS = {
         write_scorer,
         modules=("plainspeech.lm.scorer",),
     ),
+    "lm train": Verb(
+        [
+            *["lm", "train", "scorer", "words.txt", "-o", "trained", "--width", "4"],
+            *["--hidden", "4", "--epochs", "2", "--threads", "1"],
+        ],
+        write_scorer,
+        modules=("plainspeech.lm.scorer", "plainspeech.training.language_model"),
+    ),
     "evaluate": Verb(
         [
             *["evaluate", "bundled", "dev.jsonl", "--decoder", "greedy"],

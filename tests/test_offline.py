@@ -134,6 +134,8 @@ def test_training_and_export_stay_offline(home: Home, tmp_path: Path) -> None:
     """With the curves of matplotlib and TensorBoard."""
     manifest(tmp_path)
     (tmp_path / "r.toml").write_text(RECIPE)
+    home.run("lm", "build", "words.txt", "-o", "scorer", "--order", "2")
+    home.run("lm", "train", "scorer", "words.txt", "-o", "trained", "--width", "4")
     home.run("train", "r.toml", "-o", "run", "--device", "cpu")
     home.run("export", "run/best.safetensors", "exported")
     home.run("model", "combine", "run/best.safetensors", "run/best.safetensors", "-o", "c.st")

@@ -68,6 +68,7 @@ def test_threads_of_linear_algebra_wait_for_no_work(
         ["data", "label", "TEXT", "-o", "OUTPUT"],
         ["lm", "build", "TEXT", "-o", "OUTPUT"],
         ["lm", "build", "TEXT", "-o", "scorer", "--arpa", "OUTPUT"],
+        ["lm", "train", "bundled", "TEXT", "-o", "OUTPUT"],
     ],
     ids=" ".join,
 )

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -77,18 +78,23 @@ def number_text(
     Raises:
         DataError: a text cannot be read, or none of its words is the scorer's.
     """
+    none_known = (
+        f"{', '.join(map(str, texts))}: has none of the scorer's words; give text in the scorer's "
+        f"language"
+    )
     ids = {word: index for index, word in enumerate(vocabulary) if index >= len(SPECIAL_WORDS)}
+    sentences = read_sentences(texts, alphabet)
+    first = next(sentences, None)
+    if first is None:
+        raise DataError(none_known)
     # The words of the text are numbered on disk, for it may have many.
     with tempfile.TemporaryDirectory(prefix="plainspeech-") as folder:
-        corpus = encode(read_sentences(texts, alphabet), Path(folder))
+        corpus = encode(chain([first], sentences), Path(folder))
         known = [(place, ids[word]) for place, word in enumerate(corpus.vocabulary) if word in ids][
             :words
         ]
         if not known:
-            names = ", ".join(map(str, texts))
-            raise DataError(
-                f"{names}: has none of the scorer's words; give text in the scorer's language"
-            )
+            raise DataError(none_known)
         places, chosen = np.array(known, np.int32).T
         rows_of = np.full(len(corpus.vocabulary), OTHER, np.int32)
         rows_of[places] = np.arange(len(places)) + 2
