@@ -159,6 +159,14 @@ def loads_run(folder: Path) -> None:
     loads_bundle("run/bundle")(folder)
 
 
+def loads_language_model(folder: Path) -> None:
+    from safetensors import safe_open
+
+    for path in folder.glob("trained.training/checkpoint.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            assert file.metadata()
+
+
 TRAINING = ("plainspeech.training.session", "plainspeech.training.export", "plainspeech.cli.train")
 VERBS = {
     "transcribe": Verb(
@@ -214,6 +222,8 @@ VERBS = {
             *["--hidden", "4", "--epochs", "2", "--threads", "1"],
         ],
         write_scorer,
+        loads_language_model,
+        differs=r"trained\.training/.*",  # resumed, and removed then
         modules=("plainspeech.lm.scorer", "plainspeech.training.language_model"),
     ),
     "evaluate": Verb(

@@ -50,6 +50,11 @@ def bits(model: NeuralModel) -> list[bytes]:
     return [np.asarray(getattr(model, name)).tobytes() for name in NeuralModel.__annotations__]
 
 
+def scores(model: NeuralModel, sentences: list[list[int]]) -> list[float]:
+    rows = [np.array(each, np.int32) for each in sentences]
+    return [float(score) for score in model.sentence_log_probabilities(rows)]
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
@@ -116,7 +121,7 @@ def test_it_learns_which_word_follows(text: LanguageText, tmp_path: Path) -> Non
     assert found[0][1].perplexity > last.perplexity
     cat, dog = (model.words.tolist().index(VOCABULARY.index(word)) for word in ("cat", "dog"))
     barks = model.words.tolist().index(VOCABULARY.index("barks"))
-    right, wrong = model.sentence_log_probabilities([[2, dog, barks], [2, cat, barks]])
+    right, wrong = scores(model, [[2, dog, barks], [2, cat, barks]])
     assert right > wrong + 2
 
 
@@ -126,15 +131,15 @@ def test_scorers_compute_what_was_trained(text: LanguageText) -> None:
         for weight in network.parameters():
             weight.mul_(3)
     sentences = [[2, 3, 4], [2], [2, 3, OTHER, 5, 6]]
-    found = network.neural_model(text.words).sentence_log_probabilities(sentences)
+    found = scores(network.neural_model(text.words), sentences)
     for score, sentence in zip(found, sentences, strict=True):
         with torch.no_grad():
             outputs = network(network.embeddings[torch.tensor([[END, *sentence]])])[0][0]
-            scores = outputs @ network.embeddings.T + network.biases
+            every = outputs @ network.embeddings.T + network.biases
         wanted = torch.tensor([*sentence, END])
-        assert score == pytest.approx(scores.gather(1, wanted[:, None]).sum().item(), abs=1e-4)
+        assert score == pytest.approx(every.gather(1, wanted[:, None]).sum().item(), abs=1e-4)
         one = network.held_out([sentence])
-        normal = scores.log_softmax(1).gather(1, wanted[:, None]).mean().item()
+        normal = every.log_softmax(1).gather(1, wanted[:, None]).mean().item()
         assert math.log(one.perplexity) == pytest.approx(-normal, abs=1e-4)
     # Together, short ones are filled up.
     together = math.log(network.held_out(sentences).perplexity)
@@ -203,7 +208,7 @@ def test_one_sentence_is_a_text(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("the cat\n")
     text = number_text([tmp_path / "text"], VOCABULARY, ENGLISH, 100)
     model = LanguageModelTrainer(text, LanguageModelSettings(), tmp_path / "c").fit()
-    assert all(np.isfinite(model.sentence_log_probabilities([[2, 3], []])))
+    assert all(np.isfinite(scores(model, [[2, 3], []])))
 
 
 def test_a_run_of_something_else_is_not_resumed(text: LanguageText, tmp_path: Path) -> None:
