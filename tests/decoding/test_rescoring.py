@@ -105,9 +105,7 @@ def test_it_changes_what_is_written() -> None:
 def test_the_scorer_says_how_much_it_counts() -> None:
     decoder = BeamSearchDecoder(SMALL, scorer_of(1, weight=0.25))
     assert decoder.settings.neural_weight == 0.25
-    assert decoder.settings.merge == "prefix"
     assert decoder.description == "beam 100, 3-gram and recurrent model"
-    assert BeamSearchDecoder(SMALL, scorer_of(1), neural_weight=0).settings.merge == "state"
     assert BeamSearchDecoder(SMALL, random_lm(1, WORDS)).settings.neural_weight == 0
 
 
@@ -123,7 +121,7 @@ def test_parts_of_sentences_are_not_scored_anew() -> None:
     for seed in range(10):
         rows, scorer = random_rows(seed, 6, SMALL.size), scorer_of(seed)
         part = BeamSearchDecoder(SMALL, scorer, **WIDE).within_sentence(0, ends=False)
-        plain = BeamSearchDecoder(SMALL, scorer, neural_weight=0, merge="prefix", **WIDE)
+        plain = BeamSearchDecoder(SMALL, scorer, neural_weight=0, **WIDE)
         assert part.decode(rows) == plain.within_sentence(0, ends=False).decode(rows)
 
 
@@ -156,7 +154,7 @@ def test_over_phones_texts_are_scored_as_over_letters(seed: int, frames: int) ->
     scorer = scorer_of(seed, ("too", "two", "a", "at", "toot"))
     decoder = BeamSearchDecoder(ENGLISH, scorer, pronunciations=LEXICON, **WIDE)
     rows = random_rows(seed, frames, LEXICON.size)
-    plain = decoder.with_settings(neural_weight=0)
+    plain = decoder.with_settings(neural_weight=0, merge="prefix")
     before = {each.transcript.text: each for each in plain.decode_n_best(rows, 50)}
     for each in decoder.decode_n_best(rows, 50):
         text = each.transcript.text

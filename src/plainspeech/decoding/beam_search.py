@@ -90,8 +90,7 @@ class BeamSearchDecoder:
             unknown_word_penalty: nats for a word outside the lexicon; 0 forbids them.
             prior_weight: power of the symbols' priors that each frame is divided by.
             log_priors: their natural logarithms, the blank last.
-            merge: ``"prefix"``, the default without a scorer or with a recurrent language model,
-                or ``"state"``.
+            merge: ``"state"``, the default with a scorer, or ``"prefix"``, without one.
             calibration: computes the confidences; by default one fitted to the bundled model.
             neural_weight: by default the scorer's; 0 where it has no recurrent language model.
             pronunciations: of the scorer's words, or these words by how they sound: the
@@ -136,7 +135,7 @@ class BeamSearchDecoder:
             unknown_word_penalty=unknown_word_penalty,
             prior_weight=prior_weight,
             log_priors=None if log_priors is None else tuple(log_priors),
-            merge=merge or ("state" if scorer and not neural_weight else "prefix"),
+            merge=merge or ("state" if scorer else "prefix"),
             calibration=calibration,
             neural_weight=neural_weight,
         )

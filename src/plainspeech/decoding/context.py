@@ -135,6 +135,11 @@ class SearchContext:
             calibration=_calibration(settings, scorer),
         )
 
+    def apart(self) -> SearchContext:
+        """Return the context of the same search that merges equal texts only, not scored anew."""
+        parameters = self.parameters._replace(merge_by_state=False)
+        return replace(self, parameters=parameters, rescoring=None)
+
     def with_hot_words(self, weights: Mapping[str, float]) -> SearchContext:
         """Return the same context with hot words, which are validated."""
         if not weights:

@@ -3,7 +3,8 @@
 The search needs the n-grams' short contexts: a recurrent model's state is of all words before, so
 that no two hypotheses could share one. The texts that are left in the end are few, and get the
 mean of the logarithms of both models' probabilities (a log-linear interpolation) in place of the
-n-grams'. That takes a list of different texts, for which the search merges equal texts only.
+n-grams'. A search that merges states has in the end texts that differ in their last words alone,
+so that a second one, which merges equal texts only, goes along (`plainspeech.decoding.stream`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from plainspeech.lm.scorer import ScoreEach, Scorer, scoring_of
 from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables
 
 RESCORED = 50
-"""Texts of a search, the best, that are scored anew."""
+"""Texts of the second search, the best, that are scored anew, beside the best of the first."""
 
 
 class TwoModels:

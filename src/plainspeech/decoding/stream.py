@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -44,7 +44,7 @@ class _Ended:
 
     Attributes:
         place: among the beams.
-        score: nats, less what all of the utterance have in common.
+        score: nats, by which the search ranks it.
         text: in the alphabet of the search.
         written: its words.
         path: the places of all prefixes that it goes through.
@@ -53,15 +53,37 @@ class _Ended:
     place: int
     score: float
     text: str
-    written: Sequence[str]
+    written: list[str]
     path: Ints
+
+
+@dataclass(frozen=True)
+class _Rescored:
+    """A hypothesis, and what its score gained after the search.
+
+    Attributes:
+        stream: whose hypothesis it is.
+        ended: it.
+        gain: nats.
+    """
+
+    stream: BeamStream
+    ended: _Ended
+    gain: float
+
+    @property
+    def score(self) -> float:
+        """By which the texts are ranked in the end."""
+        return self.ended.score + self.gain
 
 
 @dataclass
 class BeamStream(OneUtterance):
     """One utterance that is given piece by piece; made by `BeamSearchDecoder.stream`.
 
-    The result does not depend on where the utterance is cut.
+    The result does not depend on where the utterance is cut. With a recurrent language model a
+    second search, which merges equal texts only, goes along, for texts to choose from: the first
+    keeps the best of many, and is the better one at that.
     """
 
     _context: SearchContext
@@ -69,6 +91,8 @@ class BeamStream(OneUtterance):
     _prefixes: records.Records = field(init=False, repr=False)
     _rows: list[Array] = field(init=False, default_factory=list, repr=False)
     _ended: bool = field(init=False, default=False)
+    _apart: BeamStream | None = field(init=False, default=None, repr=False)
+    _stable: list[str] = field(init=False, default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         context = self._context
@@ -76,6 +100,8 @@ class BeamStream(OneUtterance):
             context.parameters, context.alphabet, context.tables, context.hot_words
         )
         self._prefixes = np.zeros(1, records.PREFIX)
+        if context.rescoring and context.parameters.merge_by_state:
+            self._apart = BeamStream(context.apart())
 
     def feed(self, log_probabilities: npt.ArrayLike) -> None:
         """Decode the next frames, any number of them.
@@ -98,6 +124,8 @@ class BeamStream(OneUtterance):
             ends: no more will follow.
         """
         self._require_unfinished()
+        if self._apart:
+            self._apart.feed_validated(rows, ends)
         searched = self._context.scaled_likelihoods(rows)
         for start in range(0, len(rows), _AT_ONCE):
             part = searched[start : start + _AT_ONCE]
@@ -118,7 +146,9 @@ class BeamStream(OneUtterance):
         if self._context.parameters.space != records.NONE:
             certain = certain[: whole[-1] if len(whole) else 0]
         best_symbols = self._symbols(self._traced(int(best["node"])))
-        return PartialText(self._context.written(best_symbols), self._context.settled(certain))
+        stable = self._context.settled(certain)
+        self._stable = stable.split()
+        return PartialText(self._context.written(best_symbols), stable)
 
     def candidates(self) -> list[Candidate]:
         """Return the hypotheses so far, the best first, for those who watch the search."""
@@ -144,58 +174,69 @@ class BeamStream(OneUtterance):
 
     def finish_with_evidence(self) -> tuple[Transcript, Evidence]:
         """Do what `finish` does, and return also what the confidences are made of."""
-        best = next(self._alignments())[-1]
+        best = next(self._alignments())[1]
         return self._transcript(best), best.evidence
 
     def finish_n_best(self, count: int) -> list[Hypothesis]:
         """End the utterance and return its ``count`` best texts, the best first."""
         require_count("count", count)
         return [
-            self._hypothesis(place, gain, alignment)
-            for _, (place, gain, alignment) in zip(range(count), self._alignments(), strict=False)
+            each.stream._hypothesis(each, alignment)
+            for _, (each, alignment) in zip(range(count), self._alignments(), strict=False)
         ]
 
-    def _hypothesis(self, place: int, gain: float, alignment: AlignedHypothesis) -> Hypothesis:
-        beam = self._beams()[place]
-        weight = float(beam["blank"] + beam["symbol"])
-        score = float(np.log(weight)) + float(self._state.head[0]["log_factor"])
+    def _hypothesis(self, found: _Rescored, alignment: AlignedHypothesis) -> Hypothesis:
+        beam = self._beams()[found.ended.place]
         lm, hot = float(beam["lm"]), float(beam["hot"])
         return Hypothesis(
             transcript=self._transcript(alignment),
             characters=alignment.characters(),
-            score=score + gain,
-            acoustic_score=score - lm - hot,
-            lm_score=lm + gain,
+            score=found.score,
+            acoustic_score=found.ended.score - lm - hot,
+            lm_score=lm + found.gain,
             hot_word_score=hot,
         )
 
     def _transcript(self, alignment: AlignedHypothesis) -> Transcript:
         return alignment.transcript(self._frames(), self._context.calibration)
 
-    def _alignments(self) -> Iterator[tuple[int, float, AlignedHypothesis]]:
-        """End the utterance and yield hypotheses with texts of their own, the best first.
-
-        Each with its place among the beams, and what its score gained after the search.
-        """
+    def _alignments(self) -> Iterator[tuple[_Rescored, AlignedHypothesis]]:
+        """End the utterance and yield hypotheses with texts of their own, the best first."""
         self._close()
         rows = self._rows[0] if len(self._rows) == 1 else self._joined()
-        for gain, ended in self._rescored(self._ended_hypotheses()):
-            yield ended.place, gain, self._aligned(rows, ended)
+        for each in self._rescored():
+            yield each, each.stream._aligned(rows, each.ended)
 
-    def _rescored(self, ranked: Iterator[_Ended]) -> Iterator[tuple[float, _Ended]]:
+    def _rescored(self) -> Iterator[_Rescored]:
         """Yield hypotheses and what they gain, the best first; those of the end gain nothing."""
-        rescoring = self._context.rescoring
-        if rescoring:
-            best = list(islice(ranked, RESCORED))
-            gains = rescoring.gains([each.written for each in best])
-            pairs = zip(gains, best, strict=True)
-            yield from sorted(pairs, key=lambda pair: -(pair[0] + pair[1].score))
-        yield from ((0.0, each) for each in ranked)
+        own, apart = self._ended_hypotheses(), self._apart
+        if self._context.rescoring is None:
+            yield from (_Rescored(self, each, 0.0) for each in own)
+            return
+        if apart is None:
+            ranked = (_Rescored(self, each, 0.0) for each in own)
+        else:
+            apart._close()
+            possible = filter(self._keeps_promise, apart._ended_hypotheses())
+            ranked = (_Rescored(apart, each, 0.0) for each in possible)
+        some = list(islice(ranked, RESCORED))
+        best = next(own, None)
+        if best is not None and best.written not in [each.ended.written for each in some]:
+            some.append(_Rescored(self, best, 0.0))
+        gains = self._context.rescoring.gains([each.ended.written for each in some])
+        changed = [replace(each, gain=gain) for each, gain in zip(some, gains, strict=True)]
+        yield from sorted(changed, key=lambda each: -each.score)
+        done = [each.ended.written for each in changed]
+        yield from (each for each in ranked if each.ended.written not in done)
+
+    def _keeps_promise(self, ended: _Ended) -> bool:
+        """Return whether a hypothesis of the other search begins with what was called stable."""
+        return ended.written[: len(self._stable)] == self._stable
 
     def _ended_hypotheses(self) -> Iterator[_Ended]:
         """Yield the hypotheses of the search with texts of their own, the best first."""
         beams, seen, kept = self._beams(), set[str](), KeptSentences()
-        weights = beams["blank"] + beams["symbol"]
+        weights, factor = beams["blank"] + beams["symbol"], float(self._state.head[0]["log_factor"])
         possible = np.flatnonzero((weights > 0) & np.isfinite(weights))
         if not len(possible):
             raise DecodingError("no text has a score: the language model's scores are not finite")
@@ -205,7 +246,8 @@ class BeamStream(OneUtterance):
             written = self._context.words(text, kept)
             if (key := " ".join(written)) not in seen:
                 seen.add(key)
-                yield _Ended(place, float(np.log(weights[place])), text, written, path)
+                score = float(np.log(weights[place])) + factor
+                yield _Ended(place, score, text, written, path)
 
     def _aligned(self, rows: Array, ended: _Ended) -> AlignedHypothesis:
         """Return the best alignment; the frames of its path stand in where there is none."""

@@ -102,7 +102,8 @@ class NBest:
     state, so that those that are left differ in their last words only. The other merges equal texts
     only, which makes its beam narrower and its best text worse. The first entry of a list is the
     text of the usual search, the others are from the other. Without a language
-    model the usual search merges equal texts only, too, and is enough.
+    model the usual search merges equal texts only, too, and is enough; with a recurrent one it has
+    the other's texts in its own lists.
 
     Args:
         decoder: the beam search.
@@ -111,7 +112,8 @@ class NBest:
 
     def __init__(self, decoder: BeamSearchDecoder, count: int) -> None:
         self._decoder = decoder
-        self._apart = decoder.with_settings(merge="prefix")
+        rescored = decoder.settings.neural_weight > 0
+        self._apart = decoder if rescored else decoder.with_settings(merge="prefix")
         self._count = count
 
     @property
@@ -205,13 +207,12 @@ def _beam_search(bundle: Bundle, language_model: str | Path | None) -> BeamSearc
 
 
 def weighted(settings: BeamSettings, scorer: Scorer) -> BeamSettings:
-    """Return ``settings`` with the weights that ``scorer`` has, and what they need of a search."""
+    """Return ``settings`` with the weights that ``scorer`` has."""
     return replace(
         settings,
         alpha=scorer.alpha,
         beta=scorer.beta,
         neural_weight=scorer.neural_weight,
-        merge="prefix" if scorer.neural_weight else "state",
     )
 
 
