@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from plainspeech.cli import lm_training
 from plainspeech.lm.scorer import Scorer
@@ -36,6 +37,19 @@ def scorer(text: Path, tmp_path: Path, plainspeech: Plainspeech) -> Path:
     known.write_text("the cat sat on the mat\na dog lay there\n" * 3)
     assert plainspeech("lm", "build", known, "-o", tmp_path / "scorer", "--order", "2")[0] == 0
     return tmp_path / "scorer"
+
+
+def test_threads_are_those_of_the_training_alone(
+    plainspeech: Plainspeech, scorer: Path, text: Path, tmp_path: Path
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        status, told = plainspeech("lm", "train", scorer, text, "-o", tmp_path / "out", *SMALL)
+        assert status == 0, told
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_scorer_gets_a_model(

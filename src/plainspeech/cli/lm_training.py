@@ -76,13 +76,13 @@ def train(
     with needs("train"):
         from plainspeech.training.language_model import LanguageModelSettings
     settings = LanguageModelSettings(words, width, hidden, epochs, seed)
-    _set_threads(threads)
+    _check_threads(threads)
     check_texts([*texts, *([held_out] if held_out else [])])
     files = read_scorer_files(named_scorer(scorer))
     check_folder_writable(output, SCORER)
     console = stderr()
     place = _folder_of_run(output)
-    with alone_in(place), _removed_if_empty(place):
+    with alone_in(place), _removed_if_empty(place), _computing_threads(threads):
         checkpoint = place / _CHECKPOINT
         trainer, sentences = _trainer(scorer, files, texts, held_out, settings, checkpoint, console)
         if trainer.resume():
@@ -126,14 +126,24 @@ def check_texts(texts: Sequence[Path]) -> None:
             )
 
 
-def _set_threads(threads: int | None) -> None:
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise ConfigurationError(f"--threads is {threads}; it must be from 1 to {_MOST_THREADS:,}")
+
+
+@contextmanager
+def _computing_threads(threads: int | None) -> Iterator[None]:
+    """Have torch compute with so many, by default one a processor, within the block alone."""
     import torch
 
     from plainspeech.cores import available_cores
 
-    if threads is not None and not 1 <= threads <= _MOST_THREADS:
-        raise ConfigurationError(f"--threads is {threads}; it must be from 1 to {_MOST_THREADS:,}")
+    before = torch.get_num_threads()
     torch.set_num_threads(threads or available_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _folder_of_run(output: Path) -> Path:
