@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from plainspeech.training.language_model import (
         HeldOut,
         LanguageModelReport,
+        LanguageModelSettings,
         LanguageModelTrainer,
     )
 
@@ -166,12 +167,13 @@ def _trainer(
     files: dict[str, bytes],
     texts: Sequence[Path],
     held_out: Path | None,
-    settings: Any,
+    settings: LanguageModelSettings,
     checkpoint: Path,
     console: Console,
 ) -> tuple[LanguageModelTrainer, list[list[int]]]:
     """Return what trains on ``texts``, and the sentences of ``held_out``."""
     from plainspeech.alphabet import Alphabet
+    from plainspeech.lm.neural import END, OTHER
     from plainspeech.lm.scorer import Scorer
     from plainspeech.training.language_model import LanguageModelTrainer
     from plainspeech.training.language_text import number_sentences, number_text
@@ -183,8 +185,8 @@ def _trainer(
         sentences = (
             number_sentences(held_out, text, loaded.vocabulary, alphabet) if held_out else []
         )
-    other = int((text.rows == 1).sum())
-    spoken = int((text.rows != 0).sum())
+    other = int((text.rows == OTHER).sum())
+    spoken = int((text.rows != END).sum())
     console.print(
         f"{spoken:,} words of text; {len(text.words) - 2:,} different ones are told apart, "
         f"{100 * other / spoken:.2f} % of the text are others"

@@ -25,7 +25,7 @@ from plainspeech.transcript import Transcript
 
 if TYPE_CHECKING:
     from plainspeech.decoding.context import SearchContext
-    from plainspeech.decoding.rescoring import Rescoring, TwoModels
+    from plainspeech.decoding.rescoring import Rescoring, RescoringModels
     from plainspeech.decoding.spoken import SpokenWords
     from plainspeech.decoding.stream import BeamStream
     from plainspeech.lm.scorer import NGramLanguageModel
@@ -121,7 +121,7 @@ class BeamSearchDecoder:
         self.alphabet = alphabet
         self.scorer = scorer
         self.frame_seconds = require_frame_seconds(frame_seconds)
-        self._models = _two_models(scorer, alphabet)
+        self._models = _rescoring_models(scorer, alphabet)
         if neural_weight is None:
             neural_weight = self._models.weight if self._models else 0.0
         self.settings = BeamSettings(
@@ -324,18 +324,20 @@ class BeamSearchDecoder:
         return context
 
 
-def _two_models(scorer: NGramLanguageModel | None, alphabet: Alphabet) -> TwoModels | None:
+def _rescoring_models(
+    scorer: NGramLanguageModel | None, alphabet: Alphabet
+) -> RescoringModels | None:
     from plainspeech.decoding.context import model_mode
     from plainspeech.decoding.kernels.records import WORD_MODEL
-    from plainspeech.decoding.rescoring import TwoModels
+    from plainspeech.decoding.rescoring import RescoringModels
     from plainspeech.lm.scorer import Scorer
 
     if not isinstance(scorer, Scorer) or scorer.neural is None:
         return None
-    return TwoModels(scorer, alphabet) if model_mode(alphabet, scorer) == WORD_MODEL else None
+    return RescoringModels(scorer, alphabet) if model_mode(alphabet, scorer) == WORD_MODEL else None
 
 
-def _rescoring(models: TwoModels | None, settings: BeamSettings) -> Rescoring | None:
+def _rescoring(models: RescoringModels | None, settings: BeamSettings) -> Rescoring | None:
     from plainspeech.decoding.rescoring import Rescoring
 
     if not settings.neural_weight:

@@ -23,7 +23,7 @@ RESCORED = 50
 """Texts of the second search, the best, that are scored anew, beside the best of the first."""
 
 
-class TwoModels:
+class RescoringModels:
     """The n-grams and the recurrent model of one scorer; threads may share it.
 
     Args:
@@ -86,7 +86,7 @@ class Rescoring:
         weight: of the recurrent model in the score, ``alpha * neural_weight``.
     """
 
-    models: TwoModels
+    models: RescoringModels
     weight: float
 
     def gains(self, texts: Sequence[Sequence[str]]) -> list[float]:

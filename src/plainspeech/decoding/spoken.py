@@ -196,14 +196,12 @@ class SpokenWords:
         """Return the likeliest words for each state of the language model after ``text``."""
         kept = {} if kept is None else kept
         sounds = tuple(text.split(" ")) if text else ()
-        known = next(
-            size for size in range(len(sounds), -1, -1) if not size or sounds[:size] in kept
-        )
-        alive: Sentences = kept[sounds[:known]] if known else {start: (0.0, ())}
-        for size in range(known, len(sounds)):
-            sound = sounds[size]
-            alive = self._after(alive, sound, expected.get(sound, {}))
-            kept[sounds[: size + 1]] = alive
+        alive: Sentences = {start: (0.0, ())}
+        for count, sound in enumerate(sounds, start=1):
+            said = sounds[:count]
+            if said not in kept:
+                kept[said] = self._after(alive, sound, expected.get(sound, {}))
+            alive = kept[said]
         return alive
 
     def _after(self, alive: Sentences, sound: str, expected: Mapping[str, float]) -> Sentences:
