@@ -44,8 +44,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def averaged(checkpoint: Checkpoint) -> AcousticModel:
+    """The model as a bundle has it, its weights rounded to float16."""
     model = tiny.PRESET.build(ENGLISH.size)
-    model.load_state_dict(checkpoint.part("average"))
+    model.load_state_dict(checkpoint.weights_alone().part("average"))
     return model.eval()
 
 
