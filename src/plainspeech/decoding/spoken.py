@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from itertools import islice, product, takewhile
 from typing import Any, TypeAlias
@@ -36,8 +36,23 @@ _MOST_SPOKEN = 16  # ways to say a hot phrase
 Sentences: TypeAlias = dict[int, tuple[float, tuple[str, ...]]]
 """For a state of the language model the score of the likeliest words that lead to it, and they."""
 
-KeptSentences: TypeAlias = dict[tuple[str, ...], Sentences]
-"""The `Sentences` of what was said."""
+
+@dataclass(frozen=True)
+class KeptSentences:
+    """What was found out about some texts, for others with the same start and expected words.
+
+    Texts that a search has to choose from have most of their parts in common.
+
+    Attributes:
+        beginnings: the `Sentences` of what was said.
+        steps: for a state of the language model and what was said after it the words that sound so,
+            what each adds to the score, and the state after it.
+        ends: what the end of the sentence adds after a state.
+    """
+
+    beginnings: dict[tuple[str, ...], Sentences] = field(default_factory=dict)
+    steps: dict[tuple[int, str], list[tuple[str, float, int]]] = field(default_factory=dict)
+    ends: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,11 +181,12 @@ class SpokenWords:
             kept: what was found out about the beginnings of other texts, for the same ``expected``
                 and ``start``; what is found out is added.
         """
+        kept = kept or KeptSentences()
         alive = self._alive(text, expected, start, kept)
-        ending = self._scored([*alive], [EOS_ID])
+        self._look_up_ends(alive, kept)
         best = max(
-            (score + (gain if ends else 0.0), words)
-            for (score, words), ((gain, _),) in zip(alive.values(), ending, strict=True)
+            (score + (kept.ends[state] if ends else 0.0), words)
+            for state, (score, words) in alive.items()
         )
         return list(best[1])
 
@@ -182,7 +198,9 @@ class SpokenWords:
         Which of the words that sound alike was meant may depend on what follows, until the language
         model tells the sentences with the one and with the other apart no more.
         """
-        sentences = [words for _, words in self._alive(text, expected, start).values()]
+        sentences = [
+            words for _, words in self._alive(text, expected, start, KeptSentences()).values()
+        ]
         alike = takewhile(lambda each: len(set(each)) == 1, zip(*sentences, strict=False))
         return [word for word, *_ in alike]
 
@@ -191,32 +209,41 @@ class SpokenWords:
         text: str,
         expected: Mapping[str, Mapping[str, float]],
         start: int,
-        kept: KeptSentences | None = None,
+        kept: KeptSentences,
     ) -> Sentences:
         """Return the likeliest words for each state of the language model after ``text``."""
-        kept = {} if kept is None else kept
         sounds = tuple(text.split(" ")) if text else ()
         alive: Sentences = {start: (0.0, ())}
         for count, sound in enumerate(sounds, start=1):
             said = sounds[:count]
-            if said not in kept:
-                kept[said] = self._after(alive, sound, expected.get(sound, {}))
-            alive = kept[said]
+            if said not in kept.beginnings:
+                self._look_up_steps(alive, sound, expected.get(sound, {}), kept)
+                kept.beginnings[said] = _after(alive, sound, kept)
+            alive = kept.beginnings[said]
         return alive
 
-    def _after(self, alive: Sentences, sound: str, expected: Mapping[str, float]) -> Sentences:
-        """Return `_alive` after one more word, which ``expected`` ones may be."""
+    def _look_up_steps(
+        self, states: Iterable[int], sound: str, expected: Mapping[str, float], kept: KeptSentences
+    ) -> None:
+        """Have ``kept`` know the words after ``states`` that ``sound`` so."""
+        new = [state for state in states if (state, sound) not in kept.steps]
+        if not new:
+            return
         candidates = list(self._candidates(sound, expected))
-        if not candidates:
-            return alive
-        scored = self._scored([*alive], [index for _, index, _ in candidates])
-        after: Sentences = {}
-        for (score, words), row in zip(alive.values(), scored, strict=True):
-            for (word, _, nats), (gain, following) in zip(candidates, row, strict=True):
-                total = score + gain + nats
-                if total > after.get(following, (-math.inf, ()))[0]:
-                    after[following] = total, (*words, word)
-        return after
+        scored = self._scored(new, [index for _, index, _ in candidates])
+        for state, row in zip(new, scored, strict=True):
+            kept.steps[state, sound] = [
+                (word, gain + nats, following)
+                for (word, _, nats), (gain, following) in zip(candidates, row, strict=True)
+            ]
+
+    def _look_up_ends(self, states: Iterable[int], kept: KeptSentences) -> None:
+        """Have ``kept`` know what the end of the sentence adds after ``states``."""
+        new = [state for state in states if state not in kept.ends]
+        if not new:
+            return
+        for state, ((gain, _),) in zip(new, self._scored(new, [EOS_ID]), strict=True):
+            kept.ends[state] = gain
 
     def _candidates(
         self, sound: str, expected: Mapping[str, float]
@@ -247,6 +274,17 @@ class SpokenWords:
         """The id of each word; the first of one that is listed twice."""
         count = len(self.vocabulary)
         return dict(zip(reversed(self.vocabulary), range(count - 1, -1, -1), strict=True))
+
+
+def _after(alive: Sentences, sound: str, kept: KeptSentences) -> Sentences:
+    """Return the likeliest words for each state after one more; what is no word is left out."""
+    after: Sentences = {}
+    for state, (score, words) in alive.items():
+        for word, gain, following in kept.steps[state, sound]:
+            total = score + gain
+            if total > after.get(following, (-math.inf, ()))[0]:
+                after[following] = total, (*words, word)
+    return after or alive
 
 
 def _lay_out(
