@@ -14,6 +14,7 @@ from toy_lm import random_lm
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.results import best_text
 from plainspeech.decoding.text_scores import TextScorer
 from plainspeech.errors import ConfigurationError
 from plainspeech.lm.neural import NeuralModel, SentenceScorer
@@ -100,6 +101,19 @@ def test_it_changes_what_is_written() -> None:
         with_both = BeamSearchDecoder(SMALL, scorer, **WIDE)
         changed += with_both.decode(rows) != with_both.with_settings(neural_weight=0).decode(rows)
     assert changed >= 5
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.sampled_from([0.1, 0.5, 0.9]))
+def test_one_search_tells_the_best_text_at_any_weight(seed: int, weight: float) -> None:
+    rows, scorer = random_rows(seed, 6, SMALL.size), scorer_of(seed)
+    narrow = BeamSearchDecoder(SMALL, scorer, beam_width=8)
+    (found,) = narrow.decode_rescored_batch([rows])
+    other = narrow.with_settings(neural_weight=weight)
+    assert best_text(found, weight / scorer.neural_weight) == other.decode(rows).text
+    (alone,) = narrow.with_settings(neural_weight=0).decode_rescored_batch([rows])
+    plain = narrow.with_settings(neural_weight=0).decode(rows)
+    assert [(each.text, each.gain) for each in alone] == [(plain.text, 0.0)]
 
 
 def test_the_scorer_says_how_much_it_counts() -> None:

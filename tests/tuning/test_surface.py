@@ -40,9 +40,9 @@ def test_there_is_a_picture_of_any_number_of_trials(
 
 def test_the_surface_is_near_the_values_and_linear_between() -> None:
     draw = np.random.default_rng(1)
-    places = draw.uniform([0, -2, 2, 0, 0], [2, 4, 30, 1, 1], size=(60, 5))
+    places = draw.uniform([0, -2, 2, 0], [2, 4, 30, 1], size=(60, 4))
     values = 40 + 5 * places[:, 0] - 2 * places[:, 1] + 0.1 * places[:, 2] + places[:, 3]
-    wanted = np.array([[[1.0, 1.0, 20.0, 0.0, 0.5]], [[0.5, 0.0, 10.0, 1.0, 0.2]]])
+    wanted = np.array([[[1.0, 1.0, 20.0, 0.0]], [[0.5, 0.0, 10.0, 1.0]]])
     np.testing.assert_allclose(_smooth(places, values, wanted), [[45.0], [44.5]], atol=1e-6)
     bent = values + (places[:, 0] - 1) ** 2
     assert np.abs(_smooth(places, bent, places) - bent).max() < 0.2

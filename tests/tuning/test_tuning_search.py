@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,9 @@ from plainspeech.decoding.settings import BeamSettings
 from plainspeech.tuning.optimisation import (
     ALLOWED_LOSS,
     RANGES,
+    SHARES,
     THRESHOLD_TRIALS,
+    Measure,
     Stage,
     Trial,
     TuningHistory,
@@ -25,7 +28,7 @@ BEST = BeamSettings(
 )
 
 
-def valley(settings: BeamSettings) -> Trial:
+def valley(settings: BeamSettings, shares: Sequence[float]) -> Trial:
     """A bowl around `BEST` that thresholds below 8 and above -5 spoil; narrow is fast."""
     distance = math.dist(place(settings), place(BEST))
     spoilt = settings.beam_threshold < 8 or settings.token_floor > -5
@@ -42,7 +45,7 @@ def ignore(stage: Stage, trial: Trial) -> None:
 
 
 def run(
-    measure: Callable[[BeamSettings], Trial] = valley,
+    measure: Measure = valley,
     start: BeamSettings = START,
     trials: int = 60,
     seed: int = 0,
@@ -100,13 +103,16 @@ def test_over_phones_the_penalty_of_unknown_words_stays() -> None:
     assert {trial.settings.unknown_word_penalty for trial in found.weights} == {25.0}
 
 
-def test_a_recurrent_model_has_its_weight_tuned_where_it_has_one() -> None:
-    found = run(start=BeamSettings(merge="prefix", neural_weight=0.5), trials=15)
-    tried = {trial.settings.neural_weight for trial in found.weights}
-    assert len(tried) > 3
-    assert 0.0 not in tried
-    without = run(start=BeamSettings(), trials=15)
-    assert {trial.settings.neural_weight for trial in without.weights} == {0.0}
+def test_a_recurrent_model_has_its_share_tuned_where_it_has_one() -> None:
+    asked: list[Sequence[float]] = []
+
+    def measure(settings: BeamSettings, shares: Sequence[float]) -> Trial:
+        asked.append(shares)
+        return valley(replace(settings, neural_weight=0.7), shares)
+
+    found = run(measure, BeamSettings(neural_weight=0.5), trials=5)
+    assert asked == [SHARES] * 5 + [[0.7]] * THRESHOLD_TRIALS
+    assert found.chosen.neural_weight == 0.7
 
 
 def test_without_priors_they_have_no_weight() -> None:
@@ -118,7 +124,7 @@ def test_without_priors_they_have_no_weight() -> None:
 def test_speed_may_cost_next_to_nothing(given: float) -> None:
     """Below a threshold of 10 it costs ``given``."""
 
-    def measure(settings: BeamSettings) -> Trial:
+    def measure(settings: BeamSettings, shares: Sequence[float]) -> Trial:
         return Trial(settings, 0.2 + given * (settings.beam_threshold < 10), 1.0)
 
     assert run(measure, trials=1).chosen.beam_threshold == (6 if given < ALLOWED_LOSS else 10)
@@ -127,7 +133,7 @@ def test_speed_may_cost_next_to_nothing(given: float) -> None:
 def test_no_measured_time_makes_the_wider_of_two_the_faster() -> None:
     """A machine that got faster meanwhile: what is tried last, the widest, seems the fastest."""
     clock = iter(range(10_000, 0, -1))
-    found = run(lambda settings: Trial(settings, 0.2, next(clock)), trials=1)
+    found = run(lambda settings, shares: Trial(settings, 0.2, next(clock)), trials=1)
     assert (found.chosen.beam_threshold, found.chosen.token_floor) == (6, -4)
 
 
@@ -135,10 +141,10 @@ def test_no_measured_time_makes_the_wider_of_two_the_faster() -> None:
 def test_an_interrupt_keeps_the_best_so_far(after: int) -> None:
     tried: list[Trial] = []
 
-    def measure(settings: BeamSettings) -> Trial:
+    def measure(settings: BeamSettings, shares: Sequence[float]) -> Trial:
         if len(tried) == after:
             raise KeyboardInterrupt
-        tried.append(valley(settings))
+        tried.append(valley(settings, shares))
         return tried[-1]
 
     found = run(measure, trials=30)
@@ -149,7 +155,7 @@ def test_an_interrupt_keeps_the_best_so_far(after: int) -> None:
 
 
 def test_an_interrupt_at_once_leaves_nothing() -> None:
-    def measure(settings: BeamSettings) -> Trial:
+    def measure(settings: BeamSettings, shares: Sequence[float]) -> Trial:
         raise KeyboardInterrupt
 
     assert run(measure).weights == []

@@ -16,7 +16,7 @@ from plainspeech.arrays import Array
 from plainspeech.cores import in_threads
 from plainspeech.decoding.calibration import Calibration, Evidence
 from plainspeech.decoding.hot_words import HotWords, validated_hot_words
-from plainspeech.decoding.results import Hypothesis
+from plainspeech.decoding.results import Hypothesis, RescoredText
 from plainspeech.decoding.settings import BeamSettings, Merge
 from plainspeech.decoding.validation import require_count, require_frame_seconds
 from plainspeech.errors import ConfigurationError, wrong_type
@@ -260,6 +260,20 @@ class BeamSearchDecoder:
         return self._each(
             utterances, threads, hot_words, lambda stream: stream.finish_n_best(count)
         )
+
+    def decode_rescored_batch(
+        self, utterances: Sequence[npt.ArrayLike], threads: int = 1
+    ) -> list[list[RescoredText]]:
+        """Return the texts that a recurrent language model scores anew, of each of ``utterances``.
+
+        Which one is the best at another `BeamSettings.neural_weight` follows from them. Without
+        such a model it is the best text alone.
+
+        Raises:
+            DecodingError: as `decode`.
+            ConfigurationError: ``threads`` is below 1.
+        """
+        return self._each(utterances, threads, None, lambda stream: stream.finish_rescored())
 
     def _each(
         self,

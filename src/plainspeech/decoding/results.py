@@ -51,6 +51,26 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class RescoredText:
+    """A text that is scored anew when the search has ended.
+
+    Attributes:
+        text: of the utterance.
+        score: nats, by which the search ranks it.
+        gain: nats that a recurrent language model adds to it; in proportion to that model's weight.
+    """
+
+    text: str
+    score: float
+    gain: float
+
+
+def best_text(rescored: Sequence[RescoredText], times: float) -> str:
+    """Return the best text with ``times`` the weight of the recurrent model."""
+    return max(rescored, key=lambda each: each.score + times * each.gain).text
+
+
+@dataclass(frozen=True)
 class PartialText:
     """The text of an utterance that is not finished.
 

@@ -22,6 +22,7 @@ from plainspeech.decoding.results import (
     Candidate,
     Hypothesis,
     PartialText,
+    RescoredText,
     text_of,
 )
 from plainspeech.decoding.spoken import KeptSentences
@@ -185,6 +186,15 @@ class BeamStream(OneUtterance):
             for _, (each, alignment) in zip(range(count), self._alignments(), strict=False)
         ]
 
+    def finish_rescored(self) -> list[RescoredText]:
+        """End the utterance and return the texts that are scored anew; without, the best."""
+        self._close()
+        changed, others = self._scored_anew()
+        return [
+            RescoredText(" ".join(each.ended.written), each.ended.score, each.gain)
+            for each in changed or islice(others, 1)
+        ]
+
     def _hypothesis(self, found: _Rescored, alignment: AlignedHypothesis) -> Hypothesis:
         beam = self._beams()[found.ended.place]
         lm, hot = float(beam["lm"]), float(beam["hot"])
@@ -209,10 +219,16 @@ class BeamStream(OneUtterance):
 
     def _rescored(self) -> Iterator[_Rescored]:
         """Yield hypotheses and what they gain, the best first; those of the end gain nothing."""
-        own, apart = self._ended_hypotheses(), self._apart
-        if self._context.rescoring is None:
-            yield from (_Rescored(self, each, 0.0) for each in own)
-            return
+        changed, others = self._scored_anew()
+        yield from sorted(changed, key=lambda each: -each.score)
+        done = [each.ended.written for each in changed]
+        yield from (each for each in others if each.ended.written not in done)
+
+    def _scored_anew(self) -> tuple[list[_Rescored], Iterator[_Rescored]]:
+        """Return the texts that are scored anew, and the others, the best first."""
+        own, apart, rescoring = self._ended_hypotheses(), self._apart, self._context.rescoring
+        if rescoring is None:
+            return [], (_Rescored(self, each, 0.0) for each in own)
         if apart is None:
             ranked = (_Rescored(self, each, 0.0) for each in own)
         else:
@@ -223,11 +239,8 @@ class BeamStream(OneUtterance):
         best = next(own, None)
         if best is not None and best.written not in [each.ended.written for each in some]:
             some.append(_Rescored(self, best, 0.0))
-        gains = self._context.rescoring.gains([each.ended.written for each in some])
-        changed = [replace(each, gain=gain) for each, gain in zip(some, gains, strict=True)]
-        yield from sorted(changed, key=lambda each: -each.score)
-        done = [each.ended.written for each in changed]
-        yield from (each for each in ranked if each.ended.written not in done)
+        gains = rescoring.gains([each.ended.written for each in some])
+        return [replace(each, gain=gain) for each, gain in zip(some, gains, strict=True)], ranked
 
     def _keeps_promise(self, ended: _Ended) -> bool:
         """Return whether a hypothesis of the other search begins with what was called stable."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.arrays import Array
 from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import Evidence
 from plainspeech.decoding.priors import estimate_log_priors
+from plainspeech.decoding.results import best_text
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, Scores, word_counts
 from plainspeech.evaluation.reliability import Flags, correct_words
 from plainspeech.runtime.decoders import Decoder
@@ -64,14 +66,39 @@ class DevSet:
 
     def decode(self, decoder: Decoder) -> DevResult:
         """Decode every utterance that could be read, on all cores."""
-        rows = self.outputs.log_probabilities
-        with_frames = [place for place in rows if len(rows[place])]
+        rows = self._with_frames()
         started = time.process_time()
-        found = decoder.decode_batch([rows[place] for place in with_frames], available_cores())
+        found = decoder.decode_batch([*rows.values()], available_cores())
         spent = time.process_time() - started
-        texts = dict(zip(with_frames, (transcript.text for transcript in found), strict=True))
-        pairs = [self._pair(place, texts.get(place, "")) for place in rows]
-        return DevResult(tuple(pairs), 1_000 * spent / self.outputs.audio_seconds)
+        texts = (transcript.text for transcript in found)
+        return self._result(dict(zip(rows, texts, strict=True)), spent)
+
+    def decode_with_shares(
+        self, decoder: BeamSearchDecoder, shares: Sequence[float]
+    ) -> list[DevResult]:
+        """Decode once; return the result with each of ``shares`` of a recurrent language model.
+
+        Args:
+            decoder: whose share is not 0.
+            shares: in place of its own.
+        """
+        rows = self._with_frames()
+        started = time.process_time()
+        found = decoder.decode_rescored_batch([*rows.values()], available_cores())
+        spent = time.process_time() - started
+        own = decoder.settings.neural_weight
+        texts = ([best_text(some, share / own) for some in found] for share in shares)
+        return [self._result(dict(zip(rows, each, strict=True)), spent) for each in texts]
+
+    def _with_frames(self) -> dict[int, Array]:
+        rows = self.outputs.log_probabilities
+        return {place: each for place, each in rows.items() if len(each)}
+
+    def _result(self, texts: Mapping[int, str], seconds: float) -> DevResult:
+        """Return the result of ``texts``, by the places of their utterances."""
+        rows = self.outputs.log_probabilities
+        pairs = tuple(self._pair(place, texts.get(place, "")) for place in rows)
+        return DevResult(pairs, 1_000 * seconds / self.outputs.audio_seconds)
 
     def compare(self, decoders: Sequence[Decoder], times: int = 3) -> list[DevResult]:
         """Decode with each of ``decoders`` in turn, several times; the shortest time counts."""

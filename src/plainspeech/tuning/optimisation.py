@@ -1,8 +1,9 @@
 """Optimisation of the settings of the beam search: first the weights, then the thresholds.
 
-1. Weights: alpha, beta, the penalty of unknown words, the power of the symbols' priors and the
-   share of a recurrent language model, by the tree-structured Parzen estimator (Bergstra et al.,
-   "Algorithms for hyper-parameter optimization", NeurIPS 2011), at thresholds that are wide.
+1. Weights: alpha, beta, the penalty of unknown words and the power of the symbols' priors, by the
+   tree-structured Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter optimization",
+   NeurIPS 2011), at thresholds that are wide. Of a recurrent language model each trial takes the
+   best of all shares, for the texts that it scores anew do not depend on it.
 2. Thresholds, at the best weights: all pairs of a grid. The fastest is taken of those that cost
    next to no accuracy.
 """
@@ -45,15 +46,16 @@ class ParameterRange:
 
 _PENALTY = "unknown_word_penalty"
 _PRIOR_WEIGHT = "prior_weight"
-_NEURAL_WEIGHT = "neural_weight"
 
 RANGES = {
     "alpha": ParameterRange(0.0, 2.0, 0.01),
     "beta": ParameterRange(-2.0, 4.0, 0.05),
     _PENALTY: ParameterRange(2.0, 30.0, 0.5),
     _PRIOR_WEIGHT: ParameterRange(0.0, 1.0, 0.05),
-    _NEURAL_WEIGHT: ParameterRange(0.05, 0.95, 0.05),
 }
+
+SHARES = [round(0.05 * step, 2) for step in range(1, 20)]
+"""Of a recurrent language model, that are tried."""
 
 THRESHOLDS: dict[str, list[float]] = {
     "beam_threshold": [6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 14.0, 16.0],
@@ -80,7 +82,9 @@ class Trial:
     milliseconds: float
 
 
-Measure = Callable[[BeamSettings], Trial]
+Measure = Callable[[BeamSettings, Sequence[float]], Trial]
+"""Tries settings with each of some shares of a recurrent language model, and returns the best."""
+
 OnTrial = Callable[[Stage, Trial], None]
 
 
@@ -126,7 +130,7 @@ def optimise(
     ``KeyboardInterrupt`` ends the search, which then has what was found until then.
 
     Args:
-        measure: tries settings.
+        measure: tries settings; without a share of a recurrent model they are as they are.
         start: its weights are tried first, and what is not tuned is as it is there. Where it
             forbids unknown words, has no priors or gives a recurrent language model no weight,
             that is not tuned either.
@@ -161,13 +165,12 @@ def _tune_weights(
     fixed = {
         _PENALTY: over_phones or not base.unknown_word_penalty,
         _PRIOR_WEIGHT: base.log_priors is None,
-        _NEURAL_WEIGHT: not base.neural_weight,
     }
     tuned = [name for name in RANGES if not fixed.get(name)]
 
     def objective(trial: optuna.Trial) -> float:
         weights = {name: RANGES[name].suggest(trial, name) for name in tuned}
-        done.append(measure(_with(base, weights)))
+        done.append(measure(_with(base, weights), SHARES))
         on_trial("weights", done[-1])
         return done[-1].word_error_rate
 
@@ -183,7 +186,7 @@ def _tune_thresholds(
 ) -> None:
     for beam_threshold, token_floor in product(*THRESHOLDS.values()):
         pair = replace(weights, beam_threshold=beam_threshold, token_floor=token_floor)
-        done.append(measure(pair))
+        done.append(measure(pair, [pair.neural_weight]))
         on_trial("thresholds", done[-1])
 
 

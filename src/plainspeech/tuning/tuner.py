@@ -168,9 +168,16 @@ class Tuner:
     def search(self, dev_set: DevSet, trials: int, seed: int, on_trial: OnTrial) -> TuningHistory:
         """Search for the settings; see `plainspeech.tuning.optimisation`."""
 
-        def measure(settings: BeamSettings) -> Trial:
-            result = dev_set.decode(self.untuned.with_settings(**vars(settings)))
-            return Trial(settings, result.word_error_rate, result.milliseconds)
+        def measure(settings: BeamSettings, shares: Sequence[float]) -> Trial:
+            decoder = self.untuned.with_settings(**vars(settings))
+            if not settings.neural_weight:
+                result = dev_set.decode(decoder)
+                return Trial(settings, result.word_error_rate, result.milliseconds)
+            results = dev_set.decode_with_shares(decoder, shares)
+            rates = [result.word_error_rate for result in results]
+            best = rates.index(min(rates))
+            settings = replace(settings, neural_weight=shares[best])
+            return Trial(settings, rates[best], results[best].milliseconds)
 
         start = replace(self.untuned.settings, log_priors=dev_set.log_priors(self.untuned))
         over_phones = self.untuned.spoken is not None
