@@ -224,7 +224,7 @@ VERBS = {
         write_scorer,
         loads_language_model,
         differs=r"trained\.training/.*",  # resumed, and removed then
-        modules=("plainspeech.lm.scorer", "plainspeech.training.language_model"),
+        modules=("plainspeech.lm.scorer", "plainspeech.training.language_model_loop"),
     ),
     "evaluate": Verb(
         [

@@ -13,10 +13,7 @@ import torch
 
 from plainspeech.cli import lm_training
 from plainspeech.lm.scorer import Scorer
-from plainspeech.training.language_model import (
-    LanguageModelReport,
-    LanguageModelTrainer,
-)
+from plainspeech.training.language_model_loop import LanguageModelReport, LanguageModelTrainer
 
 Plainspeech = Callable[..., tuple[int, str]]
 

@@ -16,12 +16,11 @@ from plainspeech.alphabet import ENGLISH
 from plainspeech.errors import ConfigurationError, DataError, ModelError
 from plainspeech.lm.neural import END, OTHER, NeuralModel
 from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID
-from plainspeech.training.language_model import (
-    HeldOut,
+from plainspeech.training.language_model import HeldOut, RecurrentLanguageModel
+from plainspeech.training.language_model_loop import (
     LanguageModelReport,
     LanguageModelSettings,
     LanguageModelTrainer,
-    RecurrentLanguageModel,
 )
 from plainspeech.training.language_text import LanguageText, number_sentences, number_text
 from plainspeech.training.loop import TrainingStopped
@@ -130,7 +129,7 @@ def test_it_learns_which_word_follows(text: LanguageText, tmp_path: Path) -> Non
 
 
 def test_scorers_compute_what_was_trained(text: LanguageText) -> None:
-    network = RecurrentLanguageModel(torch.from_numpy(text.counts), SMALL)
+    network = RecurrentLanguageModel(torch.from_numpy(text.counts), width=8, hidden=12, seed=1)
     with torch.no_grad():
         for weight in network.parameters():
             weight.mul_(3)

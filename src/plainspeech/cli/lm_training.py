@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from plainspeech.lm.neural import NeuralModel
-    from plainspeech.training.language_model import (
-        HeldOut,
+    from plainspeech.training.language_model import HeldOut
+    from plainspeech.training.language_model_loop import (
         LanguageModelReport,
         LanguageModelSettings,
         LanguageModelTrainer,
@@ -75,7 +75,7 @@ def train(
     from plainspeech.runtime.bundle import named_scorer
 
     with needs("train"):
-        from plainspeech.training.language_model import LanguageModelSettings
+        from plainspeech.training.language_model_loop import LanguageModelSettings
     settings = LanguageModelSettings(words, width, hidden, epochs, seed)
     _check_threads(threads)
     check_texts([*texts, *([held_out] if held_out else [])])
@@ -175,7 +175,7 @@ def _trainer(
     from plainspeech.alphabet import Alphabet
     from plainspeech.lm.neural import END, OTHER
     from plainspeech.lm.scorer import Scorer
-    from plainspeech.training.language_model import LanguageModelTrainer
+    from plainspeech.training.language_model_loop import LanguageModelTrainer
     from plainspeech.training.language_text import number_sentences, number_text
 
     with console.status("Reading text"):
