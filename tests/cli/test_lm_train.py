@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from plainspeech.cli import lm_training
+from plainspeech.cli import terminal
 from plainspeech.lm.scorer import Scorer
 from plainspeech.training.language_model_loop import LanguageModelReport, LanguageModelTrainer
 
@@ -119,7 +119,7 @@ def test_without_a_terminal_a_line_tells_now_and_then_how_far_it_is(
     plainspeech: Plainspeech, scorer: Path, text: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(lm_training, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(terminal, "_SECONDS_BETWEEN_LINES", 0.0)
     _, told = plainspeech("lm", "train", scorer, text, "-o", tmp_path / "out", *SMALL)
     assert "step 1 of " in told
     assert " words/s  0 min left\n" in told

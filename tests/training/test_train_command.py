@@ -18,7 +18,7 @@ from torch import Tensor
 
 from conftest import Plainspeech
 from plainspeech import files
-from plainspeech.cli import train
+from plainspeech.cli import terminal, train
 from plainspeech.errors import PlainspeechError
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
@@ -62,7 +62,7 @@ def test_a_run_from_recipe_to_bundle(plainspeech: Plainspeech, recipe: Path) -> 
 def test_without_a_terminal_a_line_tells_now_and_then_how_far_it_is(
     plainspeech: Plainspeech, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(terminal, "_SECONDS_BETWEEN_LINES", 0.0)
     _, told = plainspeech("train", recipe, "-o", recipe.parent / "run", "--device", "cpu")
     assert "epoch   1  batch 1 of " in told
     assert "epoch   2  batch 2 of " in told

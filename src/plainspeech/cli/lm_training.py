@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plainspeech.cli.terminal import needs, stderr
+from plainspeech.cli.terminal import ProgressLines, needs, progress, stderr
 from plainspeech.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         LanguageModelTrainer,
     )
 
-_SECONDS_BETWEEN_LINES = 60.0  # where there is no terminal for a progress bar
 _WEIGHT = 0.5  # of the model beside the n-grams, until it is tuned
 _MOST_THREADS = 1024
 _CHECKPOINT = "checkpoint.safetensors"
@@ -198,41 +197,17 @@ def _fit(
     trainer: LanguageModelTrainer, sentences: Sequence[Sequence[int]], console: Console
 ) -> tuple[NeuralModel, HeldOut | None]:
     """Train, with a progress bar on a terminal and a line a minute elsewhere."""
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} words/s"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    fields = "loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} words/s"
     last: HeldOut | None = None
-    shown = console.is_terminal
-    with Progress(*columns, console=console, disable=not shown) as bars:
+    with progress(console, fields, transient=False) as bars:
         bar = bars.add_task(
             "training", total=trainer.steps, completed=trainer.step, loss=0.0, speed=0.0
         )
-        measure, told = _Measure(), time.monotonic()
+        measure, lines = _Measure(), ProgressLines(console)
 
         def on_step(report: LanguageModelReport) -> None:
-            nonlocal told
             measure.update(report)
-            if not shown and time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
-                told = time.monotonic()
-                left = (report.steps - report.step) * report.words / max(measure.speed, 1e-9)
-                console.print(
-                    f"step {report.step} of {report.steps}  loss {measure.loss:.3f}  "
-                    f"{measure.speed:,.0f} words/s  {left / 60:.0f} min left"
-                )
+            lines.update(lambda: _step_line(report, measure))
             bars.update(bar, completed=report.step, loss=measure.loss, speed=measure.speed)
 
         def on_held_out(step: int, found: HeldOut) -> None:
@@ -242,6 +217,14 @@ def _fit(
             measure.restart()
 
         return trainer.fit(on_step, sentences, on_held_out), last
+
+
+def _step_line(report: LanguageModelReport, measure: _Measure) -> str:
+    left = (report.steps - report.step) * report.words / max(measure.speed, 1e-9)
+    return (
+        f"step {report.step} of {report.steps}  loss {measure.loss:.3f}  "
+        f"{measure.speed:,.0f} words/s  {left / 60:.0f} min left"
+    )
 
 
 def _held_out_line(found: HeldOut) -> str:

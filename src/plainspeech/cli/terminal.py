@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
@@ -27,6 +28,8 @@ WIDEST_TABLE = 500
 
 # Names of files and speakers may look like markup of rich's, which would swallow them or fail.
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+
+_SECONDS_BETWEEN_LINES = 60.0  # about the progress, where there is no terminal for a bar
 
 
 def stderr(quiet: bool = False) -> Console:
@@ -80,20 +83,48 @@ def track(items: Iterable[T], total: int) -> Iterable[T]:
     )
 
 
-def progress(console: Console) -> rich_progress.Progress:
-    """Return progress bars of counted steps, only on a terminal; they disappear at the end."""
+def progress(
+    console: Console, fields: str | None = None, *, transient: bool = True
+) -> rich_progress.Progress:
+    """Return progress bars of counted steps, only on a terminal.
+
+    Args:
+        console: on which they are shown.
+        fields: what else to show, such as ``"loss {task.fields[loss]:.3f}"``.
+        transient: whether they disappear at the end.
+    """
     from rich import progress as rich_progress
 
     return rich_progress.Progress(
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
         rich_progress.MofNCompleteColumn(),
+        *([rich_progress.TextColumn(fields)] if fields else []),
         rich_progress.TimeElapsedColumn(),
         rich_progress.TimeRemainingColumn(),
         console=console,
-        transient=True,
+        transient=transient,
         disable=not console.is_terminal,
     )
+
+
+class ProgressLines:
+    """Prints a line about the progress once a minute, where there is no terminal for a bar.
+
+    Args:
+        console: on which they are shown.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown = not console.is_terminal
+        self._last = time.monotonic()
+
+    def update(self, line: Callable[[], str]) -> None:
+        """Print what ``line`` returns, if it is time."""
+        if self._shown and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            self._console.print(line())
 
 
 class ProgressBars:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,7 +14,7 @@ import typer
 
 from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.output_files import make_folder, write_text
-from plainspeech.cli.terminal import needs, stderr
+from plainspeech.cli.terminal import ProgressLines, needs, progress, stderr
 from plainspeech.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from plainspeech.training.loop import StepReport, Trainer
     from plainspeech.training.processes import Processes
     from plainspeech.training.recipe import Recipe
-
-_SECONDS_BETWEEN_LINES = 60.0  # where there is no terminal for a progress bar
 
 Output = Annotated[
     Path | None,
@@ -157,43 +154,27 @@ def fit(trainer: Trainer, console: Console) -> None:
 
 
 def _fit_in_view(trainer: Trainer, console: Console) -> None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     from plainspeech.training.curves import Curves
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  rate {task.fields[rate]:.2e}"),
-        TextColumn("{task.fields[speed]:.0f} x real time"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+    fields = (
+        "loss {task.fields[loss]:.3f}  rate {task.fields[rate]:.2e}  "
+        "{task.fields[speed]:.0f} x real time"
     )
-    progress = trainer.state.progress
-    curves = Curves(trainer.folder, progress.step, progress.history)
+    state = trainer.state
+    curves = Curves(trainer.folder, state.progress.step, state.progress.history)
     _write_history(trainer)
-    shown = console.is_terminal
-    with Progress(*columns, console=console, disable=not shown) as bars, curves:
+    with progress(console, fields, transient=False) as bars, curves:
         bar = bars.add_task("", total=None, loss=0.0, rate=0.0, speed=0.0)
-        speed, told = _Speed(), time.monotonic()
+        speed, lines = _Speed(), ProgressLines(console)
 
         def on_step(report: StepReport) -> None:
-            nonlocal told
             curves.step(report)
-            if not shown and time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
-                told = time.monotonic()
-                console.print(
+            lines.update(
+                lambda: (
                     f"epoch {report.progress.epoch + 1:>3}  "
                     f"batch {report.progress.batch} of {report.batches}  loss {report.loss:.3f}"
                 )
+            )
             bars.update(
                 bar,
                 description=f"epoch {report.progress.epoch + 1}",
@@ -205,7 +186,7 @@ def _fit_in_view(trainer: Trainer, console: Console) -> None:
             )
 
         def on_epoch(row: dict[str, float]) -> None:
-            curves.epoch(progress.history)
+            curves.epoch(state.progress.history)
             _write_history(trainer)
             console.print(
                 f"epoch {row['epoch']:>3}  train loss {row['train_loss']:.3f}  "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +23,7 @@ from plainspeech.cli.options import (
     read_hot_words,
     wants_digits,
 )
-from plainspeech.cli.terminal import silent_libraries, stderr
+from plainspeech.cli.terminal import ProgressLines, silent_libraries, stderr
 from plainspeech.errors import ConfigurationError, counted, nearest
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from plainspeech.bulk.transcription import Settings
 
 _ENGINES = ("local", "ray")
-_LINE_SECONDS = 60.0  # from one line about the progress to the next, where there is no terminal
 
 
 def transcribe_many(
@@ -154,7 +152,10 @@ def _run(source: str, folder: Path, settings: Settings, engine: Engine, terminal
 def _reports(console: Console, items: int) -> Iterator[Callable[[Progress], object]]:
     """Yield a function that shows progress: a bar on a terminal, else a line now and then."""
     if not console.is_terminal:
-        yield _Lines()
+        lines = ProgressLines(stderr())
+        yield lambda progress: lines.update(
+            lambda: f"{progress.done} of {progress.items}, {_state(progress)}"
+        )
         return
     from rich import progress as rich_progress
 
@@ -168,19 +169,6 @@ def _reports(console: Console, items: int) -> Iterator[Callable[[Progress], obje
         yield lambda progress: bars.update(
             task, completed=progress.done, description=_state(progress)
         )
-
-
-class _Lines:
-    """Prints a line about the progress now and then."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def __call__(self, progress: Progress) -> None:
-        if time.monotonic() - self._last >= _LINE_SECONDS:
-            self._last = time.monotonic()
-            line = f"{progress.done} of {progress.items}, {_state(progress)}"
-            stderr().print(line)
 
 
 def _state(progress: Progress) -> str:
