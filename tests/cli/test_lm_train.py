@@ -13,6 +13,7 @@ import torch
 
 from plainspeech.cli import terminal
 from plainspeech.lm.scorer import Scorer
+from plainspeech.training import language_text
 from plainspeech.training.language_model_loop import LanguageModelReport, LanguageModelTrainer
 
 Plainspeech = Callable[..., tuple[int, str]]
@@ -165,6 +166,26 @@ def test_what_cannot_be_is_told_before_anything_is_trained(
     assert says in told
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.training").exists()
+
+
+def test_a_scorer_over_characters_is_refused_before_text_is_read(
+    plainspeech: Plainspeech, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        pytest.fail("it reads the text")
+
+    (tmp_path / "spelled").write_text("t h e\nc a t\n" * 9)
+    characters = tmp_path / "characters"
+    assert plainspeech("lm", "build", tmp_path / "spelled", "-o", characters)[0] == 0
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(language_text, "number_text", never)
+    status, told = plainspeech("lm", "train", characters, text, "-o", tmp_path / "out")
+    assert status == 1
+    assert told == (
+        f"error: {characters}: is over characters, and a recurrent language model is over words; "
+        f"name a scorer over words, or make one: plainspeech lm build TEXT -o SCORER\n"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_it_says_what_to_install(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,26 @@ def test_a_scorer_keeps_its_recurrent_model(folder: Path) -> None:
     assert scorer.neural.sentence_log_probabilities(sentence) == pytest.approx(
         model.sentence_log_probabilities(sentence), abs=0.2
     )
+
+
+def test_scorers_over_characters_have_none(tmp_path: Path) -> None:
+    estimate = estimated([list(line) for line in TEXT.replace(" ", "|").splitlines()], tmp_path)
+    write_scorer(tmp_path / "s", estimate.vocabulary, estimate.levels, {})
+    model = random_model(vocabulary=len(estimate.vocabulary))
+    files = read_scorer_files(tmp_path / "s")
+    says = "is over characters, and a recurrent language model is over words; name a scorer over"
+    with pytest.raises(LanguageModelError, match=f"^scorer: {says}"):
+        with_neural(files, model, 0.4, {})
+    with pytest.raises(LanguageModelError, match=f"^scorer: {says}"):
+        replace(Scorer.load(tmp_path / "s"), neural=model)
+    # Made by hand.
+    values = json.loads(files["scorer.json"])
+    values["neural"] = {**model.shape, "weight": 0.4}
+    values["files"]["neural.bin"] = {}
+    (tmp_path / "s" / "scorer.json").write_text(json.dumps(values))
+    damaged(tmp_path / "s", pack_neural(model))
+    with pytest.raises(LanguageModelError, match=f"^{re.escape(str(tmp_path / 's'))}: {says}"):
+        Scorer.load(tmp_path / "s")
 
 
 def test_its_weight_can_be_changed(folder: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from plainspeech.lm.neural import NeuralModel
+    from plainspeech.lm.scorer import Scorer
     from plainspeech.training.language_model import HeldOut
     from plainspeech.training.language_model_loop import (
         LanguageModelReport,
@@ -70,7 +71,9 @@ def train(
     from plainspeech.artifact.writing import check_folder_writable, write_folder
     from plainspeech.cli.train import alone_in, stopped_by_signals
     from plainspeech.lm.build import record_of_texts
+    from plainspeech.lm.neural import require_words
     from plainspeech.lm.package import SCORER, read_scorer_files, with_neural
+    from plainspeech.lm.scorer import Scorer
     from plainspeech.runtime.bundle import named_scorer
 
     with needs("train"):
@@ -79,12 +82,14 @@ def train(
     _check_threads(threads)
     check_texts([*texts, *([held_out] if held_out else [])])
     files = read_scorer_files(named_scorer(scorer))
+    loaded = Scorer.from_files(Path(scorer), files)
+    require_words(loaded.vocabulary, scorer)
     check_folder_writable(output, SCORER)
     console = stderr()
     place = _folder_of_run(output)
     with alone_in(place), _removed_if_empty(place), _computing_threads(threads):
         checkpoint = place / _CHECKPOINT
-        trainer, sentences = _trainer(scorer, files, texts, held_out, settings, checkpoint, console)
+        trainer, sentences = _trainer(loaded, texts, held_out, settings, checkpoint, console)
         if trainer.resume():
             console.print(f"resuming {checkpoint} after {trainer.step} of {trainer.steps} steps")
 
@@ -162,8 +167,7 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
 
 
 def _trainer(
-    scorer: str,
-    files: dict[str, bytes],
+    scorer: Scorer,
     texts: Sequence[Path],
     held_out: Path | None,
     settings: LanguageModelSettings,
@@ -173,16 +177,14 @@ def _trainer(
     """Return what trains on ``texts``, and the sentences of ``held_out``."""
     from plainspeech.alphabet import Alphabet
     from plainspeech.lm.neural import END, OTHER
-    from plainspeech.lm.scorer import Scorer
     from plainspeech.training.language_model_loop import LanguageModelTrainer
     from plainspeech.training.language_text import number_sentences, number_text
 
     with console.status("Reading text"):
-        loaded = Scorer.from_files(Path(scorer), files)
-        alphabet = Alphabet((" ", *sorted(set("".join(loaded.words)))))
-        text = number_text(texts, loaded.vocabulary, alphabet, settings.words)
+        alphabet = Alphabet((" ", *sorted(set("".join(scorer.words)))))
+        text = number_text(texts, scorer.vocabulary, alphabet, settings.words)
         sentences = (
-            number_sentences(held_out, text, loaded.vocabulary, alphabet) if held_out else []
+            number_sentences(held_out, text, scorer.vocabulary, alphabet) if held_out else []
         )
     other = int((text.rows == OTHER).sum())
     spoken = int((text.rows != END).sum())

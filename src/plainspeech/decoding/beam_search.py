@@ -341,14 +341,12 @@ class BeamSearchDecoder:
 def _rescoring_models(
     scorer: NGramLanguageModel | None, alphabet: Alphabet
 ) -> RescoringModels | None:
-    from plainspeech.decoding.context import model_mode
-    from plainspeech.decoding.kernels.records import WORD_MODEL
     from plainspeech.decoding.rescoring import RescoringModels
     from plainspeech.lm.scorer import Scorer
 
     if not isinstance(scorer, Scorer) or scorer.neural is None:
         return None
-    return RescoringModels(scorer, alphabet) if model_mode(alphabet, scorer) == WORD_MODEL else None
+    return RescoringModels(scorer, alphabet)
 
 
 def _rescoring(models: RescoringModels | None, settings: BeamSettings) -> Rescoring | None:
@@ -358,8 +356,8 @@ def _rescoring(models: RescoringModels | None, settings: BeamSettings) -> Rescor
         return None
     if models is None:
         raise ConfigurationError(
-            f"neural_weight is {settings.neural_weight:g}, which needs a scorer with a recurrent "
-            f"language model; make one: plainspeech lm train SCORER TEXT -o SCORER2"
+            f"neural_weight is {settings.neural_weight:g}, which needs a scorer over words with a "
+            f"recurrent language model; make one: plainspeech lm train SCORER TEXT -o SCORER2"
         )
     return Rescoring(models, settings.alpha * settings.neural_weight)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +44,7 @@ from plainspeech.lm.tables import (
     build_tables,
     score_word,
 )
+from plainspeech.lm.vocabulary import is_over_characters
 
 _SPACE_NAME = "|"  # a space in the vocabulary of a language model over characters
 
@@ -266,7 +266,7 @@ def model_mode(alphabet: Alphabet, scorer: NGramLanguageModel | None) -> int:
     """
     if scorer is None:
         return NO_MODEL
-    if all(len(word) == 1 for word in islice(scorer.vocabulary, len(SPECIAL_WORDS), None)):
+    if is_over_characters(scorer.vocabulary):
         return CHARACTER_MODEL
     if " " not in alphabet.symbols:
         raise LanguageModelError(

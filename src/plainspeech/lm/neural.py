@@ -21,6 +21,7 @@ import numpy.typing as npt
 from plainspeech.arrays import Array
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, Floats, Ints
+from plainspeech.lm.vocabulary import is_over_characters
 
 END, OTHER = 0, 1
 """Rows of the embeddings: the end of a sentence, which begins one, too, and all other words."""
@@ -125,6 +126,23 @@ class SentenceScorer:
             score + float(self._shares[each].sum())
             for score, each in zip(scores, places, strict=True)
         ]
+
+
+def require_words(vocabulary: Sequence[str], scorer: object) -> None:
+    """Refuse a scorer that can have no recurrent model, for it is over characters.
+
+    Args:
+        vocabulary: the special words, then the others.
+        scorer: its name in messages.
+
+    Raises:
+        LanguageModelError: it is over characters.
+    """
+    if is_over_characters(vocabulary):
+        raise LanguageModelError(
+            f"{scorer}: is over characters, and a recurrent language model is over words; name a "
+            f"scorer over words, or make one: plainspeech lm build TEXT -o SCORER"
+        )
 
 
 def pack_neural(model: NeuralModel) -> bytes:

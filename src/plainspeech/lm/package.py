@@ -35,7 +35,7 @@ from plainspeech.artifact.record import Record, read_record
 from plainspeech.artifact.writing import write_folder
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm.arpa import is_arpa
-from plainspeech.lm.neural import NeuralModel, pack_neural, unpack_neural
+from plainspeech.lm.neural import NeuralModel, pack_neural, require_words, unpack_neural
 from plainspeech.lm.packing import pack, unpack
 from plainspeech.lm.table_cache import cached_tables
 from plainspeech.lm.tables import SPECIAL_WORDS, Level, NGramTables, build_tables
@@ -182,11 +182,16 @@ def with_neural(
         model: whose words are the scorer's.
         weight: its share in the score of a text, from 0 to 1.
         source: its origin, as JSON values.
+
+    Raises:
+        LanguageModelError: the scorer is over characters.
     """
+    record = _record_of(files)
+    require_words(_vocabulary(record, files), record.origin)
     files = {**files, _NEURAL: pack_neural(model)}
     neural = {**model.shape, "weight": weight, "source": dict(source)}
     listed = checksums({name: files[name] for name in files if name != SCORER.record})
-    return _changed(files, _record_of(files), {"neural": neural, "files": listed})
+    return _changed(files, record, {"neural": neural, "files": listed})
 
 
 def _record_of(files: Mapping[str, bytes]) -> Record:
@@ -205,8 +210,8 @@ def read_package(origin: Path, read: Read) -> ScorerPackage:
     """Return the scorer whose files ``read`` reads; ``origin`` is its name in messages.
 
     Raises:
-        LanguageModelError: it has another format version, or a file of it is missing or not the one
-            that was written.
+        LanguageModelError: it has another format version, a file of it is missing or not the one
+            that was written, or it has a recurrent model and is over characters.
     """
     record = read_record(read, origin, SCORER)
     check_listed(read, record)
@@ -274,6 +279,7 @@ def _neural(record: Record, files: ListedFiles, vocabulary: Vocabulary) -> Neura
         return None
     if _NEURAL not in files or _NGRAMS not in files:
         raise LanguageModelError(f"{record.where} lists no {_NEURAL}, or no {_NGRAMS} beside it")
+    require_words(vocabulary, record.origin)
     part = record.part("neural")
     shape = {name: part.take(name, int) for name in ("words", "width", "hidden")}
     with record.named():

@@ -18,7 +18,7 @@ from plainspeech.compiling.machine_code import machine_code
 from plainspeech.errors import ConfigurationError, LanguageModelError, wrong_type
 from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
 from plainspeech.lm.kenlm_binary import is_kenlm_binary
-from plainspeech.lm.neural import NeuralModel
+from plainspeech.lm.neural import NeuralModel, require_words
 from plainspeech.lm.package import ALPHA, BETA, SCORER, read_package
 from plainspeech.lm.tables import (
     EOS_ID,
@@ -74,6 +74,9 @@ class Scorer:
         source: origin of the model.
         neural: a recurrent model of the same words, which scores whole texts; None without one.
         neural_weight: its share in the score of a text, from 0 to 1, in place of the n-grams'.
+
+    Raises:
+        LanguageModelError: it has a recurrent model and is over characters.
     """
 
     vocabulary: Sequence[str]
@@ -85,14 +88,18 @@ class Scorer:
     neural: NeuralModel | None = field(default=None, repr=False)
     neural_weight: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.neural is not None:
+            require_words(self.vocabulary, "scorer")
+
     @classmethod
     def load(cls, path: str | Path) -> Scorer:
         """Load the scorer ``path``: a folder, a zip, or an ARPA file, which may be gzipped.
 
         Raises:
             ConfigurationError: ``path`` is no path.
-            LanguageModelError: ``path`` is not a scorer or has another format version, or one of
-                its files is missing or damaged.
+            LanguageModelError: ``path`` is not a scorer or has another format version, one of its
+                files is missing or damaged, or it has a recurrent model and is over characters.
         """
         if not isinstance(path, str | os.PathLike):
             raise ConfigurationError(wrong_type("path", path, "name a scorer by its path"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import overload
 
 import numpy as np
@@ -67,6 +68,15 @@ class Vocabulary(Sequence[str]):
             return []
         text = self._text[self._starts[start] : self._starts[stop] - 1]
         return text.decode(errors="replace").split("\n")
+
+
+def is_over_characters(vocabulary: Sequence[str]) -> bool:
+    """Return whether a language model is over characters: each of its words is one.
+
+    Args:
+        vocabulary: the special words, then the others.
+    """
+    return all(len(word) == 1 for word in islice(vocabulary, len(SPECIAL_WORDS), None))
 
 
 def digest_of(vocabulary: Sequence[str]) -> str:
