@@ -172,6 +172,12 @@ def test_scorers_over_characters_have_none(tmp_path: Path) -> None:
         Scorer.load(tmp_path / "s")
 
 
+def test_scorers_that_query_kenlm_have_none(folder: Path) -> None:
+    kenlm: Any = object()
+    with pytest.raises(LanguageModelError, match=r"^scorer: queries KenLM; .* flattened n-grams"):
+        replace(Scorer.load(folder), tables=kenlm)
+
+
 def test_its_weight_can_be_changed(folder: Path) -> None:
     changed = with_weights(read_scorer_files(folder), 2.0, -1.0, 0.75)
     scorer = Scorer.from_files(folder, changed)

@@ -76,7 +76,7 @@ class Scorer:
         neural_weight: its share in the score of a text, from 0 to 1, in place of the n-grams'.
 
     Raises:
-        LanguageModelError: it has a recurrent model and is over characters.
+        LanguageModelError: it has a recurrent model and is over characters, or queries KenLM.
     """
 
     vocabulary: Sequence[str]
@@ -89,8 +89,14 @@ class Scorer:
     neural_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.neural is not None:
-            require_words(self.vocabulary, "scorer")
+        if self.neural is None:
+            return
+        require_words(self.vocabulary, "scorer")
+        if not isinstance(self.tables, NGramTables):
+            raise LanguageModelError(
+                "scorer: queries KenLM; a recurrent language model needs flattened n-grams beside "
+                "it, as plainspeech lm package makes them"
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> Scorer:
