@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from toy_lm import random_lm
 
 from plainspeech.alphabet import ENGLISH, Alphabet
+from plainspeech.decoding import stream
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.results import best_text
 from plainspeech.decoding.text_scores import TextScorer
@@ -30,6 +32,14 @@ WIDE: dict[str, Any] = {
     "token_floor": -np.inf,
 }
 seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _all_texts_are_scored_anew() -> Iterator[None]:
+    """Two random models differ more than two of one language."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "RESCORED", 1000)
+        yield
 
 
 def random_neural(seed: int, words: int) -> NeuralModel:

@@ -19,8 +19,11 @@ from plainspeech.lm.neural import SentenceScorer
 from plainspeech.lm.scorer import ScoreEach, Scorer, scoring_of
 from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables
 
-RESCORED = 50
-"""Texts of the second search, the best, that are scored anew, beside the best of the first."""
+RESCORED = 16
+"""Texts of the second search, the best, that are scored anew, beside the best of the first.
+
+With 50 no fewer words are wrong (docs/decisions/0023).
+"""
 
 
 class RescoringModels:

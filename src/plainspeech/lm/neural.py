@@ -69,28 +69,36 @@ class NeuralModel:
         rows = np.full((len(sentences), int(lengths.max(initial=0)) + 1), END, np.intp)
         for row, sentence in zip(rows, sentences, strict=True):
             row[: len(sentence)] = sentence
+        # Few words in many places: what they send to the gates is computed once.
+        known, rows = np.unique(rows, return_inverse=True)
+        rows = rows.reshape(len(sentences), -1)  # NumPy 2.0 gives it other dimensions than 1 and 2
+        embeddings, biases = self.embeddings[known], self.biases[known]
+        inputs = embeddings @ self.input_weights.T + self.gate_biases
         # The prefixes of one length at a time: `at` is the place of each sentence's among them.
         alive, at = np.arange(len(sentences)), np.zeros(len(sentences), np.intp)
-        inputs = np.array([END])
+        latest = np.searchsorted(known, [END])
         hidden = cell = np.zeros((1, self.projection.shape[1]), np.float32)
         for length in range(rows.shape[1]):
-            hidden, cell = self._advance(inputs, hidden, cell)
+            hidden, cell = self._advance(inputs[latest], hidden, cell)
             outputs, following = hidden @ self.projection.T, rows[alive, length]
-            gains = np.einsum("ij,ij->i", outputs[at], self.embeddings[following])
-            totals[alive] += gains + self.biases[following]
+            gains = np.einsum("ij,ij->i", outputs[at], embeddings[following])
+            totals[alive] += gains + biases[following]
             goes_on = lengths[alive] > length
             alive, pairs = alive[goes_on], np.stack([at, following], axis=1)[goes_on]
             distinct, at = np.unique(pairs, axis=0, return_inverse=True)
-            at = at.reshape(-1)  # NumPy 2.0 gives it two dimensions
-            hidden, cell, inputs = hidden[distinct[:, 0]], cell[distinct[:, 0]], distinct[:, 1]
+            at = at.reshape(-1)  # as above
+            hidden, cell, latest = hidden[distinct[:, 0]], cell[distinct[:, 0]], distinct[:, 1]
         return [float(total) for total in totals]
 
-    def _advance(
-        self, inputs: npt.NDArray[np.intp], hidden: Array, cell: Array
-    ) -> tuple[Array, Array]:
-        """Return the states, ``(prefixes, hidden)``, after one more word each."""
-        gates = self.embeddings[inputs] @ self.input_weights.T + self.gate_biases
-        gates += hidden @ self.state_weights.T
+    def _advance(self, inputs: Array, hidden: Array, cell: Array) -> tuple[Array, Array]:
+        """Return the states, ``(prefixes, hidden)``, after one more word each.
+
+        Args:
+            inputs: ``(prefixes, 4 * hidden)`` what the words send to the gates.
+            hidden: the states before.
+            cell: the same.
+        """
+        gates = inputs + hidden @ self.state_weights.T
         taken, kept, new, shown = np.split(gates, 4, axis=1)
         cell = _sigmoid(kept) * cell + _sigmoid(taken) * np.tanh(new)
         return _sigmoid(shown) * np.tanh(cell), cell
