@@ -319,6 +319,8 @@ def test_no_frames_say_nothing(decoder: BeamSearchDecoderCTC) -> None:
         ({"beam_prune_logp": math.nan}, "beam_prune_logp is nan"),
         ({"beam_width": 0}, "beam_width is 0"),
         ({"hotwords": "bug"}, "hotwords is the string 'bug'"),
+        ({"hotwords": ["bug", 1]}, "hotwords has 1; it must be a list of strings"),
+        ({"hotwords": 1}, "hotwords is 1; it must be a list of strings"),
         ({"hotwords": ["B7"]}, "'B7' has '7'"),
         ({"hotwords": ["bug"], "hotword_weight": 1000.0}, "1000"),
         ({"logits": np.zeros((3, 4))}, r"shape \(3, 4\).*\(frames, 13\)"),

@@ -97,11 +97,17 @@ def hot_word_weights(
         penalty: nats.
 
     Raises:
-        DecodingError: ``phrases`` is one string.
+        DecodingError: ``phrases`` is one string, or has something else than strings.
     """
     if isinstance(phrases, str):
         raise DecodingError(f"hotwords is the string {phrases!r}; it must be a list of strings")
-    words = {word for phrase in phrases or () for word in phrase.split()} if weight else set()
+    if not isinstance(phrases, Iterable | None):
+        raise DecodingError(f"hotwords is {phrases!r}; it must be a list of strings")
+    listed = list(phrases or ())
+    for phrase in listed:
+        if not isinstance(phrase, str):
+            raise DecodingError(f"hotwords has {phrase!r}; it must be a list of strings")
+    words = {word for phrase in listed for word in phrase.split()} if weight else set()
     if not vocabulary or weight < 0:
         return dict.fromkeys(words, weight)
     unknown = max(weight - penalty, LEAST)
