@@ -197,6 +197,18 @@ def test_a_models_own_scorer_is_tuned_anew_from_the_models_settings(
     assert Bundle.load(bundle).decoding.beam_width == 90
 
 
+def test_thresholds_are_left_alone_where_that_is_asked_for(
+    run: Run, bundle: Path, manifest: Path, scorer: Path
+) -> None:
+    before = BeamSettings(beam_threshold=9.5, token_floor=-6.5)
+    replace(Bundle.load(bundle), decoding=before).write(bundle)
+    assert run(bundle, manifest, "--language-model", scorer, "--no-thresholds") == 0
+    tuned = Bundle.load(bundle)
+    assert (tuned.decoding.beam_threshold, tuned.decoding.token_floor) == (9.5, -6.5)
+    assert tuned.card["tuning"]["trials"]["thresholds"] == 0
+    assert tuned.card["tuning"]["finished"]
+
+
 def test_a_seed_fixes_the_weights(
     run: Run, bundle: Path, manifest: Path, scorer: Path, tmp_path: Path
 ) -> None:

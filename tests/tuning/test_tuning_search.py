@@ -87,6 +87,16 @@ def test_it_begins_where_it_starts_and_counts() -> None:
     }
 
 
+def test_thresholds_may_stay_as_they_are() -> None:
+    start = replace(START, beam_threshold=9.5, token_floor=-6.5)
+    found = optimise(valley, start, 12, 0, ignore, thresholds=False)
+    assert {(t.settings.beam_threshold, t.settings.token_floor) for t in found.weights} == {
+        (9.5, -6.5)
+    }
+    assert (found.finished, found.thresholds) == (True, [])
+    assert found.chosen == min(found.weights, key=lambda trial: trial.word_error_rate).settings
+
+
 def test_a_start_beyond_the_ranges_is_brought_within() -> None:
     first = run(start=BeamSettings(alpha=7.0, beta=0.333), trials=1).weights[0].settings
     assert (first.alpha, first.beta) == (2.0, 0.35)

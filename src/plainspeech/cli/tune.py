@@ -51,6 +51,13 @@ def tune(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Number of trials of the weights.")] = 80,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the trials.")] = 0,
+    thresholds: Annotated[
+        bool,
+        typer.Option(
+            "--thresholds/--no-thresholds",
+            help="Whether to tune the thresholds after the weights, or leave them as they are.",
+        ),
+    ] = True,
     beam_width: Annotated[
         int | None,
         typer.Option(min=1, help="Width of the beam. Default: that of the model."),
@@ -88,7 +95,7 @@ def tune(
         check_writable(plot)
     tuner = Tuner.open(bundle, language_model, beam_width)
     dev_set = _dev_set(bundle, manifest, utterances, cache)
-    history = _search(tuner, dev_set, trials, seed)
+    history = _search(tuner, dev_set, trials, seed, thresholds)
     rows = tuner.compare(dev_set, history.chosen)
     if target:
         entry = _entry(manifest, dev_set, history, seed, rows)
@@ -172,13 +179,16 @@ def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
         stderr().print(f"{file}: outputs of the model cached for the next run")
 
 
-def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHistory:
+def _search(
+    tuner: Tuner, dev_set: DevSet, trials: int, seed: int, thresholds: bool
+) -> TuningHistory:
     from plainspeech.tuning.optimisation import THRESHOLD_TRIALS
 
+    pairs = THRESHOLD_TRIALS if thresholds else 0
     with progress(stderr()) as bars:
         stages = {
             "weights": bars.add_task("weights", total=trials),
-            "thresholds": bars.add_task("thresholds", total=THRESHOLD_TRIALS),
+            "thresholds": bars.add_task("thresholds", total=pairs, visible=thresholds),
         }
         best = dict.fromkeys(stages, float("inf"))
 
@@ -187,14 +197,14 @@ def _search(tuner: Tuner, dev_set: DevSet, trials: int, seed: int) -> TuningHist
             description = f"{stage}, best WER {best[stage]:.2%}"
             bars.update(stages[stage], advance=1, description=description)
 
-        history = tuner.search(dev_set, trials, seed, on_trial)
+        history = tuner.search(dev_set, trials, seed, on_trial, thresholds)
     if not history.weights:
         raise Interrupted("interrupted before the first trial ended; the model is unchanged")
     if not history.finished:
         stderr().print(
             f"interrupted: {len(history.weights)} of {trials} weights and "
-            f"{len(history.thresholds)} of {THRESHOLD_TRIALS} thresholds tried; "
-            f"the best weights are kept, with wide thresholds"
+            f"{len(history.thresholds)} of {pairs} thresholds tried; the best weights are kept, "
+            f"with {'wide thresholds' if thresholds else 'the thresholds of before'}"
         )
     return history
 

@@ -104,12 +104,12 @@ class TuningHistory:
 
     @property
     def chosen(self) -> BeamSettings:
-        """The settings to use; the best weights, at wide thresholds, before the second stage ends.
+        """The settings to use; the best weights, as they were tried, before the second stage ends.
 
         Of its trials within `ALLOWED_LOSS` of the best, the fastest. Times are noisy: whatever they
         say, no trial counts as faster than one whose thresholds are both narrower.
         """
-        if not self.finished:
+        if not (self.finished and self.thresholds):
             return _best(self.weights).settings
         limit = _best(self.thresholds).word_error_rate + ALLOWED_LOSS
         good = [trial for trial in self.thresholds if trial.word_error_rate <= limit]
@@ -124,6 +124,7 @@ def optimise(
     seed: int,
     on_trial: OnTrial,
     over_phones: bool = False,
+    thresholds: bool = True,
 ) -> TuningHistory:
     """Search for the best settings.
 
@@ -139,12 +140,16 @@ def optimise(
         on_trial: called after each trial.
         over_phones: whether the search is over phones, which takes no unknown words: their penalty
             stays as it is.
+        thresholds: whether to tune them; otherwise they are as at the start.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # of Ctrl-C it warns, with a traceback
     found = TuningHistory()
     try:
-        _tune_weights(measure, start, trials, seed, found.weights, on_trial, over_phones)
-        _tune_thresholds(measure, found.chosen, found.thresholds, on_trial)
+        widest = {name: values[-1] for name, values in THRESHOLDS.items()} if thresholds else {}
+        base = _with(start, widest)
+        _tune_weights(measure, base, trials, seed, found.weights, on_trial, over_phones)
+        if thresholds:
+            _tune_thresholds(measure, found.chosen, found.thresholds, on_trial)
         found.finished = True
     except KeyboardInterrupt:
         pass
@@ -153,15 +158,13 @@ def optimise(
 
 def _tune_weights(
     measure: Measure,
-    start: BeamSettings,
+    base: BeamSettings,
     trials: int,
     seed: int,
     done: list[Trial],
     on_trial: OnTrial,
     over_phones: bool,
 ) -> None:
-    widest = {name: values[-1] for name, values in THRESHOLDS.items()}
-    base = _with(start, widest)
     fixed = {
         _PENALTY: over_phones or not base.unknown_word_penalty,
         _PRIOR_WEIGHT: base.log_priors is None,
@@ -177,7 +180,7 @@ def _tune_weights(
     # A quarter at random, so that the surface is known beyond the neighbourhood of the best.
     sampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=max(10, trials // 4))
     study = optuna.create_study(sampler=sampler)
-    study.enqueue_trial({name: RANGES[name].nearest(getattr(start, name)) for name in tuned})
+    study.enqueue_trial({name: RANGES[name].nearest(getattr(base, name)) for name in tuned})
     study.optimize(objective, n_trials=trials)
 
 

@@ -165,7 +165,9 @@ class Tuner:
             )
         return cls(bundle, files, search_of(bundle, scorer, settings), language_model is not None)
 
-    def search(self, dev_set: DevSet, trials: int, seed: int, on_trial: OnTrial) -> TuningHistory:
+    def search(
+        self, dev_set: DevSet, trials: int, seed: int, on_trial: OnTrial, thresholds: bool = True
+    ) -> TuningHistory:
         """Search for the settings; see `plainspeech.tuning.optimisation`."""
 
         def measure(settings: BeamSettings, shares: Sequence[float]) -> Trial:
@@ -181,7 +183,7 @@ class Tuner:
 
         start = replace(self.untuned.settings, log_priors=dev_set.log_priors(self.untuned))
         over_phones = self.untuned.spoken is not None
-        return optimise(measure, start, trials, seed, on_trial, over_phones)
+        return optimise(measure, start, trials, seed, on_trial, over_phones, thresholds)
 
     def calibrate(self, dev_set: DevSet, chosen: BeamSettings) -> BeamSettings:
         """Return ``chosen`` with confidences fitted to the words that it finds, right and wrong.
