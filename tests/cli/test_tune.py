@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from plainspeech import cli
+from plainspeech.cli import terminal
 from plainspeech.decoding.calibration import WITHOUT_LANGUAGE_MODEL
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.lm.arpa import write_arpa
@@ -195,6 +196,22 @@ def test_a_models_own_scorer_is_tuned_anew_from_the_models_settings(
     assert "untuned" not in capsys.readouterr().out
     assert run(bundle, manifest, "--beam-width", "90") == 0
     assert Bundle.load(bundle).decoding.beam_width == 90
+
+
+def test_without_a_terminal_a_line_tells_now_and_then_how_far_it_is(
+    run: Run,
+    bundle: Path,
+    manifest: Path,
+    scorer: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(terminal, "_SECONDS_BETWEEN_LINES", 0.0)
+    assert run(bundle, manifest, "--language-model", scorer, "--dry-run") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert any(re.fullmatch(r"weights: 5 of 5, best WER \d+\.\d\d%", line) for line in lines)
+    last = rf"thresholds: {THRESHOLD_TRIALS} of {THRESHOLD_TRIALS}, best WER \d+\.\d\d%"
+    assert any(re.fullmatch(last, line) for line in lines)
 
 
 def test_thresholds_are_left_alone_where_that_is_asked_for(

@@ -13,7 +13,7 @@ import typer
 
 from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.output_files import check_writable
-from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
+from plainspeech.cli.terminal import WIDEST_TABLE, ProgressLines, needs, progress, stderr, stdout
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -185,17 +185,20 @@ def _search(
     from plainspeech.tuning.optimisation import THRESHOLD_TRIALS
 
     pairs = THRESHOLD_TRIALS if thresholds else 0
+    totals: dict[Stage, int] = {"weights": trials, "thresholds": pairs}
+    rates: dict[Stage, list[float]] = {stage: [] for stage in totals}
+    lines = ProgressLines(stderr())
     with progress(stderr()) as bars:
-        stages = {
-            "weights": bars.add_task("weights", total=trials),
-            "thresholds": bars.add_task("thresholds", total=pairs, visible=thresholds),
+        tasks = {
+            stage: bars.add_task(stage, total=total, visible=total > 0)
+            for stage, total in totals.items()
         }
-        best = dict.fromkeys(stages, float("inf"))
 
         def on_trial(stage: Stage, trial: Trial) -> None:
-            best[stage] = min(best[stage], trial.word_error_rate)
-            description = f"{stage}, best WER {best[stage]:.2%}"
-            bars.update(stages[stage], advance=1, description=description)
+            rates[stage].append(trial.word_error_rate)
+            best = f"best WER {min(rates[stage]):.2%}"
+            bars.update(tasks[stage], advance=1, description=f"{stage}, {best}")
+            lines.update(lambda: f"{stage}: {len(rates[stage])} of {totals[stage]}, {best}")
 
         history = tuner.search(dev_set, trials, seed, on_trial, thresholds)
     if not history.weights:
