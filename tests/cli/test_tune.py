@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -287,7 +288,10 @@ def test_a_dry_run_and_an_output_leave_the_model(
     assert Bundle.load(tmp_path / "new").card["tuning"]["tuned"]["wer"] == 0.0
 
 
-def test_ctrl_c_keeps_the_best_so_far(
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_keep_the_best_so_far(
+    number: signal.Signals,
+    status: int,
     run: Run,
     bundle: Path,
     manifest: Path,
@@ -301,16 +305,16 @@ def test_ctrl_c_keeps_the_best_so_far(
     def interrupted(self: DevSet, decoder: Any) -> Any:
         left[0] -= 1
         if left[0] == 0:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return read(self, decoder)
 
     monkeypatch.setattr(DevSet, "decode", interrupted)
     left[0] = 1
-    assert run(bundle, manifest, "--language-model", scorer) == 130
+    assert run(bundle, manifest, "--language-model", scorer) == status
     assert "the model is unchanged" in capsys.readouterr().err
     assert files_of(bundle) == before
     left[0] = 4
-    assert run(bundle, manifest, "--language-model", scorer) == 130
+    assert run(bundle, manifest, "--language-model", scorer) == status
     errors = capsys.readouterr().err
     assert f"interrupted: 3 of 5 weights and 0 of {THRESHOLD_TRIALS}" in errors
     assert "Traceback" not in errors

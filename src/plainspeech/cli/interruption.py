@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from plainspeech.errors import PlainspeechError
@@ -71,6 +72,42 @@ def ended_by_interrupts() -> Iterator[None]:
     finally:
         if handled:
             signal.signal(signal.SIGINT, before)
+
+
+@dataclass
+class Signalled:
+    """Which signal interrupted.
+
+    Attributes:
+        number: of it; that of Ctrl-C until SIGTERM comes.
+    """
+
+    number: int = signal.SIGINT
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return 128 + self.number
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[Signalled]:
+    """Have SIGTERM interrupt the block as Ctrl-C does, which shells ignore in the background.
+
+    Raises:
+        KeyboardInterrupt: it came.
+    """
+    signalled = Signalled()
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        signalled.number = number
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield signalled
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

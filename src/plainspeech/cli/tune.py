@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plainspeech.cli.interruption import Interrupted
+from plainspeech.cli.interruption import Interrupted, interrupted_by_sigterm
 from plainspeech.cli.output_files import check_writable
 from plainspeech.cli.terminal import WIDEST_TABLE, ProgressLines, needs, progress, stderr, stdout
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
@@ -80,7 +80,7 @@ def tune(
 ) -> None:
     """Tune the settings of the beam search, and write them into the model with its scorer.
 
-    Ctrl-C ends the search early and keeps the best settings found so far.
+    Ctrl-C or SIGTERM ends the search early and keeps the best settings found so far.
     """
     from plainspeech.data.manifest import read_manifest
     from plainspeech.runtime.bundle import Bundle, named_model
@@ -95,7 +95,12 @@ def tune(
         check_writable(plot)
     tuner = Tuner.open(bundle, language_model, beam_width)
     dev_set = _dev_set(bundle, manifest, utterances, cache)
-    history = _search(tuner, dev_set, trials, seed, thresholds)
+    with interrupted_by_sigterm() as signalled:
+        history = _search(tuner, dev_set, trials, seed, thresholds)
+    if not history.weights:
+        raise Interrupted(
+            "interrupted before the first trial ended; the model is unchanged", signalled.number
+        )
     rows = tuner.compare(dev_set, history.chosen)
     if target:
         entry = _entry(manifest, dev_set, history, seed, rows)
@@ -108,7 +113,7 @@ def tune(
         draw_surface(plot, history.weights, history.chosen, title)
         stderr().print(f"{plot}: written")
     if not history.finished:
-        raise typer.Exit(130)
+        raise typer.Exit(signalled.status)
     if dev_set.outputs.missing:
         raise typer.Exit(1)
 
@@ -201,9 +206,7 @@ def _search(
             lines.update(lambda: f"{stage}: {len(rates[stage])} of {totals[stage]}, {best}")
 
         history = tuner.search(dev_set, trials, seed, on_trial, thresholds)
-    if not history.weights:
-        raise Interrupted("interrupted before the first trial ended; the model is unchanged")
-    if not history.finished:
+    if history.weights and not history.finished:
         stderr().print(
             f"interrupted: {len(history.weights)} of {trials} weights and "
             f"{len(history.thresholds)} of {pairs} thresholds tried; the best weights are kept, "
