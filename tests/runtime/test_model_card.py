@@ -61,6 +61,7 @@ def test_the_bundled_card_is_a_page_and_is_json_where_that_is_wanted() -> None:
     assert told == card_page(bundle)
     assert 30 < told.count("\n") < 100
     assert f"alpha {bundle.decoding.alpha:g}" in told
+    assert f"the recurrent model's share {bundle.decoding.neural_weight:g}, unknown" in told
     found = CliRunner().invoke(cli.app, ["model", "card", "--json"]).stdout
     assert json.loads(found) == bundle.card
 

@@ -73,8 +73,10 @@ def _results(card: Mapping[str, Any]) -> list[str]:
 
 def _search(bundle: Bundle) -> list[str]:
     settings = bundle.decoding
+    share = settings.neural_weight
+    recurrent = f"the recurrent model's share {share:g}, " if share else ""
     weights = [
-        f"alpha {settings.alpha:g}, beta {settings.beta:g}, unknown words "
+        f"alpha {settings.alpha:g}, beta {settings.beta:g}, {recurrent}unknown words "
         f"{settings.unknown_word_penalty:g} nats, priors to the power {settings.prior_weight:g}, "
         f"beam {settings.beam_width}, threshold {settings.beam_threshold:g} nats."
     ]
