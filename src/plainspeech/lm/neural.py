@@ -64,14 +64,17 @@ class NeuralModel:
 
         What sentences have in common at their beginning is computed once.
         """
+        if not sentences:
+            return []
         totals = np.zeros(len(sentences))
         lengths = np.array([len(sentence) for sentence in sentences], np.intp)
-        rows = np.full((len(sentences), int(lengths.max(initial=0)) + 1), END, np.intp)
+        shape = len(sentences), int(lengths.max()) + 1
+        rows = np.full(shape, END, np.intp)
         for row, sentence in zip(rows, sentences, strict=True):
             row[: len(sentence)] = sentence
         # Few words in many places: what they send to the gates is computed once.
         known, rows = np.unique(rows, return_inverse=True)
-        rows = rows.reshape(len(sentences), -1)  # NumPy 2.0 gives it other dimensions than 1 and 2
+        rows = rows.reshape(shape)  # NumPy 2.0 gives it other dimensions
         embeddings, biases = self.embeddings[known], self.biases[known]
         inputs = embeddings @ self.input_weights.T + self.gate_biases
         # The prefixes of one length at a time: `at` is the place of each sentence's among them.
