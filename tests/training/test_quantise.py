@@ -8,7 +8,7 @@ import torch
 from tiny import BINS, SHAPES
 
 from plainspeech.runtime.network import WholeNetwork, WindowedNetwork
-from plainspeech.training.export import quantise, shortened, to_onnx
+from plainspeech.training.export import quantise, to_onnx, with_float16_weights
 
 
 def computed(network: bytes, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -43,7 +43,7 @@ def bytes_of_weights(network: bytes) -> int:
 def test_weights_that_float16_holds_take_half_the_size_and_compute_the_same(name: str) -> None:
     torch.manual_seed(4)
     exported = to_onnx(SHAPES[name]().half().float().eval(), BINS)
-    found = shortened(exported)
+    found = with_float16_weights(exported)
     assert bytes_of_weights(found) < 0.7 * bytes_of_weights(exported)
     np.testing.assert_array_equal(computed(found, name), computed(exported, name))
 
@@ -52,5 +52,5 @@ def test_weights_that_float16_does_not_hold_stay() -> None:
     torch.manual_seed(4)
     exported = to_onnx(SHAPES["small"]().eval(), BINS)
     np.testing.assert_array_equal(
-        computed(shortened(exported), "small"), computed(exported, "small")
+        computed(with_float16_weights(exported), "small"), computed(exported, "small")
     )

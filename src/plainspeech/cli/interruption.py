@@ -92,7 +92,9 @@ class Signalled:
 
 @contextmanager
 def interrupted_by_sigterm() -> Iterator[Signalled]:
-    """Have SIGTERM interrupt the block as Ctrl-C does, which shells ignore in the background.
+    """Have SIGTERM interrupt the block as Ctrl-C does.
+
+    A command that a shell runs in the background ignores Ctrl-C.
 
     Raises:
         KeyboardInterrupt: it came.

@@ -187,7 +187,10 @@ class BeamStream(OneUtterance):
         ]
 
     def finish_rescored(self) -> list[RescoredText]:
-        """End the utterance and return the texts that are scored anew; without, the best."""
+        """End the utterance and return the texts that a recurrent model scores anew.
+
+        Without such a model it is the best text alone.
+        """
         self._close()
         changed, others = self._scored_anew()
         return [

@@ -34,7 +34,7 @@ _STATES = ["features", "contexts", "cells"]
 
 # Convolutions stay: in eight bits theirs take more time than in float32.
 _OPERATIONS = ["MatMul", "LSTM"]
-_WORTH_A_CAST = 64  # numbers of a tensor
+_LEAST_CAST = 64  # numbers of a tensor, for which a node more is worth it
 TOLERANCE = 1e-3
 """The most by which a log-probability in ONNX may differ from torch's, both in float32."""
 
@@ -158,7 +158,7 @@ def quantise(network: bytes) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def shortened(network: bytes) -> bytes:
+def with_float16_weights(network: bytes) -> bytes:
     """Return an ONNX ``network`` with those weights in float16 that it holds exactly.
 
     A Cast brings them to float32 when the network is loaded, so that it computes what it did; of
@@ -169,7 +169,7 @@ def shortened(network: bytes) -> bytes:
     casts = []
     for tensor in graph.initializer:
         weights = onnx.numpy_helper.to_array(tensor)
-        if weights.dtype != np.float32 or weights.size < _WORTH_A_CAST:
+        if weights.dtype != np.float32 or weights.size < _LEAST_CAST:
             continue
         with np.errstate(over="ignore"):
             short = weights.astype(np.float16)
@@ -256,7 +256,7 @@ def export_bundle(
         features=chosen.features,
         frame_seconds=chosen.frame_seconds,
         card={**_card(trained, difference), **own},
-        networks={"float32": shortened(network), "int8": quantise(network)},
+        networks={"float32": with_float16_weights(network), "int8": quantise(network)},
         weights={WEIGHTS_FILE: trained.weights()},
         streaming_part=_streaming_part(chosen, live, bool(lexicon)),
         phones=trained.checkpoint.phones if lexicon else (),

@@ -131,7 +131,7 @@ def optimise(
     ``KeyboardInterrupt`` ends the search, which then has what was found until then.
 
     Args:
-        measure: tries settings; without a share of a recurrent model they are as they are.
+        measure: tries settings; those with `BeamSettings.neural_weight` 0 keep it.
         start: its weights are tried first, and what is not tuned is as it is there. Where it
             forbids unknown words, has no priors or gives a recurrent language model no weight,
             that is not tuned either.
