@@ -259,6 +259,25 @@ def test_the_model_runs_once(
     assert _weights(again) == _weights(first)
 
 
+def test_a_model_is_tuned_with_other_frequency_warps(
+    run: Run,
+    bundle: Path,
+    manifest: Path,
+    scorer: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tuned = tmp_path / "tuned"
+    arguments = (bundle, manifest, "--language-model", scorer, "-o", tuned)
+    assert run(*arguments) == 0
+    assert Bundle.load(tuned).frequency_warps.factors == (1.0,)
+    assert run(*arguments, "--frequency-warps", "1,1.001") == 0
+    assert "using the cached" not in capsys.readouterr().err  # which are those of no warps
+    loaded = Bundle.load(tuned)
+    assert loaded.frequency_warps.factors == (1.0, 1.001)
+    assert loaded.card["results"] == []  # even of greedy decoding, since the outputs are others
+
+
 def _weights(output: str) -> list[str]:
     """Return the lines that tell the weights; thresholds depend on times."""
     names = "alpha ", "beta ", "unknown_word_penalty "

@@ -24,6 +24,7 @@ from plainspeech.decoding.settings import BeamSettings
 from plainspeech.errors import ModelError, PlainspeechError
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime.bundle import BUNDLE, Bundle, StreamingPart, bundled_model_path
+from plainspeech.runtime.frequency_warps import UNWARPED
 
 MakeBundle = Callable[[Path], Path]
 PARTS = tuple(f.name for f in fields(Bundle) if f.name != "origin")
@@ -83,6 +84,14 @@ def test_a_calibration_of_before_there_was_a_weight_for_the_utterance_is_loaded(
     del decoding["calibration"]["utterance"]
     edit(tmp_path / "b", decoding=decoding)
     assert Bundle.load(tmp_path / "b").decoding.calibration == calibration
+
+
+def test_a_bundle_of_before_there_were_frequency_warps_is_loaded(
+    make_tone_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    folder = make_tone_bundle(tmp_path / "b")
+    edit(folder, frequency_warps=None)
+    assert Bundle.load(folder).frequency_warps == UNWARPED
 
 
 def test_networks_of_every_kind_are_loaded(tone_bundle: Path, tmp_path: Path) -> None:
@@ -323,6 +332,10 @@ def test_faults_of_a_bundle_are_model_errors(make_tone_bundle: MakeBundle, tmp_p
         ({"frame_seconds": "0.03"}, "'frame_seconds' is missing or not a number"),
         ({"frame_seconds": 10**400}, "'frame_seconds' is 10+, which is not finite"),
         ({"frame_seconds": True}, "'frame_seconds' is missing or not a number"),
+        ({"frequency_warps": 0.9}, "'frequency_warps' is missing or not of type list"),
+        ({"frequency_warps": []}, "bundle.json: frequency_warps: has 0 factors"),
+        ({"frequency_warps": [0.9, None]}, "bundle.json: frequency_warps: is of type NoneType"),
+        ({"frequency_warps": [-1]}, "bundle.json: frequency_warps: -1 is not from 0.5 to 2"),
         ({"features": {}}, "features: 'sample_rate' is missing or not of type int"),
         ({"decoding": {}}, "decoding: 'alpha' is missing or not a number"),
         ({"decoding": {**asdict(BeamSettings()), "beam_width": 0}}, "decoding: beam_width is 0"),

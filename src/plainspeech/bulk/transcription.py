@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -39,6 +39,7 @@ class Settings:
         decoder: as in `plainspeech.runtime.recognizer.load_model`.
         language_model: likewise.
         precision: likewise.
+        frequency_warps: likewise.
         hot_words: the weight of each phrase.
         channels: as in `plainspeech.runtime.recognizer.Recognizer.transcribe`.
         numbers: how they are written.
@@ -48,6 +49,7 @@ class Settings:
     decoder: Literal["greedy", "beam"] | None = None
     language_model: str | None = None
     precision: Literal["int8", "float32"] | None = None
+    frequency_warps: Sequence[float] | None = None
     hot_words: Mapping[str, float] = field(default_factory=dict)
     channels: Channels = "mixed"
     numbers: Literal["words", "digits"] = "words"
@@ -86,6 +88,7 @@ class Settings:
             decoder=self.decoder,
             language_model=self.language_model,
             precision=self.precision,
+            frequency_warps=self.frequency_warps,
         )
         recognizer.transcribe_waveforms([], self.hot_words)  # an invalid hot word is an error now
         if self.numbers == "digits":

@@ -14,9 +14,11 @@ import typer
 from plainspeech.cli.options import (
     DecoderOption,
     DeviceOption,
+    FrequencyWarpsOption,
     LanguageModelOption,
     PrecisionOption,
     device_warnings,
+    parse_warps,
     wants_digits,
 )
 from plainspeech.cli.output_files import check_writable
@@ -46,6 +48,7 @@ def evaluate(
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
+    frequency_warps: FrequencyWarpsOption = None,
     device: DeviceOption = "cpu",
     streaming: Annotated[
         bool,
@@ -131,6 +134,7 @@ def evaluate(
             decoder=decoder,
             language_model=language_model,
             precision=precision,
+            frequency_warps=parse_warps(frequency_warps),
             streaming=streaming,
             device=device,
         )
@@ -143,7 +147,9 @@ def evaluate(
     recognition = _recognise(recognizer, utterances, explain, convention)
     if not recognition.pairs:
         raise DataError(f"{manifest}: none of its recordings can be read")
-    network = f"{'streaming ' if streaming else ''}{recognizer.bundle.precision}"
+    bundle = recognizer.bundle
+    warped = bundle.frequency_warps.description
+    network = f"{'streaming ' if streaming else ''}{bundle.precision}{warped and ', '}{warped}"
     evaluation = replace(
         _evaluation(recognizer, network, model, manifest, recognition),
         convention=convention.description,

@@ -10,6 +10,7 @@ import typer
 from rich.markdown import Markdown
 from rich.table import Table
 
+from plainspeech.cli.options import parse_numbers
 from plainspeech.cli.terminal import needs, stdout
 from plainspeech.errors import ConfigurationError
 
@@ -104,12 +105,7 @@ def combine_checkpoints(
     """
     with needs("train"):
         from plainspeech.training.combination import combine
-    try:
-        given = [float(share) for share in shares.split(",")] if shares else None
-    except ValueError as error:
-        raise ConfigurationError(
-            f"--shares is {shares!r}; it must be numbers such as 0.5,0.5"
-        ) from error
+    given = parse_numbers("--shares", shares, "0.5,0.5") if shares else None
     combine(checkpoints, given).save(output)
     typer.echo(f"{output}: written")
 

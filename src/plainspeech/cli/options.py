@@ -55,6 +55,15 @@ PrecisionOption = Annotated[
         show_default=False,
     ),
 ]
+FrequencyWarpsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FACTORS",
+        help="Factors by which the network hears the frequencies warped, once for each, such as "
+        "0.9,1.05; by default the model's own. 1 is the fastest, and errs more.",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[
     Literal["cpu", "cuda"],
     typer.Option(
@@ -104,6 +113,29 @@ def wants_digits(numbers: str) -> bool:
     if numbers not in _NUMBERS:
         raise ConfigurationError(f"--numbers: unknown {numbers!r}; {nearest(numbers, _NUMBERS)}")
     return numbers == "digits"
+
+
+def parse_warps(factors: str | None) -> list[float] | None:
+    """Return the value of ``--frequency-warps``.
+
+    Raises:
+        ConfigurationError: it is not numbers with commas between them.
+    """
+    return None if factors is None else parse_numbers("--frequency-warps", factors, "0.9,1.05")
+
+
+def parse_numbers(option: str, given: str, example: str) -> list[float]:
+    """Return numbers with commas between them.
+
+    Raises:
+        ConfigurationError: ``given`` to ``option`` is not such; the message has an example.
+    """
+    try:
+        return [float(number) for number in given.split(",")]
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{option} is {given!r}; it must be numbers such as {example}"
+        ) from error
 
 
 def load_recognizer(

@@ -72,6 +72,7 @@ def report(
 def _recognizer(system: System) -> Recognizer | None:
     """Return the model of ``system`` as it was run; None where it is not here any more."""
     from plainspeech.runtime.bundle import named_model
+    from plainspeech.runtime.frequency_warps import FrequencyWarps
     from plainspeech.runtime.recognizer import load_model
 
     network = system.about.get("network", "")
@@ -82,7 +83,8 @@ def _recognizer(system: System) -> Recognizer | None:
             named_model(Path(system.model)),
             decoder="greedy" if greedy else None,
             language_model="none" if plain else None,
-            precision="float32" if network.endswith("float32") else "int8",
+            precision="float32" if "float32" in network else "int8",
+            frequency_warps=FrequencyWarps.described(network).factors,
             streaming=network.startswith("streaming"),
         )
     except ModelError as error:

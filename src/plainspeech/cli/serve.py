@@ -15,10 +15,12 @@ from plainspeech.cli.interruption import ended_by_sigterm
 from plainspeech.cli.options import (
     DecoderOption,
     DeviceOption,
+    FrequencyWarpsOption,
     LanguageModelOption,
     ModelOption,
     PrecisionOption,
     load_recognizer,
+    parse_warps,
 )
 from plainspeech.cli.terminal import needs, stderr
 from plainspeech.errors import ConfigurationError
@@ -37,6 +39,7 @@ def serve(
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
+    frequency_warps: FrequencyWarpsOption = None,
     device: DeviceOption = "cpu",
     host: Annotated[
         str,
@@ -114,6 +117,7 @@ def serve(
             decoder=decoder,
             language_model=language_model,
             precision=precision,
+            frequency_warps=parse_warps(frequency_warps),
             device=device,
             threads=threads,
         )

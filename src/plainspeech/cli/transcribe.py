@@ -15,6 +15,7 @@ from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.options import (
     DecoderOption,
     DeviceOption,
+    FrequencyWarpsOption,
     HotWordOption,
     HotWordsOption,
     LanguageModelOption,
@@ -22,6 +23,7 @@ from plainspeech.cli.options import (
     NumbersOption,
     PrecisionOption,
     load_recognizer,
+    parse_warps,
     read_hot_words,
     wants_digits,
 )
@@ -58,6 +60,7 @@ def transcribe(
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
+    frequency_warps: FrequencyWarpsOption = None,
     device: DeviceOption = "cpu",
     formats: Annotated[
         str | None,
@@ -129,6 +132,7 @@ def transcribe(
             decoder=decoder,
             language_model=language_model,
             precision=precision,
+            frequency_warps=parse_warps(frequency_warps),
             n_best=n_best,
             device=device,
         )

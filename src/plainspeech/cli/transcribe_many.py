@@ -14,12 +14,14 @@ from rich.console import Console
 from plainspeech.cli.interruption import Interrupted
 from plainspeech.cli.options import (
     DecoderOption,
+    FrequencyWarpsOption,
     HotWordOption,
     HotWordsOption,
     LanguageModelOption,
     ModelOption,
     NumbersOption,
     PrecisionOption,
+    parse_warps,
     read_hot_words,
     wants_digits,
 )
@@ -66,6 +68,7 @@ def transcribe_many(
     decoder: DecoderOption = None,
     language_model: LanguageModelOption = None,
     precision: PrecisionOption = None,
+    frequency_warps: FrequencyWarpsOption = None,
     hot_word: HotWordOption = None,
     hot_words: HotWordsOption = None,
     channels: Annotated[
@@ -90,6 +93,7 @@ def transcribe_many(
         decoder,
         language_model,
         precision,
+        parse_warps(frequency_warps),
         read_hot_words(hot_word or [], hot_words, model),
         validated_channels(channels),
         "digits" if wants_digits(numbers) else "words",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plainspeech.cli.interruption import Interrupted, interrupted_by_sigterm
+from plainspeech.cli.options import FrequencyWarpsOption, parse_warps
 from plainspeech.cli.output_files import check_writable
 from plainspeech.cli.terminal import WIDEST_TABLE, ProgressLines, needs, progress, stderr, stdout
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
@@ -58,6 +59,7 @@ def tune(
             help="Whether to tune the thresholds after the weights, or leave them as they are.",
         ),
     ] = True,
+    frequency_warps: FrequencyWarpsOption = None,
     beam_width: Annotated[
         int | None,
         typer.Option(min=1, help="Width of the beam. Default: that of the model."),
@@ -88,6 +90,8 @@ def tune(
     target = None if dry_run else _target(model, output)
     utterances = read_manifest(manifest)
     bundle = Bundle.load(named_model(Path(model)))
+    if (factors := parse_warps(frequency_warps)) is not None:
+        bundle = bundle.with_frequency_warps(factors)
     with needs("tune"):
         from plainspeech.tuning.surface import draw_surface
         from plainspeech.tuning.tuner import Tuner, tuned_bundle

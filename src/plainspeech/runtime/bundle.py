@@ -8,8 +8,8 @@ A bundle is a folder, or one zip of it:
 - ``scorer/``: a language model for the beam search, see `plainspeech.lm.package`; optional.
 - ``pronunciations.txt``: how the scorer's words sound, where the network hears phones; optional.
 - ``bundle.json``: format version, alphabet, feature settings (of the streaming network too), frame
-  rate, settings of the beam search, model card, size and SHA-256 of every file, and a SHA-256 of
-  all that.
+  rate, frequency warps, settings of the beam search, model card, size and SHA-256 of every file,
+  and a SHA-256 of all that.
 
 Loading checks every hash and executes nothing: it reads JSON, and weights as ONNX holds them. No
 file stays in memory: it is read again when it is used, and checked again unless it is in a folder
@@ -41,6 +41,7 @@ from plainspeech.pronunciations import (
     output_size,
     parse_pronunciations,
 )
+from plainspeech.runtime.frequency_warps import UNWARPED, FrequencyWarps
 
 if TYPE_CHECKING:
     from plainspeech.lm.scorer import Scorer
@@ -101,6 +102,7 @@ class Bundle:
             empty if there is none.
         phones: that the network hears beside letters; empty for one of letters alone.
         lexicon: how words sound, by the name of its file; empty without phones.
+        frequency_warps: with which each of its networks is run.
     """
 
     origin: Path
@@ -115,11 +117,17 @@ class Bundle:
     weights: Files = field(default_factory=dict, repr=False)
     phones: tuple[str, ...] = ()
     lexicon: Files = field(default_factory=dict, repr=False)
+    frequency_warps: FrequencyWarps = UNWARPED
 
     @property
     def outputs(self) -> int:
-        """Columns of the network's output: over the alphabet, then over phones if it hears them."""
-        return self.alphabet.size + (output_size(self.phones) if self.phones else 0)
+        """Columns of the network's output, see `output_sizes`."""
+        return sum(self.output_sizes)
+
+    @property
+    def output_sizes(self) -> tuple[int, ...]:
+        """Columns of each output: over the alphabet, then over phones if the network hears them."""
+        return (self.alphabet.size, *((output_size(self.phones),) if self.phones else ()))
 
     @property
     def precision(self) -> str:
@@ -155,6 +163,18 @@ class Bundle:
                 f"{self.origin}: has no network in {precision}, only in {', '.join(self.networks)}"
             )
         return replace(self, networks=RenamedFiles({precision: precision}, self.networks))
+
+    def with_frequency_warps(self, factors: object) -> Bundle:
+        """Return the bundle with other warps; what was measured with those before is left out.
+
+        Raises:
+            ConfigurationError: they are not such factors, see `FrequencyWarps`.
+        """
+        warps = FrequencyWarps.of(factors)
+        if warps == self.frequency_warps:
+            return self
+        card = {name: value for name, value in self.card.items() if name != "results"}
+        return replace(self, frequency_warps=warps, card=card)
 
     @property
     def subsampling(self) -> int:
@@ -192,6 +212,7 @@ class Bundle:
             scorer_files=_within(SCORER_FOLDER, files),
             streaming_part=_streaming_part(record, files),
             phones=_phones(record),
+            frequency_warps=_frequency_warps(record),
             lexicon=RenamedFiles({n: n for n in (LEXICON_FILE,) if n in files}, files),
         )
 
@@ -256,6 +277,7 @@ class Bundle:
             "features": asdict(self.features),
             **({"streaming": {"features": asdict(part.features)}} if part else {}),
             "frame_seconds": self.frame_seconds,
+            "frequency_warps": list(self.frequency_warps.factors),
             "decoding": asdict(self.decoding),
             "card": dict(self.card),
             "files": checksums(files),
@@ -361,6 +383,13 @@ def _frame_seconds(record: Record) -> float:
     if not 1e-3 <= seconds <= 10:
         raise ModelError(f"{record.where}: 'frame_seconds' must be from 0.001 to 10")
     return seconds
+
+
+def _frequency_warps(record: Record) -> FrequencyWarps:
+    if "frequency_warps" not in record.values:  # bundles from before there were any
+        return UNWARPED
+    with record.named():
+        return FrequencyWarps.of(record.take("frequency_warps", list))
 
 
 def _decoding(record: Record) -> BeamSettings:

@@ -8,6 +8,9 @@ of words, the phones, and a blank of their own. Padding does not influence the o
 utterances of a batch influence each other in float32; in int8 they do, so that a batch is one
 utterance.
 
+Where the bundle has several frequency warps, the network is run once for each, and its output is
+the mean (`plainspeech.runtime.frequency_warps`).
+
 The network for streaming is *windowed*: its number of frames is fixed, those of a chunk and of the
 look-ahead after it, and its output is that of the chunk. Its further inputs are a state, zeros at
 the start, and its further outputs, in the same order, the state for the window that begins a chunk
@@ -27,6 +30,7 @@ from plainspeech.arrays import Array
 from plainspeech.errors import ModelError
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.devices import device_in_use, providers
+from plainspeech.runtime.frequency_warps import UNWARPED, FrequencyWarps
 from plainspeech.runtime.onnx_file import check_onnx
 
 if TYPE_CHECKING:
@@ -59,20 +63,35 @@ class WholeNetwork:
     Args:
         session: of the network.
         device: where it runs.
+        warps: of the features.
+        sizes: of the distributions that lie side by side in the log-probabilities, for their mean
+            over ``warps``.
 
     Attributes:
         device: where it runs.
     """
 
-    def __init__(self, session: InferenceSession, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        session: InferenceSession,
+        device: str = "cpu",
+        warps: FrequencyWarps = UNWARPED,
+        sizes: Sequence[int] = (),
+    ) -> None:
         self._session = session
+        self._warps = warps
+        self._sizes = sizes
         self.device = device
 
     def run(self, features: Sequence[Array]) -> list[Array]:
         """Return ``(output frames, symbols)`` for each of ``features``, ``(frames, bins)``."""
         padded, lengths = _pad(features, max(map(len, features)))
-        inputs: dict[str, npt.NDArray[Any]] = {"features": padded, "lengths": lengths}
-        outputs, output_lengths = _computed(self._session, _OUTPUTS, inputs)
+        found = [
+            _computed(self._session, _OUTPUTS, {"features": warped, "lengths": lengths})
+            for warped in self._warps.warped(padded)
+        ]
+        outputs = self._warps.mean([rows for rows, _ in found], self._sizes)
+        output_lengths = found[0][1]
         # Copies: views would keep the whole batch.
         return [rows[:n].copy() for rows, n in zip(outputs, output_lengths.tolist(), strict=True)]
 
@@ -84,6 +103,8 @@ class WindowedNetwork:
         session: of the network.
         subsampling: features for each output frame.
         device: where it runs.
+        warps: of the features.
+        sizes: as for `WholeNetwork`.
 
     Attributes:
         device: where it runs.
@@ -91,8 +112,17 @@ class WindowedNetwork:
         window: features of a window, its look-ahead included.
     """
 
-    def __init__(self, session: InferenceSession, subsampling: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        session: InferenceSession,
+        subsampling: int,
+        device: str = "cpu",
+        warps: FrequencyWarps = UNWARPED,
+        sizes: Sequence[int] = (),
+    ) -> None:
         self._session = session
+        self._warps = warps
+        self._sizes = sizes
         self.device = device
         inputs, outputs = session.get_inputs(), session.get_outputs()
         self._names = [node.name for node in inputs]
@@ -101,8 +131,12 @@ class WindowedNetwork:
         self.chunk = int(outputs[0].shape[1]) * subsampling
 
     def start(self, batch: int) -> State:
-        """Return the state at the start of ``batch`` utterances."""
-        return [np.zeros((batch, *shape), np.float32) for shape, _ in self._states]
+        """Return the state at the start of ``batch`` utterances, for each warp after another."""
+        return [
+            np.zeros((batch, *shape), np.float32)
+            for _ in self._warps.factors
+            for shape, _ in self._states
+        ]
 
     def step(self, features: Array, lengths: Lengths, state: State) -> tuple[Array, Lengths, State]:
         """Compute one window.
@@ -116,9 +150,16 @@ class WindowedNetwork:
             Log-probabilities ``(batch, output frames, symbols)``, how many of these frames there
             are, and the state after the chunk.
         """
-        inputs = dict(zip(self._names, (features, lengths, *state), strict=True))
-        outputs, output_lengths, *after = _computed(self._session, None, inputs)
-        return outputs, output_lengths, after
+        found = []
+        after: State = []
+        size = len(self._states)
+        for place, warped in enumerate(self._warps.warped(features)):
+            before = state[place * size : (place + 1) * size]
+            inputs = dict(zip(self._names, (warped, lengths, *before), strict=True))
+            outputs, output_lengths, *later = _computed(self._session, None, inputs)
+            found.append(outputs)
+            after += later
+        return self._warps.mean(found, self._sizes), output_lengths, after
 
     def run(self, features: Sequence[Array]) -> list[Array]:
         """Return ``(output frames, symbols)`` for each of ``features``, ``(frames, bins)``."""
@@ -182,9 +223,11 @@ def open_network(bundle: Bundle, device: str = "cpu") -> WholeNetwork | Windowed
     _check_contract(bundle, session)
     used = device_in_use(session, device)
     if len(session.get_inputs()) == len(_INPUTS):
-        return WholeNetwork(session, used)
+        return WholeNetwork(session, used, bundle.frequency_warps, bundle.output_sizes)
     _check_windows(bundle, session)
-    return WindowedNetwork(session, bundle.subsampling, used)
+    return WindowedNetwork(
+        session, bundle.subsampling, used, bundle.frequency_warps, bundle.output_sizes
+    )
 
 
 def _pad(features: Sequence[Array], frames: int) -> tuple[Array, Lengths]:

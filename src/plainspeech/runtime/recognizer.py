@@ -294,6 +294,7 @@ def load_model(
     decoder: Literal["greedy", "beam"] | None = None,
     language_model: str | Path | None = None,
     precision: Literal["int8", "float32"] | None = None,
+    frequency_warps: Sequence[float] | None = None,
     streaming: bool = False,
     n_best: int | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
@@ -309,6 +310,9 @@ def load_model(
         language_model: a scorer in place of the bundle's, ``"bundled"`` for that of the English
             model, or ``"none"``.
         precision: ``"int8"`` or ``"float32"``; by default int8 where the bundle has it.
+        frequency_warps: in place of the bundle's, see
+            `plainspeech.runtime.frequency_warps.FrequencyWarps`; ``[1]`` runs the network once,
+            which is faster and errs more.
         streaming: use its streaming network.
         n_best: length of the n-best list of each segment, see `Segment.n_best`; None makes none.
             For the beam search only.
@@ -340,6 +344,8 @@ def load_model(
         precision = "float32"
     if precision is not None:
         bundle = bundle.in_precision(precision)
+    if frequency_warps is not None:
+        bundle = bundle.with_frequency_warps(frequency_warps)
     with ThreadPoolExecutor(1) as pool:
         # Loading a scorer takes half a second, in which another core can load the network.
         opening = pool.submit(open_network, bundle, usable)

@@ -90,8 +90,8 @@ def cache_file(
 ) -> Path:
     """Return the file in ``folder`` for the outputs of a model on a manifest.
 
-    Its name changes with the network, the features, the content of the manifest, and the place,
-    size or time of change of a recording.
+    Its name changes with the network, the features and their warps, the content of the manifest,
+    and the place, size or time of change of a recording.
 
     Raises:
         DataError: the manifest cannot be read.
@@ -104,6 +104,7 @@ def cache_file(
         FORMAT,
         hashlib.sha256(bundle.network).hexdigest(),
         asdict(bundle.features),
+        bundle.frequency_warps.factors,
         hashlib.sha256(content).hexdigest(),
         [_fingerprint(utterance.audio) for utterance in utterances],
     ]
