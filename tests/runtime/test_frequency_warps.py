@@ -124,7 +124,7 @@ def test_a_network_gives_the_mean_over_its_warps(
 def test_the_shipped_networks_hear_the_same_live_as_at_once() -> None:
     """The streaming network keeps a state for each warp."""
     loaded = load_model(streaming=True, decoder="greedy", frequency_warps=WARPS, threads=1)
-    waveform = np.random.default_rng(0).standard_normal(32_000).astype(np.float32) / 20
+    waveform = np.random.default_rng(0).standard_normal(32_000, np.float32) / np.float32(20)
     at_once = loaded.log_probabilities([waveform])[0]
     stream = StreamingModel(loaded.bundle).stream()
     parts = [stream.feed(part) for part in np.array_split(waveform, 7)]

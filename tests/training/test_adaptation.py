@@ -50,7 +50,8 @@ def start(tiny_preset: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_bundle(folder / BEST, folder / "bundle")
     bundle = Bundle.load(folder / "bundle")
     card = {**bundle.card, "licence": "CC0"}
-    replace(bundle, card=card, decoding=BeamSettings(alpha=0.7)).write(folder / "bundle")
+    bundle = replace(bundle, card=card, decoding=BeamSettings(alpha=0.7))
+    bundle.with_frequency_warps([0.95, 1.0]).write(folder / "bundle")
     return folder / "bundle"
 
 
@@ -78,6 +79,7 @@ def test_from_a_folder_to_a_model(plainspeech: Plainspeech, start: Path, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine [1]", "out"]
     made, begun = Bundle.load(output), Bundle.load(start)
     assert made.decoding == begun.decoding
+    assert made.frequency_warps == begun.frequency_warps
     assert made.networks["int8"] != begun.networks["int8"]
     assert made.card["name"] == "out"
     assert made.card["licence"] == "CC0"

@@ -140,7 +140,7 @@ class Adapted:
     """An adapted model and what it is worth.
 
     Attributes:
-        bundle: with the scorer and the settings of the start.
+        bundle: with the scorer, the settings and the frequency warps of the start.
         share: of the trained weights in the sum with those of the start.
         before: the start on the dev part, with its usual decoder.
         after: the adapted model, likewise.
@@ -194,7 +194,12 @@ def finish(trainer: Trainer, dev: Sequence[Utterance]) -> Adapted:
     exported = trainer.folder / "bundle"
     export_bundle(chosen, exported, pronunciations=trainer.recipe.data.pronunciations)
     begun, made = Bundle.load(start), Bundle.load(exported)
-    made = replace(made, decoding=begun.decoding, scorer_files=begun.scorer_files)
+    made = replace(
+        made,
+        decoding=begun.decoding,
+        scorer_files=begun.scorer_files,
+        frequency_warps=begun.frequency_warps,
+    )
     made.write(exported)
     before, after = _measured(start, dev), _measured(exported, dev)
     adapted = Adapted(Bundle.load(exported), share, before, after)
