@@ -39,6 +39,7 @@ def _all_texts_are_scored_anew() -> Iterator[None]:
     """Two random models differ more than two of one language."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream, "RESCORED", 1000)
+        patch.setattr(stream, "RESCORED_WITHIN", np.inf)
         yield
 
 
@@ -102,6 +103,25 @@ def test_the_best_of_all_texts_is_found(seed: int, frames: int, weight: float) -
     assert totals[best] == pytest.approx(totals[ranked[0]], abs=1e-3)
     assert decoder.decode(rows).text == best
     assert TextScorer(decoder).score(rows, best).total == pytest.approx(totals[best], abs=1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.integers(1, 8), st.floats(0, 9))
+def test_texts_far_from_the_best_are_not_scored_anew(seed: int, most: int, within: float) -> None:
+    rows, scorer = random_rows(seed, 6, SMALL.size), scorer_of(seed)
+    decoder = BeamSearchDecoder(SMALL, scorer, **WIDE)
+    (every,) = decoder.decode_rescored_batch([rows])
+    (usual,) = decoder.with_settings(neural_weight=0).decode_rescored_batch([rows])
+    ranked = sorted(every, key=lambda each: -each.score)
+    near = [each.text for each in ranked if each.score >= ranked[0].score - within][:most]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "RESCORED", most)
+        patch.setattr(stream, "RESCORED_WITHIN", within)
+        (found,) = decoder.decode_rescored_batch([rows])
+        listed = decoder.decode_n_best(rows, 1000)
+    assert {each.text for each in found} == {*near, usual[0].text}
+    # What is not scored anew is still listed, once.
+    assert sorted(each.transcript.text for each in listed) == sorted(each.text for each in every)
 
 
 def test_it_changes_what_is_written() -> None:

@@ -20,10 +20,12 @@ from plainspeech.lm.scorer import ScoreEach, Scorer, scoring_of
 from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables
 
 RESCORED = 16
-"""Texts of the second search, the best, that are scored anew, beside the best of the first.
+"""Most texts of the second search that are scored anew, beside the best of the first.
 
 With 50 no fewer words are wrong (docs/decisions/0023).
 """
+RESCORED_WITHIN = 5.0
+"""Nats below the best of these texts beyond which none is scored anew: hardly one of them wins."""
 
 
 class RescoringModels:

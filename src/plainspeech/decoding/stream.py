@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
-from plainspeech.decoding.rescoring import RESCORED
+from plainspeech.decoding.rescoring import RESCORED, RESCORED_WITHIN
 from plainspeech.decoding.results import (
     AlignedHypothesis,
     Candidate,
@@ -238,12 +238,12 @@ class BeamStream(OneUtterance):
             apart._close()
             possible = filter(self._keeps_promise, apart._ended_hypotheses())
             ranked = (_Rescored(apart, each, 0.0) for each in possible)
-        some = list(islice(ranked, RESCORED))
+        some, others = _near_best(ranked)
         best = next(own, None)
         if best is not None and best.written not in [each.ended.written for each in some]:
             some.append(_Rescored(self, best, 0.0))
         gains = rescoring.gains([each.ended.written for each in some])
-        return [replace(each, gain=gain) for each, gain in zip(some, gains, strict=True)], ranked
+        return [replace(each, gain=gain) for each, gain in zip(some, gains, strict=True)], others
 
     def _keeps_promise(self, ended: _Ended) -> bool:
         """Return whether a hypothesis of the other search begins with what was called stable."""
@@ -344,3 +344,13 @@ class BeamStream(OneUtterance):
         """Return the places of all prefixes that one goes through, itself the last."""
         path = np.empty(self._frames() + 1, np.int32)
         return path[: self._context.kernels.trace(self._prefixes, node, path)]
+
+
+def _near_best(ranked: Iterator[_Rescored]) -> tuple[list[_Rescored], Iterator[_Rescored]]:
+    """Return those that are scored anew, and the others; all are ``ranked``, the best first."""
+    near: list[_Rescored] = []
+    for each in ranked:
+        if len(near) == RESCORED or (near and each.score < near[0].score - RESCORED_WITHIN):
+            return near, chain([each], ranked)
+        near.append(each)
+    return near, ranked
