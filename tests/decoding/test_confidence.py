@@ -16,7 +16,12 @@ from toy_lm import Ngram, ToyLm, random_lm
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.decoding.beam_search import BeamSearchDecoder
-from plainspeech.decoding.calibration import WITH_LANGUAGE_MODEL, Calibration, fit_calibration
+from plainspeech.decoding.calibration import (
+    UNTOLD,
+    WITH_LANGUAGE_MODEL,
+    Calibration,
+    fit_calibration,
+)
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.jit import inlined
 from plainspeech.decoding.kernels.records import PREFIX, Records, State
@@ -41,10 +46,15 @@ weighed: Any = inlined(
 seeds = st.integers(0, 2**32 - 1)
 weights = st.floats(-5, 5)
 rising = st.floats(0, 5)
-calibrations = st.builds(Calibration, weights, rising, rising, rising, weights, rising)
+calibrations = st.builds(Calibration, weights, rising, rising, rising, weights, rising, rising)
 probabilities = st.floats(0, 1)
 words = st.tuples(
-    probabilities, probabilities, st.floats(-50, 5), st.integers(1, 30), st.floats(-5, 5)
+    probabilities,
+    probabilities,
+    st.floats(-50, 5),
+    st.integers(1, 30),
+    st.floats(-5, 5),
+    probabilities,
 )
 
 
@@ -58,7 +68,7 @@ def test_confidences_are_probabilities(calibration: Calibration, found: list[Any
 def test_more_of_anything_never_makes_less_sure(
     calibration: Calibration, word: Any, other: Any
 ) -> None:
-    better = (*np.maximum(word, other)[:3], word[3], max(word[4], other[4]))
+    better = (*np.maximum(word, other)[:3], word[3], *np.maximum(word, other)[4:])
     low, high = calibration.confidences(np.array([word, better], np.float64))
     assert low <= high
 
@@ -72,12 +82,14 @@ def test_weights_that_would_mislead_are_refused() -> None:
 
 def random_evidence(seed: int, count: int) -> Evidence:
     random = np.random.default_rng(seed)
-    parts = random.random((2, count)), random.uniform(-10, 0, count), random.integers(1, 12, count)
-    return np.column_stack([*parts[0], *parts[1:], random.uniform(-3, 3, count)])
+    acoustic, share, rescored = random.random((3, count))
+    language, characters = random.uniform(-10, 0, count), random.integers(1, 12, count)
+    utterance = random.uniform(-3, 3, count)
+    return np.column_stack([acoustic, share, language, characters, utterance, rescored])
 
 
 def test_a_fit_finds_the_weights() -> None:
-    true, evidence = Calibration(0.5, 0.8, 0.4, 0.3, 0.2, 0.6), random_evidence(0, 50_000)
+    true, evidence = Calibration(0.5, 0.8, 0.4, 0.3, 0.2, 0.6, 0.7), random_evidence(0, 200_000)
     correct = np.random.default_rng(1).random(len(evidence)) < true.confidences(evidence)
     found = fit_calibration(evidence, correct)
     assert vars(found) == pytest.approx(vars(true), abs=0.05)
@@ -186,6 +198,7 @@ def test_evidence_is_what_it_is_said_to_be(seed: int, frames: int) -> None:
         assert evidence[index, 2] == pytest.approx(expected, abs=1e-4)
     shares = (evidence[:, 0] + 0.01) / (1.01 - evidence[:, 0])
     assert evidence[:, 4] == pytest.approx(np.log(shares).mean() if texts else 0.0)
+    assert (evidence[:, 5] == UNTOLD).all()  # there is no recurrent language model
     confidences = [word.confidence for word in transcript.words]
     assert confidences == WITH_LANGUAGE_MODEL.confidences(evidence).tolist()
 

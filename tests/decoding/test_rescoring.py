@@ -16,6 +16,7 @@ from toy_lm import random_lm
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.decoding import stream
 from plainspeech.decoding.beam_search import BeamSearchDecoder
+from plainspeech.decoding.rescoring import word_shares
 from plainspeech.decoding.results import best_text
 from plainspeech.decoding.text_scores import TextScorer
 from plainspeech.errors import ConfigurationError
@@ -122,6 +123,34 @@ def test_texts_far_from_the_best_are_not_scored_anew(seed: int, most: int, withi
     assert {each.text for each in found} == {*near, usual[0].text}
     # What is not scored anew is still listed, once.
     assert sorted(each.transcript.text for each in listed) == sorted(each.text for each in every)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds)
+def test_words_that_the_other_texts_have_are_surer(seed: int) -> None:
+    rows, scorer = random_rows(seed, 6, SMALL.size), scorer_of(seed)
+    decoder = BeamSearchDecoder(SMALL, scorer, **WIDE)
+    transcript, evidence = decoder.decode_with_evidence(rows)
+    (texts,) = decoder.decode_rescored_batch([rows])
+    scores = np.array([each.score + each.gain for each in texts])
+    weights = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    shares, words = evidence[:, 5], transcript.text.split()
+    whole = sum(w for each, w in zip(texts, weights, strict=True) if each.text == transcript.text)
+    somewhere = [
+        sum(w for each, w in zip(texts, weights, strict=True) if word in each.text.split())
+        for word in words
+    ]
+    assert (shares >= whole - 1e-9).all()
+    assert (shares <= np.array(somewhere) + 1e-9).all()
+
+
+def test_shares_are_of_words_at_their_places() -> None:
+    texts = [text.split() for text in ("a b a", "b a", "a c a b")]
+    scores = np.log([0.5, 0.3, 0.2]) - 7
+    shares = word_shares(texts[0], texts, scores.tolist())
+    assert shares == pytest.approx([0.7, 0.5 + 0.3 + 0.2, 0.8])
+    assert word_shares(texts[1], texts, scores.tolist()) == pytest.approx([0.8, 1.0])
+    assert word_shares([], texts, scores.tolist()).shape == (0,)
 
 
 def test_it_changes_what_is_written() -> None:

@@ -15,24 +15,32 @@ import numpy.typing as npt
 from plainspeech.errors import ConfigurationError, DataError
 
 Evidence = npt.NDArray[np.float64]
-"""``(words, 5)``, what the search knows of each word:
+"""``(words, 6)``, what the search knows of each word:
 
 0. the mean probability of its characters in the frames that wrote them;
 1. the share of the beam that had it, see `plainspeech.decoding.kernels.word_posteriors`;
 2. what the language model said of it: ``alpha`` times the natural logarithm of its probability
    after the words before it, less ``unknown_word_penalty`` outside the lexicon; 0 without a model;
 3. how many characters it has;
-4. how clearly all of its utterance was heard: the mean log-odds of 0 over the words.
+4. how clearly all of its utterance was heard: the mean log-odds of 0 over the words;
+5. the share of the texts that a recurrent language model scored anew that have it, see
+   `plainspeech.decoding.rescoring.word_shares`; `UNTOLD` without such a model.
 """
 
-PARTS = 5
+PARTS = 6
 """Columns of `Evidence`."""
+
+UNTOLD = 0.5
+"""A share that says nothing: its log-odds are 0."""
 
 _SOFTENING = 0.01  # so that probabilities of 0 and 1 have finite log-odds
 _RIDGE = 1.0  # in squared units of the weights: as if few words had said that they are small
 _STEPS = 50
+_SHARES = (0, 1, 5)  # columns of probabilities
 _CLOSE = 1e-9
-_RISING = np.array([False, True, True, True, False, True])  # weights that must not be negative
+_RISING = np.array(
+    [False, True, True, True, False, True, True]
+)  # weights that must not be negative
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Calibration:
         language: times its score in the language model, nats; 0 or above.
         characters: times how many it has.
         utterance: times the mean log-odds of all words of its utterance; 0 or above.
+        rescored: times the log-odds of its share of the texts scored anew; 0 or above.
     """
 
     bias: float
@@ -58,13 +67,14 @@ class Calibration:
     language: float
     characters: float
     utterance: float = 0.0
+    rescored: float = 0.0
 
     def __post_init__(self) -> None:
         for part in fields(self):
             value = getattr(self, part.name)
             if not math.isfinite(value):
                 raise ConfigurationError(f"calibration: {part.name} is {value}; it must be finite")
-            if value < 0 and part.name in ("acoustic", "share", "language", "utterance"):
+            if value < 0 and part.name not in ("bias", "characters"):
                 raise ConfigurationError(
                     f"calibration: {part.name} is {value}; it must not be below 0"
                 )
@@ -127,10 +137,11 @@ def _newton(terms: Evidence, right: npt.NDArray[np.bool_]) -> npt.NDArray[np.flo
 
 
 def _terms(evidence: Evidence) -> Evidence:
-    """Return what the weights of a `Calibration` are times, ``(words, 6)``."""
+    """Return what the weights of a `Calibration` are times, ``(words, 7)``."""
     terms = np.ones((len(evidence), PARTS + 1))
     terms[:, 1:] = evidence
-    terms[:, 1:3] = _log_odds(evidence[:, :2])
+    for column in _SHARES:
+        terms[:, column + 1] = _log_odds(evidence[:, column])
     return terms
 
 

@@ -11,13 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.lexicon import ids_of_written
 from plainspeech.lm.neural import SentenceScorer
 from plainspeech.lm.scorer import ScoreEach, Scorer, scoring_of
 from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables
+
+Doubles = npt.NDArray[np.float64]
 
 RESCORED = 16
 """Most texts of the second search that are scored anew, beside the best of the first.
@@ -80,6 +86,31 @@ class RescoringModels:
     @cached_property
     def _scored(self) -> ScoreEach:
         return scoring_of(self._tables)
+
+
+def word_shares(
+    words: Sequence[str], texts: Sequence[Sequence[str]], scores: Sequence[float]
+) -> Doubles:
+    """Return the share of ``texts`` that have each of ``words`` at its place, ``(words,)``.
+
+    A text counts as its score says, as if one of them had to be right: the posterior probability of
+    a word over an n-best list (F. Wessel et al., "Confidence Measures for Large Vocabulary
+    Continuous Speech Recognition", 2001).
+
+    Args:
+        words: of a text.
+        texts: at least one, each as its words.
+        scores: of each, nats.
+    """
+    weights = np.exp(np.array(scores) - max(scores))
+    shares = np.zeros(len(words))
+    matcher = SequenceMatcher(autojunk=False)
+    matcher.set_seq2(words)
+    for text, weight in zip(texts, weights / weights.sum(), strict=True):
+        matcher.set_seq1(text)
+        for block in matcher.get_matching_blocks():
+            shares[block.b : block.b + block.size] += weight
+    return shares
 
 
 @dataclass(frozen=True)

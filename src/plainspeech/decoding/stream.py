@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from plainspeech.arrays import Array
-from plainspeech.decoding.calibration import PARTS, Evidence, describe_utterance
+from plainspeech.decoding.calibration import PARTS, UNTOLD, Evidence, describe_utterance
 from plainspeech.decoding.context import SearchContext
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
-from plainspeech.decoding.rescoring import RESCORED, RESCORED_WITHIN
+from plainspeech.decoding.rescoring import RESCORED, RESCORED_WITHIN, word_shares
 from plainspeech.decoding.results import (
     AlignedHypothesis,
     Candidate,
@@ -217,15 +217,17 @@ class BeamStream(OneUtterance):
         """End the utterance and yield hypotheses with texts of their own, the best first."""
         self._close()
         rows = self._rows[0] if len(self._rows) == 1 else self._joined()
-        for each in self._rescored():
-            yield each, each.stream._aligned(rows, each.ended)
-
-    def _rescored(self) -> Iterator[_Rescored]:
-        """Yield hypotheses and what they gain, the best first; those of the end gain nothing."""
         changed, others = self._scored_anew()
-        yield from sorted(changed, key=lambda each: -each.score)
         done = [each.ended.written for each in changed]
-        yield from (each for each in others if each.ended.written not in done)
+        scores = [each.score for each in changed]
+        new = (each for each in others if each.ended.written not in done)
+        # The best first; those of the end gain nothing.
+        for each in chain(sorted(changed, key=lambda each: -each.score), new):
+            aligned = each.stream._aligned(rows, each.ended)
+            if changed:
+                shares = word_shares(each.ended.written, done, scores)
+                aligned.evidence[: len(shares), 5] = shares
+            yield each, aligned
 
     def _scored_anew(self) -> tuple[list[_Rescored], Iterator[_Rescored]]:
         """Return the texts that are scored anew, and the others, the best first."""
@@ -280,6 +282,7 @@ class BeamStream(OneUtterance):
             path, self._prefixes, times, context.parameters, words, evidence
         )
         describe_utterance(evidence)
+        evidence[:, 5] = UNTOLD
         symbols_of = context.spoken.name if context.spoken else str
         return AlignedHypothesis(
             tuple(map(symbols_of, text)),

@@ -12,6 +12,7 @@ import numpy as np
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.compiling.machine_code import machine_code
+from plainspeech.decoding.calibration import PARTS
 from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, align_text, new_lattice
 from plainspeech.decoding.kernels.prefixes import trace
@@ -85,7 +86,7 @@ def compile_kernels(
             ),
             machine_code(align_text, rows, ints, parameters, new_lattice(1, 1), times),
             machine_code(
-                gather_evidence, ints, prefixes, times, parameters, words, np.zeros((1, 5))
+                gather_evidence, ints, prefixes, times, parameters, words, np.zeros((1, PARTS))
             ),
             machine_code(trace, prefixes, 0, ints),
         )

@@ -186,7 +186,7 @@ def gather_evidence(
         times: of its characters, from `plainspeech.decoding.kernels.alignment`.
         parameters: of the search.
         words: ``(words, 2)``: where in the text each begins and ends, to be written.
-        evidence: ``(words, 5)``, see `plainspeech.decoding.calibration`; the first four columns
+        evidence: ``(words, 6)``, see `plainspeech.decoding.calibration`; the first four columns
             are written.
     """
     start, lm = 0, 0.0
