@@ -22,11 +22,11 @@ SETS = {"dev": "dev-clean", "CV dev": "common_voice_dev"}
 HEAD = """\
 # Leaderboard
 Every training run that was kept, the best first, by `python scripts/leaderboard.py` from the
-records in `docs/runs/`. Word and character error rates in percent, of the int8 network,
-corpus-level: **dev** is ten speakers of dev-clean from MP3 copies (1.35 h), which selects weights
-and tunes the search; **CV dev** 100 clips of Common Voice (0.13 h), which do neither. Greedy, and
-by beam search with the model's own 4-gram scorer. Hours of audio count every view of an utterance;
-hours are of this run alone, without those that it started from.
+records in `docs/runs/`. Word and character error rates in percent, of the int8 network, which hears
+each utterance once, corpus-level: **dev** is ten speakers of dev-clean from MP3 copies (1.35 h),
+which selects weights and tunes the search; **CV dev** 100 clips of Common Voice (0.13 h), which do
+neither. Greedy, and by beam search with the model's own 4-gram scorer. Hours of audio count every
+view of an utterance; hours are of this run alone, without those that it started from.
 
 """
 

@@ -88,7 +88,7 @@ def _about(recognizer: Recognizer, manifest: Path, every: int) -> dict[str, Any]
     """Return what the results are of; results of something else are not added to."""
     return {
         "model": recognizer.bundle.card.get("name"),
-        "network": recognizer.bundle.precision,
+        "network": recognizer.bundle.network_description,
         "network_sha256": hashlib.sha256(recognizer.bundle.network).hexdigest(),
         "decoder": recognizer.decoder.description,
         "manifest": manifest.name,

@@ -147,9 +147,7 @@ def evaluate(
     recognition = _recognise(recognizer, utterances, explain, convention)
     if not recognition.pairs:
         raise DataError(f"{manifest}: none of its recordings can be read")
-    bundle = recognizer.bundle
-    warped = bundle.frequency_warps.description
-    network = f"{'streaming ' if streaming else ''}{bundle.precision}{warped and ', '}{warped}"
+    network = f"{'streaming ' if streaming else ''}{recognizer.bundle.network_description}"
     evaluation = replace(
         _evaluation(recognizer, network, model, manifest, recognition),
         convention=convention.description,

@@ -38,9 +38,8 @@ _RIDGE = 1.0  # in squared units of the weights: as if few words had said that t
 _STEPS = 50
 _SHARES = (0, 1, 5)  # columns of probabilities
 _CLOSE = 1e-9
-_RISING = np.array(
-    [False, True, True, True, False, True, True]
-)  # weights that must not be negative
+# Weights that must not be negative.
+_RISING = np.array([False, True, True, True, False, True, True])
 
 
 @dataclass(frozen=True)

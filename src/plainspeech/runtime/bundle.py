@@ -135,6 +135,11 @@ class Bundle:
         return next(precision for precision in NETWORK_FILES if precision in self.networks)
 
     @property
+    def network_description(self) -> str:
+        """Precision of the network in use, and how it is run, in words."""
+        return ", ".join(filter(None, (self.precision, self.frequency_warps.description)))
+
+    @property
     def network(self) -> bytes:
         """The ONNX file in use."""
         return self.networks[self.precision]
