@@ -102,7 +102,9 @@ def test_its_card_tells_what_was_measured_on_what(model: plainspeech.Recognizer)
     card = model.bundle.card
     assert {"name", "description", "data", "licence", "hours_of_training_data"} <= card.keys()
     results = card["results"]
-    assert {r["network"] for r in results} == {"int8", "float32", "streaming int8"}
+    networks = {"int8", "float32", "streaming int8"}
+    warps = model.bundle.frequency_warps.description
+    assert {r["network"] for r in results} == {f"{network}, {warps}" for network in networks}
     for result in results:
         assert result["wer_interval"][0] < result["wer"] < result["wer_interval"][1]
         assert result["command"].startswith("plainspeech evaluate")
