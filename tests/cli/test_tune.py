@@ -160,7 +160,7 @@ def test_confidences_are_fitted_where_there_are_words_enough(
     fitted = Bundle.load(bundle).decoding.calibration
     assert fitted is not None
     # Seven of nine words are right, and what the search knows of the others is much the same.
-    assert 0.5 < fitted.confidences(np.array([[0.9, 1.0, -2.0, 3.0, 2.0]]))[0] < 1.0
+    assert 0.5 < fitted.confidences(np.array([[0.9, 1.0, -2.0, 3.0, 2.0, 0.5]]))[0] < 1.0
 
 
 def _check_card(card: Any) -> None:
