@@ -15,15 +15,13 @@ from difflib import SequenceMatcher
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
+from plainspeech.decoding.kernels.records import Doubles
 from plainspeech.decoding.lexicon import ids_of_written
 from plainspeech.lm.neural import SentenceScorer
 from plainspeech.lm.scorer import ScoreEach, Scorer, scoring_of
 from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables
-
-Doubles = npt.NDArray[np.float64]
 
 RESCORED = 16
 """Most texts of the second search that are scored anew, beside the best of the first.
