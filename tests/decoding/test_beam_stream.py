@@ -119,7 +119,7 @@ def test_a_narrow_search_only_loses(seed: int, frames: int, merge: Any, width: i
         assert one.lm_score == pytest.approx(other.lm_score, abs=1e-5)
 
 
-def test_texts_that_nothing_to_come_can_tell_apart_are_one_in_state_mode() -> None:
+def test_texts_that_nothing_to_come_can_tell_apart_are_one_until_the_end() -> None:
     texts = ["a b", "b b"]  # no n-gram but unigrams
     lm = random_lm(0, ("a", "b", "ab"))
     rows = np.full((3, SMALL.size), -30.0, np.float32)
@@ -128,10 +128,15 @@ def test_texts_that_nothing_to_come_can_tell_apart_are_one_in_state_mode() -> No
     unigrams: dict[Ngram, float] = {(word,): -1.0 for word in lm.vocabulary}
     flat = ToyLm(lm.vocabulary, unigrams, lm.backoffs)
     merge: Merge
-    for merge, expected in (("prefix", texts), ("state", texts[:1])):
-        decoder = BeamSearchDecoder(SMALL, flat, merge=merge)
-        found = decoder.decode_n_best(rows, 10)
-        assert [h.transcript.text for h in found] == expected
+    gaps = []
+    for merge, alive in (("prefix", texts), ("state", texts[:1])):
+        stream = BeamSearchDecoder(SMALL, flat, merge=merge).stream()
+        stream.feed(rows)
+        found = stream.finish_n_best(10)
+        assert [candidate.text for candidate in stream.candidates()] == alive
+        assert [each.transcript.text for each in found] == texts
+        gaps.append(found[0].score - found[1].score)
+    assert gaps[0] == pytest.approx(gaps[1], abs=1e-4)
 
 
 def test_english_from_clear_frames() -> None:

@@ -75,7 +75,7 @@ def test_words_that_sound_alike_are_told_apart_by_the_sentence(seed: int, words:
     spoken = SpokenWords.of(LEXICON, lm)
     text = " ".join(spoken.spoken(word)[0] for word in words)
 
-    found = spoken.written(text, {}, int(lm.tables.bos_state))
+    (found,) = spoken.written([text], {}, int(lm.tables.bos_state))
 
     alike = [("too", "two") if word in ("too", "two") else (word,) for word in words]
     best = max(lm_score(each, lm) for each in itertools.product(*alike))
@@ -89,12 +89,12 @@ def test_what_is_settled_is_written_whatever_follows(seed: int, words: list[str]
     lm = random_lm(seed, WORDS)
     spoken, start = SpokenWords.of(LEXICON, lm), int(lm.tables.bos_state)
     sounds = [spoken.spoken(word)[0] for word in words]
-    whole = spoken.written(" ".join(sounds), {}, start)
+    (whole,) = spoken.written([" ".join(sounds)], {}, start)
     for count in range(len(words) + 1):
         so_far = " ".join(sounds[:count])
         settled = spoken.settled(so_far, {}, start)
         assert settled == whole[: len(settled)]
-        assert settled == spoken.written(so_far, {}, start)[: len(settled)]
+        assert settled == spoken.written([so_far], {}, start)[0][: len(settled)]
         alone = next((n for n, word in enumerate(words[:count]) if word in ("too", "two")), count)
         assert len(settled) >= alone  # what sounds like no other word is settled at once
 
@@ -127,7 +127,8 @@ def test_the_best_of_all_that_can_be_said_is_found(seed: int, frames: int) -> No
 
     totals = []
     for text, acoustic in said_in(rows, decoder.spoken, most=3).items():
-        written = tuple(decoder.spoken.written(text, {}, int(lm.tables.bos_state)))
+        (chosen,) = decoder.spoken.written([text], {}, int(lm.tables.bos_state))
+        written = tuple(chosen)
         language = decoder.settings.alpha * lm_score(written, lm)
         totals.append(acoustic + language + decoder.settings.beta * len(written))
     assert best.score == pytest.approx(max(totals), abs=1e-3)
@@ -327,3 +328,16 @@ def test_within_a_sentence_its_words_count(seed: int, ends: bool) -> None:
         first, after = score_word(lm.tables, int(state), lm.vocabulary.index(word))
         scores[word] = first + (score_word(lm.tables, int(after), EOS_ID)[0] if ends else 0.0)
     assert found == max(scores, key=scores.__getitem__)
+
+
+def test_more_sentences_than_there_is_room_for_leave_the_likeliest() -> None:
+    alike = tuple(f"w{place}" for place in range(400))
+    lexicon = parse_pronunciations("\n".join(f"{word} T A" for word in alike).encode(), Path("x"))
+    lm = random_lm(5, alike)
+    spoken = SpokenWords.of(lexicon, lm)
+    said = spoken.spoken("w0")[0]
+    (found,) = spoken.written([" ".join([said] * 4)], {}, int(lm.tables.bos_state))
+    assert len(found) == 4
+    usual = lm_score(tuple(found), lm)
+    draw = np.random.default_rng(0)
+    assert all(lm_score(tuple(draw.choice(alike, 4)), lm) <= usual for _ in range(200))

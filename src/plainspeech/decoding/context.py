@@ -32,7 +32,7 @@ from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.rescoring import Rescoring
 from plainspeech.decoding.results import text_of
 from plainspeech.decoding.settings import BeamSettings
-from plainspeech.decoding.spoken import KeptSentences, SpokenWords
+from plainspeech.decoding.spoken import SpokenWords
 from plainspeech.decoding.validation import own_columns, validated
 from plainspeech.errors import ConfigurationError, LanguageModelError
 from plainspeech.lm.scorer import NGramLanguageModel, Tables
@@ -94,19 +94,14 @@ class SearchContext:
     def written(self, symbols: Ints) -> str:
         """Return the text of ``symbols``; of a search over phones, its whole words alone."""
         text = text_of(symbols, self.alphabet)
-        return text if self.spoken is None else " ".join(self.words(text))
+        return text if self.spoken is None else " ".join(self.words([text])[0])
 
-    def words(self, text: str, kept: KeptSentences | None = None) -> list[str]:
-        """Return the words of ``text``, which is in the alphabet of the search.
-
-        Args:
-            text: whose beginning may be that of others.
-            kept: of the others, see `SpokenWords.written`.
-        """
+    def words(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return the words of each of ``texts``, which are in the alphabet of the search."""
         if self.spoken is None:
-            return text.split(" ") if text else []
+            return [text.split(" ") if text else [] for text in texts]
         start, ends = int(self.tables.bos_state), self.parameters.sentence_end
-        return self.spoken.written(text, self.expected, start, ends, kept)
+        return self.spoken.written(texts, self.expected, start, ends)
 
     def settled(self, symbols: Ints) -> str:
         """Return the words of ``symbols``, which are whole, that stay whatever follows them."""
@@ -134,11 +129,6 @@ class SearchContext:
             expected={},
             calibration=_calibration(settings, scorer),
         )
-
-    def apart(self) -> SearchContext:
-        """Return the context of the same search that merges equal texts only, not scored anew."""
-        parameters = self.parameters._replace(merge_by_state=False)
-        return replace(self, parameters=parameters, rescoring=None)
 
     def with_hot_words(self, weights: Mapping[str, float]) -> SearchContext:
         """Return the same context with hot words, which are validated."""

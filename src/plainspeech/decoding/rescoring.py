@@ -1,15 +1,13 @@
 """Texts scored anew when a search has ended, by a recurrent language model beside the n-grams.
 
 The search needs the n-grams' short contexts: a recurrent model's state is of all words before, so
-that no two hypotheses could share one. The texts that are left in the end are few, and get the
-mean of the logarithms of both models' probabilities (a log-linear interpolation) in place of the
-n-grams'. A search that merges states has in the end texts that differ in their last words alone,
-so that a second one, which merges equal texts only, goes along (`plainspeech.decoding.stream`).
+that no two hypotheses could share one. The best texts of the end are few, and get the mean of the
+logarithms of both models' probabilities (a log-linear interpolation) in place of the n-grams'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -20,11 +18,11 @@ from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.kernels.records import Doubles
 from plainspeech.decoding.lexicon import ids_of_written
 from plainspeech.lm.neural import SentenceScorer
-from plainspeech.lm.scorer import ScoreEach, Scorer, scoring_of
-from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables
+from plainspeech.lm.scorer import Scorer, scoring_of
+from plainspeech.lm.tables import UNKNOWN_ID, NGramTables
 
 RESCORED = 16
-"""Most texts of the second search that are scored anew, beside the best of the first.
+"""Most texts that are scored anew.
 
 With 50 no fewer words are wrong (docs/decisions/0023).
 """
@@ -47,7 +45,6 @@ class RescoringModels:
         assert scorer.neural is not None
         assert isinstance(scorer.tables, NGramTables)
         self._vocabulary, self._alphabet = scorer.vocabulary, alphabet
-        self._start = int(scorer.tables.bos_state)
         self._sentences = SentenceScorer(scorer.neural, scorer.tables.unigrams)
         self._tables = scorer.tables
         self.weight = scorer.neural_weight
@@ -60,29 +57,15 @@ class RescoringModels:
         """
         ids = [[self._ids.get(word, UNKNOWN_ID) for word in words] for words in texts]
         recurrent = self._sentences.log_probabilities(ids)
-        ngrams = self._ngrams(ids)
+        ngrams = self._scored(ids)
         return [mine - other for mine, other in zip(recurrent, ngrams, strict=True)]
-
-    def _ngrams(self, sentences: Sequence[Sequence[int]]) -> list[float]:
-        """Return ln p of each of ``sentences``; what they have in common is looked up once."""
-        known: dict[tuple[int, int], tuple[float, int]] = {}
-        totals = []
-        for sentence in sentences:
-            total, state = 0.0, self._start
-            for word in (*sentence, EOS_ID):
-                if (state, word) not in known:
-                    known[state, word] = self._scored([state], [word])[0][0]
-                gain, state = known[state, word]
-                total += gain
-            totals.append(total)
-        return totals
 
     @cached_property
     def _ids(self) -> Mapping[str, int]:
         return ids_of_written(self._vocabulary, self._alphabet)
 
     @cached_property
-    def _scored(self) -> ScoreEach:
+    def _scored(self) -> Callable[[Sequence[Sequence[int]]], list[float]]:
         return scoring_of(self._tables)
 
 

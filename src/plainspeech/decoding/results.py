@@ -37,7 +37,8 @@ class Hypothesis:
         characters: of the text, spaces included, in order.
         score: what hypotheses are ranked by, nats: the sum of the three below.
         acoustic_score: logarithm of the sum of the probabilities of the text's alignments, as far
-            as they stayed in the beam.
+            as they stayed in the beam; of a text that was merged with another, as far as could be
+            told when it was.
         lm_score: what language model, ``beta`` and ``unknown_word_penalty`` have added.
         hot_word_score: what hot words have added.
     """

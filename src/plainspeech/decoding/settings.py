@@ -54,9 +54,10 @@ class BeamSettings:
         log_priors: natural logarithms of these priors, a symbol each, the blank last; needed where
             ``prior_weight`` is not 0.
         merge: ``"prefix"`` sums the alignments of each text and keeps all texts apart;
-            ``"state"`` also keeps only the best of the texts with the same state of lexicon,
-            language model and hot words, whose continuations have equal scores: it finds the best
-            text with fewer hypotheses, and has fewer alternatives.
+            ``"state"`` also goes on with only the best of the texts with the same state of lexicon,
+            language model and hot words, whose continuations have equal scores: it finds better
+            texts with fewer hypotheses. When the search has ended the others are found again
+            (`plainspeech.decoding.kernels.recombination`).
         calibration: computes confidences from the evidence for each word; by default one that was
             fitted to the bundled model on dev-clean.
         neural_weight: share of the recurrent language model, from 0 to 1; 0 without one.

@@ -11,48 +11,29 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from itertools import islice, product, takewhile
-from typing import Any, TypeAlias
+from itertools import chain, islice, product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from plainspeech import pronunciations as parsing
 from plainspeech.alphabet import Alphabet
+from plainspeech.compiling.machine_code import machine_code
 from plainspeech.decoding.kernels import records
+from plainspeech.decoding.kernels.homophones import MOST_SENTENCES, SENTENCE, choose_words
 from plainspeech.decoding.kernels.records import Ints, Trie
 from plainspeech.decoding.lexicon import build_trie, check_probabilities, kept_lexicon, words_of
 from plainspeech.errors import DecodingError, LanguageModelError
-from plainspeech.lm.scorer import NGramLanguageModel, ScoreEach, Tables, scoring_of
-from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, UNKNOWN_ID
+from plainspeech.lm.scorer import NGramLanguageModel, Tables
+from plainspeech.lm.tables import SPECIAL_WORDS, UNKNOWN_ID
 from plainspeech.lm.vocabulary import digest_of
 from plainspeech.pronunciations import Pronunciations, phone_character
 
 _MOST_SPOKEN = 16  # ways to say a hot phrase
-
-Sentences: TypeAlias = dict[int, tuple[float, tuple[str, ...]]]
-"""For a state of the language model the score of the likeliest words that lead to it, and they."""
-
-
-@dataclass(frozen=True)
-class KeptSentences:
-    """What was found out about some texts, for others with the same start and expected words.
-
-    Texts that a search has to choose from have most of their parts in common.
-
-    Attributes:
-        beginnings: the `Sentences` of what was said.
-        steps: for a state of the language model and what was said after it the words that sound so,
-            what each adds to the score, and the state after it.
-        ends: what the end of the sentence adds after a state.
-    """
-
-    beginnings: dict[tuple[str, ...], Sentences] = field(default_factory=dict)
-    steps: dict[tuple[int, str], list[tuple[str, float, int]]] = field(default_factory=dict)
-    ends: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,34 +142,24 @@ class SpokenWords:
 
     def written(
         self,
-        text: str,
+        texts: Sequence[str],
         expected: Mapping[str, Mapping[str, float]],
         start: int,
         ends: bool = True,
-        kept: KeptSentences | None = None,
-    ) -> list[str]:
-        """Return the likeliest words that sound like ``text``.
+    ) -> list[list[str]]:
+        """Return the likeliest words that sound like each of ``texts``.
 
-        By dynamic programming over the states of the language model, so that none is likelier. What
-        is no word, as the last of a text that is not finished, is left out.
+        By dynamic programming over the states of the language model, so that none are likelier.
+        What is no word, as the last of a text that is not finished, is left out.
 
         Args:
-            text: what was said, words separated by spaces.
+            texts: what was said, words separated by spaces.
             expected: hot words and the nats that each adds, see `by_sound`; those outside the
                 vocabulary count as unknown words.
             start: state of the language model before the first word.
-            ends: whether the sentence ends with the text.
-            kept: what was found out about the beginnings of other texts, for the same ``expected``
-                and ``start``; what is found out is added.
+            ends: whether the sentences end with the texts.
         """
-        kept = kept or KeptSentences()
-        alive = self._alive(text, expected, start, kept)
-        self._look_up_ends(alive, kept)
-        best = max(
-            (score + (kept.ends[state] if ends else 0.0), words)
-            for state, (score, words) in alive.items()
-        )
-        return list(best[1])
+        return self._chosen(texts, expected, start, ends)[0]
 
     def settled(
         self, text: str, expected: Mapping[str, Mapping[str, float]], start: int
@@ -198,52 +169,43 @@ class SpokenWords:
         Which of the words that sound alike was meant may depend on what follows, until the language
         model tells the sentences with the one and with the other apart no more.
         """
-        sentences = [
-            words for _, words in self._alive(text, expected, start, KeptSentences()).values()
-        ]
-        alike = takewhile(lambda each: len(set(each)) == 1, zip(*sentences, strict=False))
-        return [word for word, *_ in alike]
+        (words,), settled = self._chosen([text], expected, start, ends=False)
+        return words[:settled]
 
-    def _alive(
+    def _chosen(
         self,
-        text: str,
+        texts: Sequence[str],
         expected: Mapping[str, Mapping[str, float]],
         start: int,
-        kept: KeptSentences,
-    ) -> Sentences:
-        """Return the likeliest words for each state of the language model after ``text``."""
-        sounds = tuple(text.split(" ")) if text else ()
-        alive: Sentences = {start: (0.0, ())}
-        for count, sound in enumerate(sounds, start=1):
-            said = sounds[:count]
-            if said not in kept.beginnings:
-                self._look_up_steps(alive, sound, expected.get(sound, {}), kept)
-                kept.beginnings[said] = _after(alive, sound, kept)
-            alive = kept.beginnings[said]
-        return alive
-
-    def _look_up_steps(
-        self, states: Iterable[int], sound: str, expected: Mapping[str, float], kept: KeptSentences
-    ) -> None:
-        """Have ``kept`` know the words after ``states`` that ``sound`` so."""
-        new = [state for state in states if (state, sound) not in kept.steps]
-        if not new:
-            return
-        candidates = list(self._candidates(sound, expected))
-        scored = self._scored(new, [index for _, index, _ in candidates])
-        for state, row in zip(new, scored, strict=True):
-            kept.steps[state, sound] = [
-                (word, gain + nats, following)
-                for (word, _, nats), (gain, following) in zip(candidates, row, strict=True)
-            ]
-
-    def _look_up_ends(self, states: Iterable[int], kept: KeptSentences) -> None:
-        """Have ``kept`` know what the end of the sentence adds after ``states``."""
-        new = [state for state in states if state not in kept.ends]
-        if not new:
-            return
-        for state, ((gain, _),) in zip(new, self._scored(new, [EOS_ID]), strict=True):
-            kept.ends[state] = gain
+        ends: bool,
+    ) -> tuple[list[list[str]], int]:
+        """Return the words of each of ``texts``, and how many of the last are settled."""
+        split = [text.split(" ") if text else [] for text in texts]
+        places = {sound: place for place, sound in enumerate(dict.fromkeys(chain(*split)))}
+        found = [list(self._candidates(sound, expected.get(sound, {}))) for sound in places]
+        words = [word for each in found for word, _, _ in each]
+        said = np.array([places[sound] for sounds in split for sound in sounds], np.int32)
+        chosen, limits = np.empty(len(said), np.int32), np.cumsum([len(each) for each in split])
+        longest = max(map(len, split)) + 1
+        settled = self._choose(
+            said,
+            limits.astype(np.int32),
+            np.cumsum([0, *map(len, found)], dtype=np.int32),
+            np.array([index for each in found for _, index, _ in each], np.int32),
+            np.array([nats for each in found for _, _, nats in each], np.float64),
+            self.tables,
+            start,
+            ends,
+            np.empty((longest, MOST_SENTENCES), SENTENCE),
+            np.empty(longest, np.int32),
+            chosen,
+        )
+        parts = [each.tolist() for each in np.split(chosen, limits[:-1])]
+        # What is no word counts among the settled, too.
+        settled = sum(place != records.NONE for place in parts[-1][:settled])
+        return [
+            [words[place] for place in part if place != records.NONE] for part in parts
+        ], settled
 
     def _candidates(
         self, sound: str, expected: Mapping[str, float]
@@ -265,26 +227,28 @@ class SpokenWords:
         return cache(lambda sound: words_of(self.lexicon, self.alphabet.encode(sound)))
 
     @cached_property
-    def _scored(self) -> ScoreEach:
-        """Returns the probabilities of words after states of the language model."""
-        return scoring_of(self.tables)
+    def _choose(self) -> Callable[..., int]:
+        ints, sentences = np.empty(0, np.int32), np.empty((0, 0), SENTENCE)
+        examples = (
+            ints,
+            ints,
+            ints,
+            ints,
+            np.empty(0),
+            self.tables,
+            0,
+            True,
+            sentences,
+            ints,
+            ints,
+        )
+        return machine_code(choose_words, *examples)
 
     @cached_property
     def _places(self) -> dict[str, int]:
         """The id of each word; the first of one that is listed twice."""
         count = len(self.vocabulary)
         return dict(zip(reversed(self.vocabulary), range(count - 1, -1, -1), strict=True))
-
-
-def _after(alive: Sentences, sound: str, kept: KeptSentences) -> Sentences:
-    """Return the likeliest words for each state after one more; what is no word is left out."""
-    after: Sentences = {}
-    for state, (score, words) in alive.items():
-        for word, gain, following in kept.steps[state, sound]:
-            total = score + gain
-            if total > after.get(following, (-math.inf, ()))[0]:
-                after[following] = total, (*words, word)
-    return after or alive
 
 
 def _lay_out(

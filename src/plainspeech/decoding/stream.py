@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
@@ -16,6 +16,8 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
+from plainspeech.decoding.kernels.records import WORD_MODEL
+from plainspeech.decoding.n_best import EndedText, n_best_texts
 from plainspeech.decoding.rescoring import RESCORED, RESCORED_WITHIN, word_shares
 from plainspeech.decoding.results import (
     AlignedHypothesis,
@@ -25,7 +27,6 @@ from plainspeech.decoding.results import (
     RescoredText,
     text_of,
 )
-from plainspeech.decoding.spoken import KeptSentences
 from plainspeech.decoding.validation import (
     OneUtterance,
     impossible_frame_error,
@@ -40,51 +41,39 @@ _AT_ONCE = 1024  # frames: room for prefixes is made for so many
 
 
 @dataclass(frozen=True)
-class _Ended:
-    """A hypothesis of a search that has ended.
+class _Text:
+    """A text of a search that has ended, and what its score gained afterwards.
 
     Attributes:
-        place: among the beams.
-        score: nats, by which the search ranks it.
-        text: in the alphabet of the search.
-        written: its words.
-        path: the places of all prefixes that it goes through.
+        ended: as the search has it.
+        spelling: in the alphabet of the search.
+        words: as they are written.
+        acoustic: logarithm of the sum of the probabilities of its alignments.
+        gain: nats, of a recurrent language model.
     """
 
-    place: int
-    score: float
-    text: str
-    written: list[str]
-    path: Ints
+    ended: EndedText
+    spelling: str
+    words: list[str]
+    acoustic: float
+    gain: float = 0.0
 
-
-@dataclass(frozen=True)
-class _Rescored:
-    """A hypothesis, and what its score gained after the search.
-
-    Attributes:
-        stream: whose hypothesis it is.
-        ended: it.
-        gain: nats.
-    """
-
-    stream: BeamStream
-    ended: _Ended
-    gain: float
+    @property
+    def found(self) -> float:
+        """The score without what was gained afterwards."""
+        return self.acoustic + self.ended.lm + self.ended.hot
 
     @property
     def score(self) -> float:
         """By which the texts are ranked in the end."""
-        return self.ended.score + self.gain
+        return self.found + self.gain
 
 
 @dataclass
 class BeamStream(OneUtterance):
     """One utterance that is given piece by piece; made by `BeamSearchDecoder.stream`.
 
-    The result does not depend on where the utterance is cut. With a recurrent language model a
-    second search, which merges equal texts only, goes along, for texts to choose from: the first
-    keeps the best of many, and is the better one at that.
+    The result does not depend on where the utterance is cut.
     """
 
     _context: SearchContext
@@ -92,7 +81,6 @@ class BeamStream(OneUtterance):
     _prefixes: records.Records = field(init=False, repr=False)
     _rows: list[Array] = field(init=False, default_factory=list, repr=False)
     _ended: bool = field(init=False, default=False)
-    _apart: BeamStream | None = field(init=False, default=None, repr=False)
     _stable: list[str] = field(init=False, default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -101,8 +89,7 @@ class BeamStream(OneUtterance):
             context.parameters, context.alphabet, context.tables, context.hot_words
         )
         self._prefixes = np.zeros(1, records.PREFIX)
-        if context.rescoring and context.parameters.merge_by_state:
-            self._apart = BeamStream(context.apart())
+        self._prefixes["recombined"] = records.NONE
 
     def feed(self, log_probabilities: npt.ArrayLike) -> None:
         """Decode the next frames, any number of them.
@@ -125,12 +112,10 @@ class BeamStream(OneUtterance):
             ends: no more will follow.
         """
         self._require_unfinished()
-        if self._apart:
-            self._apart.feed_validated(rows, ends)
         searched = self._context.scaled_likelihoods(rows)
         for start in range(0, len(rows), _AT_ONCE):
             part = searched[start : start + _AT_ONCE]
-            self._make_room((len(part) + 1) * self._context.parameters.beam_width)
+            self._make_room(2 * (len(part) + 1) * self._context.parameters.beam_width)
             self._advance(part, ends and start + len(part) == len(rows))
         impossible = int(self._state.head[0]["impossible_frame"])
         if impossible != records.NONE:
@@ -175,16 +160,13 @@ class BeamStream(OneUtterance):
 
     def finish_with_evidence(self) -> tuple[Transcript, Evidence]:
         """Do what `finish` does, and return also what the confidences are made of."""
-        best = next(self._alignments())[1]
+        best = next(self._alignments(1))[1]
         return self._transcript(best), best.evidence
 
     def finish_n_best(self, count: int) -> list[Hypothesis]:
         """End the utterance and return its ``count`` best texts, the best first."""
         require_count("count", count)
-        return [
-            each.stream._hypothesis(each, alignment)
-            for _, (each, alignment) in zip(range(count), self._alignments(), strict=False)
-        ]
+        return [self._hypothesis(*each) for each in islice(self._alignments(count), count)]
 
     def finish_rescored(self) -> list[RescoredText]:
         """End the utterance and return the texts that a recurrent model scores anew.
@@ -194,99 +176,124 @@ class BeamStream(OneUtterance):
         self._close()
         changed, others = self._scored_anew()
         return [
-            RescoredText(" ".join(each.ended.written), each.ended.score, each.gain)
+            RescoredText(" ".join(each.words), each.found, each.gain)
             for each in changed or islice(others, 1)
         ]
 
-    def _hypothesis(self, found: _Rescored, alignment: AlignedHypothesis) -> Hypothesis:
-        beam = self._beams()[found.ended.place]
-        lm, hot = float(beam["lm"]), float(beam["hot"])
+    def _hypothesis(self, text: _Text, alignment: AlignedHypothesis) -> Hypothesis:
         return Hypothesis(
             transcript=self._transcript(alignment),
             characters=alignment.characters(),
-            score=found.score,
-            acoustic_score=found.ended.score - lm - hot,
-            lm_score=lm + found.gain,
-            hot_word_score=hot,
+            score=text.score,
+            acoustic_score=text.acoustic,
+            lm_score=text.ended.lm + text.gain,
+            hot_word_score=text.ended.hot,
         )
 
     def _transcript(self, alignment: AlignedHypothesis) -> Transcript:
         return alignment.transcript(self._frames(), self._context.calibration)
 
-    def _alignments(self) -> Iterator[tuple[_Rescored, AlignedHypothesis]]:
-        """End the utterance and yield hypotheses with texts of their own, the best first."""
+    def _alignments(self, count: int) -> Iterator[tuple[_Text, AlignedHypothesis]]:
+        """End the utterance and yield ``count`` texts or more, the best first."""
         self._close()
-        rows = self._rows[0] if len(self._rows) == 1 else self._joined()
         changed, others = self._scored_anew()
-        done = [each.ended.written for each in changed]
-        scores = [each.score for each in changed]
-        new = (each for each in others if each.ended.written not in done)
-        # The best first; those of the end gain nothing.
-        for each in chain(sorted(changed, key=lambda each: -each.score), new):
-            aligned = each.stream._aligned(rows, each.ended)
+        done, scores = [each.words for each in changed], [each.score for each in changed]
+        missing = max(0, count - len(changed))
+        if missing > 1:
+            # The search knows merged texts as they were when it merged them.
+            others = (min(each, key=_score) for each in self._summed(others))
+        more = list(islice(others, missing))
+        changed.sort(key=_score, reverse=True)
+        more.sort(key=_score, reverse=True)
+        rows = self._joined()
+        for text in chain(changed, more):
+            aligned = self._aligned(rows, text)
             if changed:
-                shares = word_shares(each.ended.written, done, scores)
+                shares = word_shares(text.words, done, scores)
                 aligned.evidence[: len(shares), 5] = shares
-            yield each, aligned
+            yield text, aligned
 
-    def _scored_anew(self) -> tuple[list[_Rescored], Iterator[_Rescored]]:
+    def _scored_anew(self) -> tuple[list[_Text], Iterator[_Text]]:
         """Return the texts that are scored anew, and the others, the best first."""
-        own, apart, rescoring = self._ended_hypotheses(), self._apart, self._context.rescoring
+        texts, rescoring = self._texts(), self._context.rescoring
         if rescoring is None:
-            return [], (_Rescored(self, each, 0.0) for each in own)
-        if apart is None:
-            ranked = (_Rescored(self, each, 0.0) for each in own)
-        else:
-            apart._close()
-            possible = filter(self._keeps_promise, apart._ended_hypotheses())
-            ranked = (_Rescored(apart, each, 0.0) for each in possible)
-        some, others = _near_best(ranked)
-        best = next(own, None)
-        if best is not None and best.written not in [each.ended.written for each in some]:
-            some.append(_Rescored(self, best, 0.0))
-        gains = rescoring.gains([each.ended.written for each in some])
-        return [replace(each, gain=gain) for each, gain in zip(some, gains, strict=True)], others
+            return [], texts
+        near, others = _near_best(filter(self._keeps_promise, texts))
+        near = [exact for _, exact in self._summed(near)]
+        gains = rescoring.gains([each.words for each in near])
+        return [replace(each, gain=gain) for each, gain in zip(near, gains, strict=True)], others
 
-    def _keeps_promise(self, ended: _Ended) -> bool:
-        """Return whether a hypothesis of the other search begins with what was called stable."""
-        return ended.written[: len(self._stable)] == self._stable
+    def _keeps_promise(self, text: _Text) -> bool:
+        """Return whether a text begins with what was called stable."""
+        return text.words[: len(self._stable)] == self._stable
 
-    def _ended_hypotheses(self) -> Iterator[_Ended]:
-        """Yield the hypotheses of the search with texts of their own, the best first."""
-        beams, seen, kept = self._beams(), set[str](), KeptSentences()
+    def _texts(self) -> Iterator[_Text]:
+        """Yield the texts of the search that are written differently, the best first."""
+        beams, seen = self._beams(), set[str]()
         weights, factor = beams["blank"] + beams["symbol"], float(self._state.head[0]["log_factor"])
-        possible = np.flatnonzero((weights > 0) & np.isfinite(weights))
-        if not len(possible):
+        possible = (weights > 0) & np.isfinite(weights)
+        if not possible.any():
             raise DecodingError("no text has a score: the language model's scores are not finite")
-        for place in possible[np.argsort(-weights[possible], kind="stable")].tolist():
-            path = self._traced(int(beams[place]["node"]))
-            text = text_of(self._symbols(path), self._context.alphabet)
-            written = self._context.words(text, kept)
-            if (key := " ".join(written)) not in seen:
-                seen.add(key)
-                score = float(np.log(weights[place])) + factor
-                yield _Ended(place, score, text, written, path)
+        scores = np.log(weights[possible]) + factor
+        parameters = self._context.parameters
+        # A model over characters has scored the space after a text.
+        ending = parameters.space if parameters.mode == WORD_MODEL else records.NONE
+        lists = n_best_texts(
+            self._prefixes,
+            beams[possible],
+            scores,
+            self._frames(),
+            ending,
+            self._context.kernels,
+        )
+        for some in lists:
+            spellings = [text_of(each.symbols, self._context.alphabet) for each in some]
+            written = self._context.words(spellings)
+            for ended, spelling, words in zip(some, spellings, written, strict=True):
+                if (key := " ".join(words)) not in seen:
+                    seen.add(key)
+                    yield _Text(ended, spelling, words, ended.score - ended.lm - ended.hot)
 
-    def _aligned(self, rows: Array, ended: _Ended) -> AlignedHypothesis:
-        """Return the best alignment; the frames of its path stand in where there is none."""
-        text, path = ended.text, ended.path
-        context, length = self._context, len(text)
-        symbols, starts = self._symbols(path[:length]), self._prefixes["frame"][path[:length]]
+    def _summed(self, texts: Iterable[_Text]) -> Iterator[tuple[_Text, _Text]]:
+        """Yield texts that are possible, and them with the probabilities of all their alignments.
+
+        Of a text that the search has merged it has not followed all.
+        """
+        context = self._context
+        if not context.parameters.merge_by_state:
+            yield from ((text, text) for text in texts)
+            return
+        rows = np.exp(context.scaled_likelihoods(self._joined()), dtype=np.float64)
+        space, score = context.parameters.space, np.empty(1)
+        for text in texts:
+            symbols = text.ended.symbols
+            # A model over characters has scored the space after the text.
+            length = len(text.spelling) if context.parameters.mode == WORD_MODEL else len(symbols)
+            scratch = np.zeros((2, len(symbols) + 1))
+            context.kernels.score_alignments(rows, symbols, length, space, *scratch, score)
+            acoustic = float(score[0])
+            if np.isfinite(acoustic):
+                yield text, replace(text, acoustic=acoustic)
+            elif not text.ended.merged:
+                yield text, text
+
+    def _aligned(self, rows: Array, text: _Text) -> AlignedHypothesis:
+        """Return the best alignment; the frames of its prefixes stand in where there is none."""
+        context, length, prefixes = self._context, len(text.spelling), text.ended.prefixes
+        symbols, starts = text.ended.symbols[:length], prefixes["frame"][:length].copy()
         times = Times(starts, starts + np.int32(1), np.zeros(length))
         context.kernels.align_text(
             rows, symbols, context.parameters, new_lattice(len(rows), length), times
         )
-        count = text.count(" ") + 1 if text else 0
+        count = text.spelling.count(" ") + 1 if length else 0
         words, evidence = np.empty((count, 2), np.int32), np.empty((count, PARTS))
-        context.kernels.gather_evidence(
-            path, self._prefixes, times, context.parameters, words, evidence
-        )
+        context.kernels.gather_evidence(prefixes, times, context.parameters, words, evidence)
         describe_utterance(evidence)
         evidence[:, 5] = UNTOLD
         symbols_of = context.spoken.name if context.spoken else str
         return AlignedHypothesis(
-            tuple(map(symbols_of, text)),
-            ended.written,
+            tuple(map(symbols_of, text.spelling)),
+            text.words,
             times.starts,
             times.ends,
             words,
@@ -297,7 +304,7 @@ class BeamStream(OneUtterance):
     def _close(self) -> None:
         self._finish()
         if not self._ended:
-            self._make_room(self._context.parameters.beam_width)
+            self._make_room(2 * self._context.parameters.beam_width)
             self._advance(np.empty((0, self._context.alphabet.size), np.float32), ends=True)
 
     def _advance(self, rows: Array, ends: bool) -> None:
@@ -321,8 +328,8 @@ class BeamStream(OneUtterance):
             return
         beams, used = self._beams(), int(head["prefixes"])
         if used > 1:
-            places = np.zeros(used, np.int32)
-            used = collect_garbage(self._prefixes, used, beams, len(beams), places)
+            places, waiting = np.zeros((2, used), np.int32)
+            used = collect_garbage(self._prefixes, used, beams, len(beams), places, waiting)
             head["prefixes"] = used
         if len(self._prefixes) - used < needed:
             grown = np.empty(2 * used + needed, records.PREFIX)
@@ -337,6 +344,8 @@ class BeamStream(OneUtterance):
         return int(self._state.head[0]["frame"])
 
     def _joined(self) -> Array:
+        if len(self._rows) == 1:
+            return self._rows[0]
         return np.concatenate([np.empty((0, self._context.alphabet.size), np.float32), *self._rows])
 
     def _symbols(self, path: Ints) -> Ints:
@@ -349,9 +358,13 @@ class BeamStream(OneUtterance):
         return path[: self._context.kernels.trace(self._prefixes, node, path)]
 
 
-def _near_best(ranked: Iterator[_Rescored]) -> tuple[list[_Rescored], Iterator[_Rescored]]:
+def _score(text: _Text) -> float:
+    return text.score
+
+
+def _near_best(ranked: Iterator[_Text]) -> tuple[list[_Text], Iterator[_Text]]:
     """Return those that are scored anew, and the others; all are ``ranked``, the best first."""
-    near: list[_Rescored] = []
+    near: list[_Text] = []
     for each in ranked:
         if len(near) == RESCORED or (near and each.score < near[0].score - RESCORED_WITHIN):
             return near, chain([each], ranked)

@@ -87,10 +87,10 @@ class NeuralModel:
             gains = np.einsum("ij,ij->i", outputs[at], embeddings[following])
             totals[alive] += gains + biases[following]
             goes_on = lengths[alive] > length
-            alive, pairs = alive[goes_on], np.stack([at, following], axis=1)[goes_on]
-            distinct, at = np.unique(pairs, axis=0, return_inverse=True)
-            at = at.reshape(-1)  # as above
-            hidden, cell, latest = hidden[distinct[:, 0]], cell[distinct[:, 0]], distinct[:, 1]
+            alive, pairs = alive[goes_on], (at * len(known) + following)[goes_on]
+            distinct, at = np.unique(pairs, return_inverse=True)
+            before, latest = np.divmod(distinct, len(known))
+            hidden, cell = hidden[before], cell[before]
         return [float(total) for total in totals]
 
     def _advance(self, inputs: Array, hidden: Array, cell: Array) -> tuple[Array, Array]:

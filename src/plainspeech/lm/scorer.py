@@ -215,38 +215,38 @@ def score_words(tables: Any, state: int, words: Ints) -> Floats:
     return log_probabilities
 
 
-ScoreEach = Callable[[Sequence[int], Sequence[int]], list[list[tuple[float, int]]]]
-"""Returns ln p of each of some words after each of some states, and the states after them."""
+def scoring_of(tables: Tables) -> Callable[[Sequence[Sequence[int]]], list[float]]:
+    """Return what gives ln p of each of some sentences, ids of words, with its end.
 
-
-def scoring_of(tables: Tables) -> ScoreEach:
-    """Return what `score_word` does for few words at a time, without numba where it is not needed.
+    Unlike `score_words` it takes no numba where the machine code is on disk.
 
     Args:
         tables: the first argument of `score_word`.
     """
-    ids, logs = np.empty(0, np.int32), np.empty((0, 0), np.float32)
-    score = machine_code(_score_each, tables, ids, ids, logs, np.empty((0, 0), np.int32))
+    ids, logs = np.empty(0, np.int32), np.empty(0)
+    score = machine_code(_score_sentences, tables, ids, ids, logs)
 
-    def score_each(states: Sequence[int], words: Sequence[int]) -> list[list[tuple[float, int]]]:
-        before, ids = np.array(states, np.int32), np.array(words, np.int32)
-        shape = len(before), len(ids)
-        log_probabilities, after = np.empty(shape, np.float32), np.empty(shape, np.int32)
-        score(tables, before, ids, log_probabilities, after)
-        rows = zip(log_probabilities.tolist(), after.tolist(), strict=True)
-        return [list(zip(*row, strict=True)) for row in rows]
+    def score_sentences(sentences: Sequence[Sequence[int]]) -> list[float]:
+        words = np.array([word for each in sentences for word in (*each, EOS_ID)], np.int32)
+        ends = np.cumsum([len(each) + 1 for each in sentences], dtype=np.int32)
+        totals = np.empty(len(sentences))
+        score(tables, words, ends, totals)
+        found: list[float] = totals.tolist()
+        return found
 
-    return score_each
+    return score_sentences
 
 
 @compiled(error_model="numpy", _nrt=False)
-def _score_each(
-    tables: Any, states: Ints, words: Ints, log_probabilities: Floats, after: Ints
-) -> None:
-    for row in range(len(states)):
-        for place in range(len(words)):
-            found, following = score_word(tables, states[row], words[place])
-            log_probabilities[row, place], after[row, place] = found, following
+def _score_sentences(tables: Any, words: Ints, ends: Ints, totals: Any) -> None:
+    place = 0
+    for sentence in range(len(ends)):
+        total, state = 0.0, tables.bos_state
+        while place < ends[sentence]:
+            log_probability, state = score_word(tables, state, words[place])
+            total += log_probability
+            place += 1
+        totals[sentence] = total
 
 
 @dataclass(frozen=True)

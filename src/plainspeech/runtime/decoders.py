@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -98,13 +97,6 @@ class LoadingDecoder:
 class NBest:
     """The beam search, with n-best lists.
 
-    With a language model there are two searches. The usual one merges hypotheses with the same
-    state, so that those that are left differ in their last words only. The other merges equal texts
-    only, which makes its beam narrower and its best text worse. The first entry of a list is the
-    text of the usual search, the others are from the other. Without a language
-    model the usual search merges equal texts only, too, and is enough; with a recurrent one it has
-    the other's texts in its own lists.
-
     Args:
         decoder: the beam search.
         count: length of the lists, the best text included.
@@ -112,8 +104,6 @@ class NBest:
 
     def __init__(self, decoder: BeamSearchDecoder, count: int) -> None:
         self._decoder = decoder
-        rescored = decoder.settings.neural_weight > 0
-        self._apart = decoder if rescored else decoder.with_settings(merge="prefix")
         self._count = count
 
     @property
@@ -128,18 +118,13 @@ class NBest:
         hot_words: HotWords | None = None,
     ) -> list[Transcript]:
         """Return the best text of each of ``utterances``, with the n-best list of its segment."""
-        apart = self._apart.decode_n_best_batch(utterances, self._count, threads, hot_words)
-        usual = apart
-        if self._apart.settings != self._decoder.settings:
-            usual = self._decoder.decode_n_best_batch(utterances, 1, threads, hot_words)
-        return [self._listed(best, others) for (best, *_), others in zip(usual, apart, strict=True)]
+        lists = self._decoder.decode_n_best_batch(utterances, self._count, threads, hot_words)
+        return [self._listed(hypotheses) for hypotheses in lists]
 
-    def _listed(self, best: Hypothesis, others: Sequence[Hypothesis]) -> Transcript:
-        texts = {best.transcript.text: best.score}
-        for other in others:
-            texts.setdefault(other.transcript.text, other.score)
-        n_best = (Alternative(*each) for each in islice(texts.items(), self._count))
-        return Transcript.of_words(best.transcript.words, best.transcript.duration, n_best)
+    def _listed(self, hypotheses: Sequence[Hypothesis]) -> Transcript:
+        best = hypotheses[0].transcript
+        n_best = (Alternative(each.transcript.text, each.score) for each in hypotheses)
+        return Transcript.of_words(best.words, best.duration, n_best)
 
     def stream(self, hot_words: HotWords | None = None) -> BeamStream:
         """Begin an utterance that arrives block by block; its transcript has no n-best list."""

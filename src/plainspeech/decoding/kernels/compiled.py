@@ -13,9 +13,11 @@ import numpy as np
 from plainspeech.alphabet import Alphabet
 from plainspeech.compiling.machine_code import machine_code
 from plainspeech.decoding.calibration import PARTS
-from plainspeech.decoding.kernels import records
+from plainspeech.decoding.kernels import recombination, records
 from plainspeech.decoding.kernels.alignment import Times, align_text, new_lattice
+from plainspeech.decoding.kernels.forward import score_alignments
 from plainspeech.decoding.kernels.prefixes import trace
+from plainspeech.decoding.kernels.recombination import list_texts, write_texts
 from plainspeech.decoding.kernels.records import PREFIX, SearchParameters, Trie
 from plainspeech.decoding.kernels.search import advance
 from plainspeech.decoding.kernels.word_posteriors import WORD_END, gather_evidence, max_word_ends
@@ -41,7 +43,7 @@ def initial_state(
     first = beams[0, 0]
     first["blank"] = 1.0
     first["last"] = parameters.blank if parameters.space == records.NONE else parameters.space
-    first["added"] = records.NONE
+    first["added"] = first["replaced"] = records.NONE
     first["word_lm_state"] = records.UNSCORED
     first["lm_state"] = tables.bos_state
     first["hot_node"] = records.ROOT if records.has_phrases(hot_words) else records.NO_PHRASE
@@ -53,6 +55,7 @@ def initial_state(
         probabilities=np.zeros(alphabet.size),
         weights=np.empty(capacity),
         word_ends=np.empty(max_word_ends(parameters.beam_width), WORD_END),
+        replaced=np.empty(capacity, records.REPLACED),
     )
 
 
@@ -64,12 +67,18 @@ class CompiledKernels(NamedTuple):
         align_text: see `plainspeech.decoding.kernels.alignment`.
         gather_evidence: see `plainspeech.decoding.kernels.word_posteriors`.
         trace: see `plainspeech.decoding.kernels.prefixes`.
+        list_texts: see `plainspeech.decoding.kernels.recombination`.
+        write_texts: see there.
+        score_alignments: see `plainspeech.decoding.kernels.forward`.
     """
 
     advance: Callable[..., None]
     align_text: Callable[..., None]
     gather_evidence: Callable[..., None]
     trace: Callable[..., int]
+    list_texts: Callable[..., int]
+    write_texts: Callable[..., None]
+    score_alignments: Callable[..., None]
 
 
 def compile_kernels(
@@ -78,6 +87,7 @@ def compile_kernels(
     """Return the kernels for a search; the first time on a machine takes seconds."""
     state = initial_state(parameters, Alphabet(("a",)), tables, hot_words)
     rows, prefixes, ints = np.zeros((1, 2), np.float32), np.zeros(1, PREFIX), np.zeros(1, np.int32)
+    derivations, doubles = np.zeros(1, recombination.DERIVATION), np.zeros((1, 1))
     times, words = Times(ints, ints, np.zeros(1)), np.zeros((1, 2), np.int32)
     with announce_compilation():
         return CompiledKernels(
@@ -85,10 +95,20 @@ def compile_kernels(
                 advance, rows, False, parameters, lexicon, tables, hot_words, state, prefixes
             ),
             machine_code(align_text, rows, ints, parameters, new_lattice(1, 1), times),
-            machine_code(
-                gather_evidence, ints, prefixes, times, parameters, words, np.zeros((1, PARTS))
-            ),
+            machine_code(gather_evidence, prefixes, times, parameters, words, np.zeros((1, PARTS))),
             machine_code(trace, prefixes, 0, ints),
+            machine_code(
+                list_texts,
+                prefixes,
+                0,
+                0,
+                derivations,
+                np.zeros(1, recombination.COUNTS),
+                ints,
+                ints,
+            ),
+            machine_code(write_texts, prefixes, derivations, ints, ints, prefixes),
+            machine_code(score_alignments, doubles, ints, 0, 0, doubles[0], doubles[0], doubles[0]),
         )
 
 

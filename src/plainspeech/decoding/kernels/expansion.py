@@ -55,6 +55,7 @@ def expand(
     """
     head = state.head[0]
     olds, news, alive = state.beams[head.side], state.beams[1 - head.side], head.beams
+    head.replaced = 0
     slots = begin_frame(2 * alive * (candidates + 1), state)
     best = 0.0
     for place in range(alive):

@@ -5,8 +5,8 @@ A parent lies before its children; the empty prefix is the first.
 
 from __future__ import annotations
 
-from plainspeech.decoding.kernels.jit import kernel
-from plainspeech.decoding.kernels.records import Ints, Records, integer
+from plainspeech.decoding.kernels.jit import inlined, kernel
+from plainspeech.decoding.kernels.records import NONE, Ints, Records, integer
 
 
 @kernel
@@ -46,23 +46,55 @@ def common_prefix(prefixes: Records, beams: Records, count: int) -> int:
 
 
 @kernel
-def collect_garbage(prefixes: Records, used: int, beams: Records, count: int, places: Ints) -> int:
-    """Remove the prefixes that none of ``beams[:count]`` begins with; return how many are left.
+def collect_garbage(
+    prefixes: Records, used: int, beams: Records, count: int, places: Ints, waiting: Ints
+) -> int:
+    """Remove the prefixes that no text of ``beams[:count]`` has; return how many are left.
 
-    ``places`` has ``used`` zeros.
+    Texts with a prefix that another one has replaced are among them.
+
+    Args:
+        prefixes: the tree.
+        used: how many prefixes there are.
+        beams: the hypotheses.
+        count: of them.
+        places: ``used`` zeros.
+        waiting: scratch, as long.
     """
+    length = 0
     for place in range(count):
-        node = integer(beams[place].node)
-        while node > 0 and places[node] == 0:
-            places[node] = 1
-            node = integer(prefixes[node].parent)
+        length = _reach(integer(beams[place].node), places, waiting, length)
+    while length > 0:
+        length -= 1
+        node = integer(waiting[length])
+        other = integer(prefixes[node].recombined)
+        length = _reach(integer(prefixes[node].parent), places, waiting, length)
+        while other != NONE:
+            length = _reach(other, places, waiting, length)
+            other = integer(prefixes[other].sibling)
     kept = 1
     for node in range(1, used):
         if places[node] != 0:
-            prefixes[kept] = prefixes[node]
-            prefixes[kept].parent = places[prefixes[node].parent]
             places[node] = kept
             kept += 1
+    for node in range(1, used):
+        if places[node] != 0:
+            prefix = prefixes[node]
+            prefix.parent = places[prefix.parent]
+            if prefix.recombined != NONE:
+                prefix.recombined = places[prefix.recombined]
+            if prefix.sibling != NONE:
+                prefix.sibling = places[prefix.sibling]
+            prefixes[places[node]] = prefix
     for place in range(count):
         beams[place].node = places[beams[place].node]
     return kept
+
+
+@inlined
+def _reach(node: int, places: Ints, waiting: Ints, length: int) -> int:
+    """Have ``node`` wait, if it was not reached before; return how many wait."""
+    if node > 0 and places[node] == 0:
+        places[node], waiting[length] = 1, node
+        length += 1
+    return length

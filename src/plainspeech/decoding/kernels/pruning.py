@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from plainspeech.decoding.kernels.jit import inlined, subroutine
+from plainspeech.decoding.kernels.recombination import append, keep_replaced, replace
 from plainspeech.decoding.kernels.records import (
     NONE,
     Doubles,
@@ -119,7 +119,10 @@ def merge_or_insert(beams: Records, count: int, slots: int, state: State) -> int
             if old.text == new.text:
                 old.symbol += new.symbol
             elif new.symbol > old.blank + old.symbol:
+                replace(old, new, integer(old.replaced), state)
                 beams[rival] = new
+            else:
+                replace(new, old, integer(old.replaced), state)
             return count
         place = (place + 1) & (slots - 1)
     state.slots[place].stamp, state.slots[place].place = stamp, count
@@ -205,15 +208,33 @@ def _kth_largest(values: Doubles, count: int, rank: int) -> float:
 
 
 @subroutine
-def commit(beams: Records, count: int, factor: float, head: Any, prefixes: Records) -> None:
-    """Append the new prefixes to the tree, and multiply all weights by ``factor``."""
+def commit(
+    beams: Records,
+    count: int,
+    factor: float,
+    least: float,
+    parameters: SearchParameters,
+    state: State,
+    prefixes: Records,
+) -> None:
+    """Append the new prefixes to the tree, and multiply all weights by ``factor``.
+
+    Args:
+        beams: the hypotheses of the next frame.
+        count: how many they are.
+        factor: for their weights.
+        least: weight of those that others have replaced, below which they are forgotten.
+        parameters: of the search.
+        state: of the search.
+        prefixes: the tree, with room for ``2 * parameters.beam_width`` more.
+    """
+    head, room = state.head[0], parameters.beam_width
     for place in range(count):
         beam = beams[place]
         if beam.added != NONE:
-            prefix = prefixes[head.prefixes]
-            prefix.parent, prefix.symbol, prefix.frame = beam.node, beam.added, head.frame
-            prefix.lm, prefix.posterior, prefix.slot = beam.lm, 0.0, 0
-            beam.node, beam.added = head.prefixes, NONE
-            head.prefixes += 1
+            beam.node, beam.added = append(beam, head, prefixes), NONE
+        if beam.replaced != NONE:
+            room -= keep_replaced(beam, least, room, state, prefixes)
+            beam.replaced = NONE
         beam.blank *= factor
         beam.symbol *= factor

@@ -79,10 +79,28 @@ PREFIX = np.dtype(
         ("lm", "f4"),  # what the language model has added, nats
         ("posterior", "f4"),  # of the word that ends here; see `word_posteriors`
         ("slot", "i4"),  # scratch of `word_posteriors`, 0 in between
+        ("hot", "f4"),  # what hot words have added, nats
+        ("recombined", "i4"),  # the latest of the prefixes that this one has replaced, NONE if none
+        ("sibling", "i4"),  # the one before it that the same prefix has replaced
+        ("share", "f4"),  # ln of its weight in terms of that of the prefix that has replaced it
+        ("until", "i4"),  # the last frame in which it was replaced
     ],
     align=True,
 )
-"""A prefix of a text."""
+"""A prefix of a text; those that others have replaced are explained in `recombination`."""
+
+REPLACED = np.dtype(
+    [
+        ("weight", "f8"),
+        ("lm", "f8"),  # as of a hypothesis
+        ("hot", "f8"),
+        ("node", "i4"),
+        ("added", "i4"),
+        ("before", "i4"),  # the one before it that the same hypothesis has replaced, NONE if none
+    ],
+    align=True,
+)
+"""A hypothesis that another of the same state has replaced in this frame."""
 
 BEAM = np.dtype(
     [
@@ -101,6 +119,7 @@ BEAM = np.dtype(
         ("lm_state", "i4"),
         ("hot_node", "i4"),
         ("word_lm_state", "i4"),  # language model state when the word ends here
+        ("replaced", "i4"),  # the latest that it has replaced in this frame, NONE if none
     ],
     align=True,
 )
@@ -120,6 +139,7 @@ HEAD = np.dtype(
         ("prefixes", "i8"),  # number of prefixes
         ("frame", "i8"),  # number of frames decoded
         ("blanked", "i8"),  # 1 while the last frame was skipped as blank
+        ("replaced", "i8"),  # number of `State.replaced`
         ("stamp", "i8"),  # of the current frame in `State.slots`
         ("impossible_frame", "i8"),  # a frame without any probability, NONE if there is none
         # For the posteriors of words, which are taken every few frames:
@@ -208,6 +228,7 @@ class State(NamedTuple):
         probabilities: of all symbols in the frame, 0 for those not considered.
         weights: scratch.
         word_ends: scratch, of records `WORD_END` of `word_posteriors`.
+        replaced: hypotheses that others have replaced in this frame, of records `REPLACED`.
     """
 
     head: Records
@@ -217,3 +238,4 @@ class State(NamedTuple):
     probabilities: Doubles
     weights: Doubles
     word_ends: Records
+    replaced: Records

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from plainspeech.decoding.kernels.hashing import hash_mix
 from plainspeech.decoding.kernels.jit import inlined, kernel, subroutine
 from plainspeech.decoding.kernels.records import (
     CHARACTER_MODEL,
@@ -33,28 +34,17 @@ from plainspeech.decoding.kernels.records import (
 from plainspeech.decoding.kernels.tries import child, follow
 from plainspeech.lm.tables import EOS_ID, UNKNOWN_ID, NGramTables, score_word
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
+_SPREAD = np.uint64(0xBF58476D1CE4E5B9)
 _LARGEST_WEIGHT = 1e200  # far below the largest float, of which beams add up many
 
-_27, _30, _31, _32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
-
-
-@inlined
-def hash_mix(value: Any, other: Any) -> Any:
-    """Return a hash of two 64-bit numbers (the finaliser of Steele et al.'s SplitMix, 2014)."""
-    value = (value ^ np.uint64(other)) + _STEP
-    value = (value ^ (value >> _30)) * _FIRST
-    value = (value ^ (value >> _27)) * _SECOND
-    return value ^ (value >> _31)
+_32 = np.uint64(32)
 
 
 @inlined
 def _state_key(lm_state: int, lexicon_node: int, hot_node: int, last: int) -> Any:
     """Return a hash of all that the score of a continuation depends on."""
     history = (np.uint64(lm_state) << _32) ^ np.uint64(lexicon_node)
-    return hash_mix(history * _FIRST, (np.uint64(hot_node) << _32) ^ np.uint64(last))
+    return hash_mix(history * _SPREAD, (np.uint64(hot_node) << _32) ^ np.uint64(last))
 
 
 @kernel
@@ -188,7 +178,7 @@ def extend(
         new.key = _state_key(lm_state, lexicon_node, hot_node, symbol)
     new.node, new.added, new.last = beam.node, symbol, symbol
     new.lexicon_node, new.lm_state, new.hot_node = lexicon_node, lm_state, hot_node
-    new.word_lm_state = UNSCORED
+    new.word_lm_state, new.replaced = UNSCORED, NONE
     return True
 
 

@@ -53,7 +53,7 @@ def advance(
         tables: the language model.
         hot_words: their trie.
         state: of the search so far, which is updated.
-        prefixes: has room for ``parameters.beam_width`` more a frame, and as many for the end.
+        prefixes: has room for ``2 * parameters.beam_width`` more a frame, and as many for the end.
     """
     head = state.head[0]
     for frame in range(len(rows) + ends):
@@ -159,11 +159,12 @@ def _prune_and_swap(
     if count == 0:
         return False
     best, factor = beams[0].blank + beams[0].symbol, 1.0
+    least = best * parameters.beam_threshold_ratio
     if best < _SMALL or best > _LARGE:
         best = max(best, _SMALLEST)
         factor = 1.0 / best
         head.log_factor += math.log(best)
-    commit(beams, count, factor, head, prefixes)
+    commit(beams, count, factor, least, parameters, state, prefixes)
     head.beams, head.side = count, 1 - head.side
     return True
 

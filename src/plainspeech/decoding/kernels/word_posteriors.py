@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from plainspeech.decoding.kernels.hashing import hash_mix
 from plainspeech.decoding.kernels.jit import inlined, kernel, subroutine
 from plainspeech.decoding.kernels.records import (
     CHARACTER_MODEL,
@@ -29,7 +30,6 @@ from plainspeech.decoding.kernels.records import (
     State,
     integer,
 )
-from plainspeech.decoding.kernels.scoring import hash_mix
 
 PERIOD = 6
 """Frames, those that are skipped as blank not counted."""
@@ -171,18 +171,12 @@ def _posterior(entry: Record, count: int, word_ends: Records) -> float:
 
 @kernel
 def gather_evidence(
-    path: Ints,
-    prefixes: Records,
-    times: Any,
-    parameters: SearchParameters,
-    words: Ints,
-    evidence: Doubles,
+    text: Records, times: Any, parameters: SearchParameters, words: Ints, evidence: Doubles
 ) -> None:
     """Write the evidence for each word of a text.
 
     Args:
-        path: places of its prefixes; a space may follow the last word.
-        prefixes: the tree.
+        text: its prefixes; a space may follow the last word.
         times: of its characters, from `plainspeech.decoding.kernels.alignment`.
         parameters: of the search.
         words: ``(words, 2)``: where in the text each begins and ends, to be written.
@@ -192,18 +186,18 @@ def gather_evidence(
     start, lm = 0, 0.0
     for word in range(len(words)):
         end, total, frames = start, 0.0, 0
-        while end < len(times.sums) and prefixes[path[end]].symbol != parameters.space:
+        while end < len(times.sums) and text[end].symbol != parameters.space:
             total += times.sums[end]
             frames += times.ends[end] - times.starts[end]
             end += 1
-        last = min(end, len(path) - 1)
+        last = min(end, len(text) - 1)
         bonus = 0.0
         if parameters.mode != NO_MODEL:
             scored = last + 1 - start if parameters.mode == CHARACTER_MODEL else 1
             bonus = parameters.beta * scored
         evidence[word, 0] = total / frames
-        evidence[word, 1] = prefixes[path[last]].posterior
-        evidence[word, 2] = prefixes[path[last]].lm - lm - bonus
+        evidence[word, 1] = text[last].posterior
+        evidence[word, 2] = text[last].lm - lm - bonus
         evidence[word, 3] = end - start
         words[word, 0], words[word, 1] = start, end
-        start, lm = end + 1, prefixes[path[last]].lm
+        start, lm = end + 1, text[last].lm
