@@ -281,8 +281,11 @@ def test_the_best_label_of_a_frame_is_considered_however_improbable() -> None:
 
 def test_history_is_pruned_only_where_asked(decoder: BeamSearchDecoderCTC) -> None:
     rows = np.random.default_rng(5).normal(size=(12, len(LABELS))) * 2
-    kept, pruned = (decoder.decode_beams(rows, prune_history=p) for p in (False, True))
-    assert len({beam.text for beam in kept}) == len(kept) > len(pruned)
+    kept, pruned = (decoder.decode_beams(rows, 8, prune_history=p) for p in (False, True))
+    for beams in (kept, pruned):
+        assert len({beam.text for beam in beams}) == len(beams) > 1
+        assert [b.lm_score for b in beams] == sorted((b.lm_score for b in beams), reverse=True)
+    assert [beam.text for beam in pruned] != [beam.text for beam in kept]
 
 
 def test_the_beam_is_as_wide_as_asked(decoder: BeamSearchDecoderCTC) -> None:

@@ -44,9 +44,11 @@ class EndedText:
 
 def n_best_texts(
     prefixes: Records,
+    stable: int,
     beams: Records,
     scores: npt.NDArray[np.float64],
     frames: int,
+    space: int,
     ending: int,
     kernels: CompiledKernels,
 ) -> Iterator[list[EndedText]]:
@@ -54,9 +56,11 @@ def n_best_texts(
 
     Args:
         prefixes: the tree.
-        beams: the hypotheses of the end.
+        stable: the prefix that all texts must begin with.
+        beams: the hypotheses of the end, which do.
         scores: of each, nats.
         frames: of the utterance.
+        space: the symbol that follows a word, NONE without one.
         ending: symbol that takes no frame at the end of a text, NONE without one.
         kernels: of the search.
     """
@@ -71,7 +75,7 @@ def n_best_texts(
     while True:
         while True:
             given = (derivations, counts, path, found)
-            count = kernels.list_texts(prefixes, frames, ending, *given)
+            count = kernels.list_texts(prefixes, stable, frames, ending, *given)
             if count != NONE:
                 break
             derivations = _longer(derivations, len(derivations))
@@ -80,7 +84,7 @@ def n_best_texts(
         places = found[listed:count]
         some = derivations[places]
         texts = np.empty(some["length"].sum(), PREFIX)
-        kernels.write_texts(prefixes, derivations, places, path, texts)
+        kernels.write_texts(prefixes, space, derivations, places, path, texts)
         parts = np.split(texts, np.cumsum(some["length"])[:-1])
         numbers = some[["score", "lm", "hot", "follows"]].tolist()
         yield [

@@ -16,7 +16,7 @@ from plainspeech.decoding.kernels import records
 from plainspeech.decoding.kernels.alignment import Times, new_lattice
 from plainspeech.decoding.kernels.compiled import initial_state
 from plainspeech.decoding.kernels.prefixes import collect_garbage, common_prefix
-from plainspeech.decoding.kernels.records import WORD_MODEL
+from plainspeech.decoding.kernels.records import CHARACTER_MODEL
 from plainspeech.decoding.n_best import EndedText, n_best_texts
 from plainspeech.decoding.rescoring import RESCORED, RESCORED_WITHIN, word_shares
 from plainspeech.decoding.results import (
@@ -81,7 +81,7 @@ class BeamStream(OneUtterance):
     _prefixes: records.Records = field(init=False, repr=False)
     _rows: list[Array] = field(init=False, default_factory=list, repr=False)
     _ended: bool = field(init=False, default=False)
-    _stable: list[str] = field(init=False, default_factory=list, repr=False)
+    _stable: int = field(init=False, default=0, repr=False)  # the prefix that was called so
 
     def __post_init__(self) -> None:
         context = self._context
@@ -126,14 +126,16 @@ class BeamStream(OneUtterance):
         """Return the best hypothesis so far, and what of it is certain."""
         beams = self._beams()
         best = beams[int(np.argmax(beams["blank"] + beams["symbol"]))]
-        certain = self._symbols(self._traced(common_prefix(self._prefixes, beams, len(beams))))
+        common = self._traced(common_prefix(self._prefixes, beams, len(beams)))
+        certain, space = self._symbols(common), self._context.parameters.space
         # The end of the audio can still undo a word that has begun.
-        whole = np.flatnonzero(certain == self._context.parameters.space)
-        if self._context.parameters.space != records.NONE:
-            certain = certain[: whole[-1] if len(whole) else 0]
-        best_symbols = self._symbols(self._traced(int(best["node"])))
+        ends = np.flatnonzero(certain == space)
+        if space != records.NONE:
+            certain = certain[: ends[-1] if len(ends) else 0]
         stable = self._context.settled(certain)
-        self._stable = stable.split()
+        if space != records.NONE and stable:
+            self._stable = int(common[ends[stable.count(" ")]])
+        best_symbols = self._symbols(self._traced(int(best["node"])))
         return PartialText(self._context.written(best_symbols), stable)
 
     def candidates(self) -> list[Candidate]:
@@ -218,14 +220,10 @@ class BeamStream(OneUtterance):
         texts, rescoring = self._texts(), self._context.rescoring
         if rescoring is None:
             return [], texts
-        near, others = _near_best(filter(self._keeps_promise, texts))
+        near, others = _near_best(texts)
         near = [exact for _, exact in self._summed(near)]
         gains = rescoring.gains([each.words for each in near])
         return [replace(each, gain=gain) for each, gain in zip(near, gains, strict=True)], others
-
-    def _keeps_promise(self, text: _Text) -> bool:
-        """Return whether a text begins with what was called stable."""
-        return text.words[: len(self._stable)] == self._stable
 
     def _texts(self) -> Iterator[_Text]:
         """Yield the texts of the search that are written differently, the best first."""
@@ -237,12 +235,14 @@ class BeamStream(OneUtterance):
         scores = np.log(weights[possible]) + factor
         parameters = self._context.parameters
         # A model over characters has scored the space after a text.
-        ending = parameters.space if parameters.mode == WORD_MODEL else records.NONE
+        ending = records.NONE if parameters.mode == CHARACTER_MODEL else parameters.space
         lists = n_best_texts(
             self._prefixes,
+            self._stable,
             beams[possible],
             scores,
             self._frames(),
+            parameters.space,
             ending,
             self._context.kernels,
         )
@@ -267,8 +267,8 @@ class BeamStream(OneUtterance):
         space, score = context.parameters.space, np.empty(1)
         for text in texts:
             symbols = text.ended.symbols
-            # A model over characters has scored the space after the text.
-            length = len(text.spelling) if context.parameters.mode == WORD_MODEL else len(symbols)
+            whole = context.parameters.mode == CHARACTER_MODEL  # it has scored a space at the end
+            length = len(symbols) if whole else len(text.spelling)
             scratch = np.zeros((2, len(symbols) + 1))
             context.kernels.score_alignments(rows, symbols, length, space, *scratch, score)
             acoustic = float(score[0])
@@ -330,7 +330,7 @@ class BeamStream(OneUtterance):
         if used > 1:
             places, waiting = np.zeros((2, used), np.int32)
             used = collect_garbage(self._prefixes, used, beams, len(beams), places, waiting)
-            head["prefixes"] = used
+            head["prefixes"], self._stable = used, int(places[self._stable])
         if len(self._prefixes) - used < needed:
             grown = np.empty(2 * used + needed, records.PREFIX)
             grown[:used] = self._prefixes[:used]

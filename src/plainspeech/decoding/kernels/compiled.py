@@ -102,12 +102,13 @@ def compile_kernels(
                 prefixes,
                 0,
                 0,
+                0,
                 derivations,
                 np.zeros(1, recombination.COUNTS),
                 ints,
                 ints,
             ),
-            machine_code(write_texts, prefixes, derivations, ints, ints, prefixes),
+            machine_code(write_texts, prefixes, 0, derivations, ints, ints, prefixes),
             machine_code(score_alignments, doubles, ints, 0, 0, doubles[0], doubles[0], doubles[0]),
         )
 

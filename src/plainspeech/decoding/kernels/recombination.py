@@ -123,6 +123,7 @@ def _known(entry: Record, winner: Record, prefixes: Records) -> int:
 @kernel
 def list_texts(
     prefixes: Records,
+    stable: int,
     frames: int,
     ending: int,
     derivations: Records,
@@ -134,6 +135,7 @@ def list_texts(
 
     Args:
         prefixes: the tree.
+        stable: the prefix that all of them begin with.
         frames: of the utterance; texts that take more are left out.
         ending: symbol that takes no frame at the end of a text, NONE without one.
         derivations: of `DERIVATION`: the hypotheses of the end, and room for others.
@@ -166,7 +168,7 @@ def list_texts(
             place += 1
         if place < head.texts:
             continue  # What differs from it has been derived, too.
-        total = _derive(best, head.derivations, prefixes, derivations)
+        total = _derive(best, head.derivations, stable, prefixes, derivations)
         if total == NONE:
             derivation.listed = 0
             return NONE
@@ -189,20 +191,20 @@ def _best_unlisted(derivations: Records, count: int) -> int:
 
 
 @subroutine
-def _derive(place: int, count: int, prefixes: Records, derivations: Records) -> int:
-    """Append all that differ from a derivation in one more prefix.
+def _derive(place: int, count: int, stable: int, prefixes: Records, derivations: Records) -> int:
+    """Append all that differ from a derivation in one more prefix, and begin with ``stable``.
 
     Returns:
         How many derivations there are then; NONE where there is no room for them.
     """
     derivation = derivations[place]
     node, left = integer(derivation.node), integer(derivation.until)
-    while node > 0:
+    while node > stable:
         other = integer(prefixes[node].recombined)
         while other != NONE:
             prefix = prefixes[other]
             # What follows takes a frame a symbol, and cannot begin before the prefix is there.
-            if prefix.frame <= left:
+            if prefix.frame <= left and _begins_with(stable, other, prefixes):
                 if count == len(derivations):
                     return NONE
                 new = derivations[count]
@@ -215,6 +217,13 @@ def _derive(place: int, count: int, prefixes: Records, derivations: Records) -> 
             other = integer(prefix.sibling)
         node, left = integer(prefixes[node].parent), left - 1
     return count
+
+
+@inlined
+def _begins_with(stable: int, node: int, prefixes: Records) -> bool:
+    while node > stable:
+        node = integer(prefixes[node].parent)
+    return node == stable
 
 
 @subroutine
@@ -238,15 +247,17 @@ def _trace(prefixes: Records, derivations: Records, place: int, path: Ints) -> i
 
 @kernel
 def write_texts(
-    prefixes: Records, derivations: Records, places: Ints, path: Ints, texts: Records
+    prefixes: Records, space: int, derivations: Records, places: Ints, path: Ints, texts: Records
 ) -> None:
     """Write copies of all prefixes of some texts.
 
     What language model and hot words have added is of these texts, also after a prefix that was
-    replaced.
+    replaced. Words that ended shortly before have no posterior of their own: theirs is the share in
+    that of the words which replaced them.
 
     Args:
         prefixes: the tree.
+        space: the symbol that follows a word, NONE where there is none.
         derivations: from `list_texts`.
         places: of those that are written.
         path: scratch, one more than there were frames.
@@ -264,6 +275,27 @@ def write_texts(
                 # It came after the prefix that has replaced `before`.
                 lm += prefixes[before].lm - prefixes[prefix.parent].lm
                 hot += prefixes[before].hot - prefixes[prefix.parent].hot
+                posterior = _posterior(integer(prefix.parent), space, prefixes)
+                posterior *= math.exp(prefixes[before].share)
+                _complete(texts[begin : begin + index], posterior, space)
             prefix.lm += lm
             prefix.hot += hot
         begin += length
+
+
+@inlined
+def _posterior(node: int, space: int, prefixes: Records) -> float:
+    """Return the posterior of the latest word that has ended in a prefix; 0 without one."""
+    while node > 0 and prefixes[node].symbol != space:
+        node = integer(prefixes[node].parent)
+    return prefixes[node].posterior if node > 0 else 0.0
+
+
+@inlined
+def _complete(text: Records, posterior: float, space: int) -> None:
+    """Give the latest words of ``text`` a posterior, as far as they have none."""
+    for index in range(len(text) - 1, -1, -1):
+        if text[index].symbol == space:
+            if text[index].posterior > 0.0:
+                break
+            text[index].posterior = posterior
