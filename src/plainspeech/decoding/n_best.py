@@ -68,7 +68,6 @@ def n_best_texts(
     first = derivations[: len(beams)]
     first["score"], first["lm"], first["hot"] = scores, beams["lm"], beams["hot"]
     first["node"], first["follows"], first["until"] = beams["node"], NONE, frames
-    first["listed"] = 0
     counts = np.zeros(1, COUNTS)
     counts["derivations"] = len(beams)
     path, found, listed = np.empty(frames + 1, np.int32), np.empty(1, np.int32), 0

@@ -81,7 +81,7 @@ class BeamStream(OneUtterance):
     _prefixes: records.Records = field(init=False, repr=False)
     _rows: list[Array] = field(init=False, default_factory=list, repr=False)
     _ended: bool = field(init=False, default=False)
-    _stable: int = field(init=False, default=0, repr=False)  # the prefix that was called so
+    _stable: int = field(init=False, default=0, repr=False)  # the prefix that all texts must have
 
     def __post_init__(self) -> None:
         context = self._context
@@ -133,7 +133,7 @@ class BeamStream(OneUtterance):
         if space != records.NONE:
             certain = certain[: ends[-1] if len(ends) else 0]
         stable = self._context.settled(certain)
-        if space != records.NONE and stable:
+        if self._context.rescoring and stable:  # what the search finds begins with it anyway
             self._stable = int(common[ends[stable.count(" ")]])
         best_symbols = self._symbols(self._traced(int(best["node"])))
         return PartialText(self._context.written(best_symbols), stable)

@@ -38,14 +38,14 @@ DERIVATION = np.dtype(
         ("follows", "i4"),  # the derivation that it differs from, whose text it ends as; or NONE
         ("join", "i4"),  # the prefix there that ``node`` is put in place of
         ("until", "i4"),  # the last frame in which that can be
-        ("listed", "i4"),  # 1 once what differs from it is there, too
+        ("heap", "i4"),  # a place of a heap: that of the derivation which is there
     ],
     align=True,
 )
 """A text: one of the end of the search, or another one with one more prefix changed."""
 
-COUNTS = np.dtype([("derivations", "i8"), ("texts", "i8")], align=True)
-"""How many there are."""
+COUNTS = np.dtype([("derivations", "i8"), ("waiting", "i8"), ("texts", "i8")], align=True)
+"""How many there are, how many of them are in the heap, and how many texts are listed."""
 
 
 @inlined
@@ -148,13 +148,13 @@ def list_texts(
         called again with more room.
     """
     head = counts[0]
-    while head.texts < len(found):
-        best = _best_unlisted(derivations, head.derivations)
-        if best == NONE:
-            break
+    if head.texts == 0 and head.waiting == 0:
+        _wait(0, head, derivations)
+    while head.texts < len(found) and head.waiting > 0:
+        best = integer(derivations[0].heap)
         derivation = derivations[best]
         length = _trace(prefixes, derivations, best, path)
-        derivation.text, derivation.length, derivation.listed = np.uint64(0), length, 1
+        derivation.text, derivation.length = np.uint64(0), length
         needed, last = 0, NONE
         for index in range(length - 1, -1, -1):
             symbol = integer(prefixes[path[index]].symbol)
@@ -163,31 +163,54 @@ def list_texts(
             needed += 1 + (symbol == last)
             last = symbol
         needed -= last == ending != NONE
-        place = 0
+        place, total = 0, integer(head.derivations)
         while place < head.texts and derivations[found[place]].text != derivation.text:
             place += 1
-        if place < head.texts:
-            continue  # What differs from it has been derived, too.
-        total = _derive(best, head.derivations, stable, prefixes, derivations)
-        if total == NONE:
-            derivation.listed = 0
-            return NONE
-        head.derivations = total
-        if needed <= frames:
-            found[place] = best
-            head.texts += 1
+        # What differs from a text that was found before has been derived, too.
+        if place == head.texts:
+            total = _derive(best, total, stable, prefixes, derivations)
+            if total == NONE:
+                return NONE
+            if needed <= frames:
+                found[place] = best
+                head.texts += 1
+        _leave(head, derivations)
+        known, head.derivations = integer(head.derivations), total
+        _wait(known, head, derivations)
     return head.texts  # type: ignore[no-any-return]
 
 
 @inlined
-def _best_unlisted(derivations: Records, count: int) -> int:
-    best = NONE
-    for place in range(count):
-        if derivations[place].listed == 0 and (
-            best == NONE or derivations[place].score > derivations[best].score
-        ):
-            best = place
-    return best
+def _wait(first: int, head: Record, derivations: Records) -> None:
+    """Put the derivations from ``first`` on into the heap, whose top is the best of it."""
+    for entry in range(first, head.derivations):
+        place = integer(head.waiting)
+        head.waiting = place + 1
+        while place > 0:
+            above = (place - 1) // 2
+            other = integer(derivations[above].heap)
+            if not derivations[entry].score > derivations[other].score:
+                break
+            derivations[place].heap, place = other, above
+        derivations[place].heap = entry
+
+
+@inlined
+def _leave(head: Record, derivations: Records) -> None:
+    """Take the best derivation out of the heap."""
+    head.waiting -= 1
+    last, place = integer(derivations[head.waiting].heap), 0
+    while 2 * place + 1 < head.waiting:
+        below = 2 * place + 1
+        other = integer(derivations[below].heap)
+        if below + 1 < head.waiting:
+            right = integer(derivations[below + 1].heap)
+            if derivations[right].score > derivations[other].score:
+                below, other = below + 1, right
+        if not derivations[other].score > derivations[last].score:
+            break
+        derivations[place].heap, place = other, below
+    derivations[place].heap = last
 
 
 @subroutine
@@ -211,7 +234,7 @@ def _derive(place: int, count: int, stable: int, prefixes: Records, derivations:
                 new.score = derivation.score + prefix.share
                 new.lm = derivation.lm + (prefix.lm - prefixes[node].lm)
                 new.hot = derivation.hot + (prefix.hot - prefixes[node].hot)
-                new.node, new.join, new.follows, new.listed = other, node, place, 0
+                new.node, new.join, new.follows = other, node, place
                 new.until = min(prefix.until, left)
                 count += 1
             other = integer(prefix.sibling)
