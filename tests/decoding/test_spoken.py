@@ -13,7 +13,7 @@ import pytest
 from brute_force import random_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_lm import ToyLm, random_lm
+from toy_lm import Ngram, ToyLm, random_lm
 
 from plainspeech.alphabet import ENGLISH
 from plainspeech.arrays import Array
@@ -22,7 +22,7 @@ from plainspeech.decoding.search_trace import trace_search
 from plainspeech.decoding.spoken import SpokenWords
 from plainspeech.decoding.text_scores import TextScorer, acoustic_score
 from plainspeech.errors import ConfigurationError, DecodingError, LanguageModelError
-from plainspeech.lm.tables import EOS_ID, score_word
+from plainspeech.lm.tables import EOS_ID, SPECIAL_WORDS, score_word
 from plainspeech.pronunciations import parse_pronunciations, phone_character
 
 WORDS = ("too", "two", "a", "at", "toot")
@@ -333,11 +333,19 @@ def test_within_a_sentence_its_words_count(seed: int, ends: bool) -> None:
 def test_more_sentences_than_there_is_room_for_leave_the_likeliest() -> None:
     alike = tuple(f"w{place}" for place in range(400))
     lexicon = parse_pronunciations("\n".join(f"{word} T A" for word in alike).encode(), Path("x"))
-    lm = random_lm(5, alike)
+    draw = np.random.default_rng(0)
+    vocabulary = (*SPECIAL_WORDS, *alike)
+    # Each word begins a bigram, so that the model has a state after each.
+    ngrams: list[Ngram] = [(word,) for word in vocabulary]
+    ngrams += [(word, str(draw.choice(alike))) for word in alike]
+    lm = ToyLm(
+        vocabulary,
+        {ngram: float(-draw.exponential(2.0)) for ngram in ngrams},
+        {ngram: float(-draw.exponential(0.5)) for ngram in ngrams},
+    )
     spoken = SpokenWords.of(lexicon, lm)
     said = spoken.spoken("w0")[0]
     (found,) = spoken.written([" ".join([said] * 4)], {}, int(lm.tables.bos_state))
     assert len(found) == 4
     usual = lm_score(tuple(found), lm)
-    draw = np.random.default_rng(0)
     assert all(lm_score(tuple(draw.choice(alike, 4)), lm) <= usual for _ in range(200))
