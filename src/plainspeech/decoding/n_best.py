@@ -10,7 +10,14 @@ import numpy.typing as npt
 
 from plainspeech.decoding.kernels.compiled import CompiledKernels
 from plainspeech.decoding.kernels.recombination import COUNTS, DERIVATION
-from plainspeech.decoding.kernels.records import NONE, PREFIX, Ints, Records
+from plainspeech.decoding.kernels.records import (
+    CHARACTER_MODEL,
+    NONE,
+    PREFIX,
+    Ints,
+    Records,
+    SearchParameters,
+)
 
 _AT_ONCE = 32  # texts that are listed after the best one, then twice as many
 _ROOM = 1024  # derivations
@@ -48,8 +55,7 @@ def n_best_texts(
     beams: Records,
     scores: npt.NDArray[np.float64],
     frames: int,
-    space: int,
-    ending: int,
+    parameters: SearchParameters,
     kernels: CompiledKernels,
 ) -> Iterator[list[EndedText]]:
     """Yield the texts of a search, some at a time, the best first; those with equal symbols once.
@@ -60,10 +66,12 @@ def n_best_texts(
         beams: the hypotheses of the end, which do.
         scores: of each, nats.
         frames: of the utterance.
-        space: the symbol that follows a word, NONE without one.
-        ending: symbol that takes no frame at the end of a text, NONE without one.
+        parameters: of the search.
         kernels: of the search.
     """
+    space = parameters.space
+    # A model over characters has scored the space after a text, which takes a frame.
+    ending = NONE if parameters.mode == CHARACTER_MODEL else space
     derivations = np.empty(len(beams) + _ROOM, DERIVATION)
     first = derivations[: len(beams)]
     first["score"], first["lm"], first["hot"] = scores, beams["lm"], beams["hot"]

@@ -203,9 +203,8 @@ class SpokenWords:
         parts = [each.tolist() for each in np.split(chosen, limits[:-1])]
         # What is no word counts among the settled, too.
         settled = sum(place != records.NONE for place in parts[-1][:settled])
-        return [
-            [words[place] for place in part if place != records.NONE] for part in parts
-        ], settled
+        written = [[words[place] for place in part if place != records.NONE] for part in parts]
+        return written, settled
 
     def _candidates(
         self, sound: str, expected: Mapping[str, float]
@@ -228,21 +227,9 @@ class SpokenWords:
 
     @cached_property
     def _choose(self) -> Callable[..., int]:
-        ints, sentences = np.empty(0, np.int32), np.empty((0, 0), SENTENCE)
-        examples = (
-            ints,
-            ints,
-            ints,
-            ints,
-            np.empty(0),
-            self.tables,
-            0,
-            True,
-            sentences,
-            ints,
-            ints,
-        )
-        return machine_code(choose_words, *examples)
+        ids, nats, sentences = np.empty(0, np.int32), np.empty(0), np.empty((0, 0), SENTENCE)
+        words, scratch = (ids, ids, ids, ids, nats), (sentences, ids)
+        return machine_code(choose_words, *words, self.tables, 0, True, *scratch, ids)
 
     @cached_property
     def _places(self) -> dict[str, int]:

@@ -59,14 +59,14 @@ class _Text:
     gain: float = 0.0
 
     @property
-    def found(self) -> float:
+    def search_score(self) -> float:
         """The score without what was gained afterwards."""
         return self.acoustic + self.ended.lm + self.ended.hot
 
     @property
     def score(self) -> float:
         """By which the texts are ranked in the end."""
-        return self.found + self.gain
+        return self.search_score + self.gain
 
 
 @dataclass
@@ -178,7 +178,7 @@ class BeamStream(OneUtterance):
         self._close()
         changed, others = self._scored_anew()
         return [
-            RescoredText(" ".join(each.words), each.found, each.gain)
+            RescoredText(" ".join(each.words), each.search_score, each.gain)
             for each in changed or islice(others, 1)
         ]
 
@@ -233,17 +233,13 @@ class BeamStream(OneUtterance):
         if not possible.any():
             raise DecodingError("no text has a score: the language model's scores are not finite")
         scores = np.log(weights[possible]) + factor
-        parameters = self._context.parameters
-        # A model over characters has scored the space after a text.
-        ending = records.NONE if parameters.mode == CHARACTER_MODEL else parameters.space
         lists = n_best_texts(
             self._prefixes,
             self._stable,
             beams[possible],
             scores,
             self._frames(),
-            parameters.space,
-            ending,
+            self._context.parameters,
             self._context.kernels,
         )
         for some in lists:
@@ -344,9 +340,11 @@ class BeamStream(OneUtterance):
         return int(self._state.head[0]["frame"])
 
     def _joined(self) -> Array:
-        if len(self._rows) == 1:
-            return self._rows[0]
-        return np.concatenate([np.empty((0, self._context.alphabet.size), np.float32), *self._rows])
+        """Return all frames; pieces are joined once."""
+        if len(self._rows) != 1:
+            none = np.empty((0, self._context.alphabet.size), np.float32)
+            self._rows = [np.concatenate([none, *self._rows])]
+        return self._rows[0]
 
     def _symbols(self, path: Ints) -> Ints:
         symbols: Ints = self._prefixes["symbol"][path]

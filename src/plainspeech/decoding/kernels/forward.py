@@ -25,7 +25,8 @@ def score_alignments(
 
     A. Graves et al., ICML 2006, section 4.1. As in the search several spaces count as one, and
     those before the first word, and after the last, as none. Places far below the best of a frame
-    are dropped: time grows with the number of frames alone.
+    are dropped: time grows with the number of frames alone. That suits texts which a search has
+    found; `plainspeech.decoding.text_scores` scores any text, however improbable, in logarithms.
 
     Args:
         probabilities: ``(frames, symbols)``, the blank last.
