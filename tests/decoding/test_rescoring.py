@@ -202,24 +202,69 @@ def test_parts_of_sentences_are_not_scored_anew() -> None:
 LEXICON = parse_pronunciations(b"too T A\ntwo T A\na A\nat A T\ntoot T A T\n", Path("lexicon"))
 
 
-@settings(max_examples=40, deadline=None)
-@given(seeds)
-def test_what_is_stable_stays_and_where_it_is_cut_makes_no_difference(seed: int) -> None:
-    decoder = BeamSearchDecoder(
-        ENGLISH,
-        scorer_of(seed, ("too", "two", "a", "at", "toot")),
-        pronunciations=LEXICON,
-        beam_width=30,
-    )
-    rows, stream, stable = random_rows(seed, 12, LEXICON.size), decoder.stream(), list[str]()
-    for row in rows:
+def over_phones(seed: int) -> BeamSearchDecoder:
+    scorer = scorer_of(seed, ("too", "two", "a", "at", "toot"))
+    return BeamSearchDecoder(ENGLISH, scorer, pronunciations=LEXICON, beam_width=30)
+
+
+def over_letters(seed: int) -> BeamSearchDecoder:
+    return BeamSearchDecoder(SMALL, scorer_of(seed), beam_width=30)
+
+
+ROWS = {over_phones: LEXICON.size, over_letters: SMALL.size}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.sampled_from(list(ROWS)))
+def test_what_is_stable_stays(seed: int, decoder: Any) -> None:
+    stream, stable = decoder(seed).stream(), list[str]()
+    for row in random_rows(seed, 40, ROWS[decoder]):
         stream.feed(row[None])
         partial = stream.partial()
         assert partial.stable.split()[: len(stable)] == stable
         stable = partial.stable.split()
+        assert partial.text.split()[: len(stable)] == stable
     final = stream.finish()
     assert final.text.split()[: len(stable)] == stable
-    assert final == decoder.decode(rows)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from(list(ROWS)), st.lists(st.integers(1, 39), max_size=4))
+def test_where_it_is_cut_makes_no_difference(seed: int, decoder: Any, cuts: list[int]) -> None:
+    rows, stream = random_rows(seed, 40, ROWS[decoder]), decoder(seed).stream()
+    for part in np.split(rows, sorted(cuts)):
+        stream.feed(part)
+    assert stream.finish() == decoder(seed).decode(rows)
+
+
+def test_what_is_stable_is_chosen_by_both_models() -> None:
+    """With what the n-grams alone would have settled, more than 2 nats a text are lost."""
+    lost, words = 0.0, 0
+    for seed in range(40):
+        rows, decoder = random_rows(seed, 40, SMALL.size), over_letters(seed)
+        stream, stable = decoder.stream(), ""
+        for row in rows:
+            stream.feed(row[None])
+            stable = stream.partial().stable
+        scores, words = TextScorer(decoder), words + len(stable.split())
+        best, found = decoder.decode(rows).text, stream.finish().text
+        lost += scores.score(rows, best).total - scores.score(rows, found).total
+    assert words > 40
+    assert lost / 40 < 0.5
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds)
+def test_texts_with_a_settled_beginning_have_their_own_scores(seed: int) -> None:
+    rows, decoder = random_rows(seed, 40, SMALL.size), over_letters(seed)
+    stream = decoder.stream()
+    for row in rows:
+        stream.feed(row[None])
+        stream.partial()
+    for each in stream.finish_n_best(3):
+        exact = TextScorer(decoder).score(rows, each.transcript.text)
+        assert each.score == pytest.approx(exact.total, abs=1e-3)
+        assert each.acoustic_score == pytest.approx(exact.acoustic, abs=1e-3)
 
 
 @settings(max_examples=30, deadline=None)

@@ -96,6 +96,25 @@ def test_sentences_together_have_the_scores_of_each_alone(seed: int, each: list[
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
+@given(st.integers(0, 1000), sentences, st.integers(0, 4))
+def test_sentences_go_on_from_what_they_begin_with(seed: int, each: list[Any], size: int) -> None:
+    model = random_model(seed)
+    start = each[0][:size]
+    begun = model.after(model.after(model.begin(), start[:1]), start[1:])
+    (before,) = model.sentence_log_probabilities([start], ended=False)
+
+    for ended in (False, True):
+        whole = [np.concatenate([start, rest]) for rest in each]
+        expected = np.array(model.sentence_log_probabilities(whole, ended=ended))
+        found = model.sentence_log_probabilities(each, begun, ended)
+        np.testing.assert_allclose(before + np.array(found), expected, atol=2e-4)
+
+
+def test_what_has_no_words_and_does_not_end_is_certain() -> None:
+    none = np.empty(0, np.int32)
+    assert random_model().sentence_log_probabilities([none, none], ended=False) == [0.0, 0.0]
+
+
 def test_no_sentence_has_no_score() -> None:
     assert random_model().sentence_log_probabilities([]) == []
 

@@ -30,7 +30,6 @@ from plainspeech.decoding.kernels.records import (
 from plainspeech.decoding.lexicon import build_lexicon, check_probabilities
 from plainspeech.decoding.priors import divide_by_priors
 from plainspeech.decoding.rescoring import Rescoring
-from plainspeech.decoding.results import text_of
 from plainspeech.decoding.settings import BeamSettings
 from plainspeech.decoding.spoken import SpokenWords
 from plainspeech.decoding.validation import own_columns, validated
@@ -91,24 +90,37 @@ class SearchContext:
         """
         return validated(own_columns(log_probabilities, self.columns), self.alphabet.size)
 
-    def written(self, symbols: Ints) -> str:
-        """Return the text of ``symbols``; of a search over phones, its whole words alone."""
-        text = text_of(symbols, self.alphabet)
-        return text if self.spoken is None else " ".join(self.words([text])[0])
+    def words(
+        self, texts: Sequence[str], begun: int | None = None, ended: bool = True
+    ) -> list[list[str]]:
+        """Return the words of each of ``texts``, which are in the alphabet of the search.
 
-    def words(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return the words of each of ``texts``, which are in the alphabet of the search."""
+        Args:
+            texts: what was said.
+            begun: state of the language model that they go on from; None for the beginning of a
+                sentence.
+            ended: whether they are whole; of a search over phones that are not, a last word that
+                is none is left out.
+        """
         if self.spoken is None:
             return [text.split(" ") if text else [] for text in texts]
-        start, ends = int(self.tables.bos_state), self.parameters.sentence_end
-        return self.spoken.written(texts, self.expected, start, ends)
+        ended = ended and self.parameters.sentence_end
+        return self.spoken.written(texts, self.expected, self._state(begun), ended)
 
-    def settled(self, symbols: Ints) -> str:
-        """Return the words of ``symbols``, which are whole, that stay whatever follows them."""
-        text = text_of(symbols, self.alphabet)
+    def settled(self, text: str, begun: int | None = None) -> list[str]:
+        """Return the words of ``text``, which are whole, that stay whatever follows them.
+
+        Args:
+            text: what was said.
+            begun: state of the language model that it goes on from; None for the beginning of a
+                sentence.
+        """
         if self.spoken is None:
-            return text
-        return " ".join(self.spoken.settled(text, self.expected, int(self.tables.bos_state)))
+            return self.words([text])[0]
+        return self.spoken.settled(text, self.expected, self._state(begun))
+
+    def _state(self, begun: int | None) -> int:
+        return int(self.tables.bos_state) if begun is None else begun
 
     def scaled_likelihoods(self, rows: Array) -> Array:
         """Return what the search sees of log-probabilities: divided by priors, if it has any."""

@@ -1,4 +1,4 @@
-"""Texts scored anew when a search has ended, by a recurrent language model beside the n-grams.
+"""Texts scored anew by a recurrent language model beside the n-grams.
 
 The search needs the n-grams' short contexts: a recurrent model's state is of all words before, so
 that no two hypotheses could share one. The best texts of the end are few, and get the mean of the
@@ -7,7 +7,7 @@ logarithms of both models' probabilities (a log-linear interpolation) in place o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -17,8 +17,8 @@ import numpy as np
 from plainspeech.alphabet import Alphabet
 from plainspeech.decoding.kernels.records import Doubles
 from plainspeech.decoding.lexicon import ids_of_written
-from plainspeech.lm.neural import SentenceScorer
-from plainspeech.lm.scorer import Scorer, scoring_of
+from plainspeech.lm.neural import NeuralState, SentenceScorer
+from plainspeech.lm.scorer import Scorer, SentenceTables
 from plainspeech.lm.tables import UNKNOWN_ID, NGramTables
 
 RESCORED = 16
@@ -28,6 +28,19 @@ With 50 no fewer words are wrong (docs/decisions/0023).
 """
 RESCORED_WITHIN = 5.0
 """Nats below the best of these texts beyond which none is scored anew: hardly one of them wins."""
+
+
+@dataclass(frozen=True)
+class BegunSentence:
+    """The states of both models after the first words of a sentence.
+
+    Attributes:
+        ngrams: of the n-grams.
+        recurrent: of the recurrent model.
+    """
+
+    ngrams: int
+    recurrent: NeuralState
 
 
 class RescoringModels:
@@ -49,24 +62,43 @@ class RescoringModels:
         self._tables = scorer.tables
         self.weight = scorer.neural_weight
 
-    def differences(self, texts: Sequence[Sequence[str]]) -> list[float]:
+    def begin(self) -> BegunSentence:
+        """Return the states at the beginning of a sentence."""
+        return BegunSentence(int(self._tables.bos_state), self._sentences.begin())
+
+    def after(self, before: BegunSentence, words: Sequence[str]) -> BegunSentence:
+        """Return the states after some more words."""
+        ids = self._ids_of(words)
+        return BegunSentence(
+            self._ngrams.after(before.ngrams, ids), self._sentences.after(before.recurrent, ids)
+        )
+
+    def differences(
+        self, texts: Sequence[Sequence[str]], begun: BegunSentence | None = None, ended: bool = True
+    ) -> list[float]:
         """Return by how much the recurrent model's ln p of each text is above the n-grams'.
 
         Args:
-            texts: each as its words; the sentence ends with them.
+            texts: each as its words.
+            begun: the states that they go on from; None for the beginning of a sentence.
+            ended: whether the sentence ends with them.
         """
-        ids = [[self._ids.get(word, UNKNOWN_ID) for word in words] for words in texts]
-        recurrent = self._sentences.log_probabilities(ids)
-        ngrams = self._scored(ids)
+        begun = begun or self.begin()
+        ids = [self._ids_of(words) for words in texts]
+        recurrent = self._sentences.log_probabilities(ids, begun.recurrent, ended)
+        ngrams = self._ngrams.log_probabilities(ids, begun.ngrams, ended)
         return [mine - other for mine, other in zip(recurrent, ngrams, strict=True)]
+
+    def _ids_of(self, words: Sequence[str]) -> list[int]:
+        return [self._ids.get(word, UNKNOWN_ID) for word in words]
 
     @cached_property
     def _ids(self) -> Mapping[str, int]:
         return ids_of_written(self._vocabulary, self._alphabet)
 
     @cached_property
-    def _scored(self) -> Callable[[Sequence[Sequence[int]]], list[float]]:
-        return scoring_of(self._tables)
+    def _ngrams(self) -> SentenceTables:
+        return SentenceTables(self._tables)
 
 
 def word_shares(
@@ -106,6 +138,14 @@ class Rescoring:
     models: RescoringModels
     weight: float
 
-    def gains(self, texts: Sequence[Sequence[str]]) -> list[float]:
-        """Return the nats that the score of each text, its words, rises by."""
-        return [self.weight * each for each in self.models.differences(texts)]
+    def gains(
+        self, texts: Sequence[Sequence[str]], begun: BegunSentence | None = None, ended: bool = True
+    ) -> list[float]:
+        """Return the nats that the score of each text, its words, rises by.
+
+        Args:
+            texts: each as its words.
+            begun: the states that they go on from; None for the beginning of a sentence.
+            ended: whether the sentence ends with them.
+        """
+        return [self.weight * each for each in self.models.differences(texts, begun, ended)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
@@ -27,6 +27,7 @@ from plainspeech.decoding.results import (
     RescoredText,
     text_of,
 )
+from plainspeech.decoding.settled import NOTHING, SettledText
 from plainspeech.decoding.validation import (
     OneUtterance,
     impossible_frame_error,
@@ -81,7 +82,7 @@ class BeamStream(OneUtterance):
     _prefixes: records.Records = field(init=False, repr=False)
     _rows: list[Array] = field(init=False, default_factory=list, repr=False)
     _ended: bool = field(init=False, default=False)
-    _stable: int = field(init=False, default=0, repr=False)  # the prefix that all texts must have
+    _settled: SettledText = field(init=False, default=NOTHING, repr=False)
 
     def __post_init__(self) -> None:
         context = self._context
@@ -123,20 +124,24 @@ class BeamStream(OneUtterance):
         self._rows.append(rows)
 
     def partial(self) -> PartialText:
-        """Return the best hypothesis so far, and what of it is certain."""
+        """Return the best hypothesis so far, and what of it is certain.
+
+        With a recurrent language model, what is certain is chosen by it, now: so the final text may
+        depend on when this was called.
+        """
         beams = self._beams()
-        best = beams[int(np.argmax(beams["blank"] + beams["symbol"]))]
-        common = self._traced(common_prefix(self._prefixes, beams, len(beams)))
-        certain, space = self._symbols(common), self._context.parameters.space
-        # The end of the audio can still undo a word that has begun.
-        ends = np.flatnonzero(certain == space)
-        if space != records.NONE:
-            certain = certain[: ends[-1] if len(ends) else 0]
-        stable = self._context.settled(certain)
-        if self._context.rescoring and stable:  # what the search finds begins with it anyway
-            self._stable = int(common[ends[stable.count(" ")]])
-        best_symbols = self._symbols(self._traced(int(best["node"])))
-        return PartialText(self._context.written(best_symbols), stable)
+        best = int(beams[int(np.argmax(beams["blank"] + beams["symbol"]))]["node"])
+        common = self._rest(common_prefix(self._prefixes, beams, len(beams)))
+        ends: npt.NDArray[np.intp] = np.arange(1, len(common) + 1)
+        if self._context.parameters.space != records.NONE:
+            # The end of the audio can still undo a word that has begun.
+            ends = 1 + np.flatnonzero(self._symbols(common) == self._context.parameters.space)
+        if self._context.rescoring:
+            self._settle(self._rest(best), ends)
+            stable: Sequence[str] = self._settled.words
+        else:
+            stable = self._stays(common[: ends[-1] if len(ends) else 0])
+        return PartialText(self._written(best), " ".join(stable))
 
     def candidates(self) -> list[Candidate]:
         """Return the hypotheses so far, the best first, for those who watch the search."""
@@ -145,10 +150,7 @@ class BeamStream(OneUtterance):
         with np.errstate(divide="ignore"):
             scores = np.log(weights) + float(self._state.head[0]["log_factor"])
         return [
-            Candidate(
-                self._context.written(self._symbols(self._traced(int(beams[place]["node"])))),
-                float(scores[place]),
-            )
+            Candidate(self._written(int(beams[place]["node"])), float(scores[place]))
             for place in np.argsort(-weights, kind="stable").tolist()
         ]
 
@@ -182,6 +184,80 @@ class BeamStream(OneUtterance):
             for each in changed or islice(others, 1)
         ]
 
+    def _settle(self, best: Ints, ends: npt.NDArray[np.intp]) -> None:
+        """Choose the words that all texts begin with from now on.
+
+        Those after them may show that a word was another one that sounds alike, and what the search
+        will merge with the last of them is not known yet; so no word is settled until it is clear
+        without those after it. That takes 0.7 s longer, and a third of what streaming costs in
+        accuracy is saved (docs/decisions/0026).
+
+        Args:
+            best: prefixes of the best hypothesis, after those that are settled.
+            ends: how many of them lead to the end of each word that all hypotheses have.
+        """
+        head, before, rescoring = self._state.head[0], self._settled, self._context.rescoring
+        assert rescoring is not None
+        # Of what ended later, posteriors are not known yet.
+        ends = ends[self._prefixes["frame"][best[ends - 1]] < head["updated_before"]]
+        while len(ends) and len(self._stays(best[: ends[-1]])) < len(ends):
+            ends = ends[:-1]
+        if not len(ends):
+            return
+        size = int(ends[-1])
+        near, _ = _near_best(self._beginnings(int(best[size - 1])))
+        if len(near) > 1:
+            near = self._followed(near, self._symbols(best[size:]))
+        texts = [each.words for each in near]
+        gains = rescoring.gains(texts, before.begun, ended=False)
+        scores = [each.score + gain for each, gain in zip(near, gains, strict=True)]
+        place = int(np.argmax(scores))
+        ended, words = near[place].ended, texts[place]
+        self._settled = SettledText(
+            int(best[size - 1]),
+            before.depth + size,
+            ended.prefixes,
+            (*before.words, *words),
+            (*before.shares, *word_shares(words, texts, scores)),
+            rescoring.models.after(before.begun or rescoring.models.begin(), words),
+            ended.score,
+            ended.lm,
+            ended.hot,
+            before.gain + gains[place],
+        )
+        self._prefixes["recombined"][best[:size]] = records.NONE  # decided
+
+    def _stays(self, path: Ints) -> Sequence[str]:
+        """Return the words of a path, after those that are settled, that stay as they are."""
+        return self._context.settled(self._spelled(path), self._settled.ngrams)
+
+    def _followed(self, beginnings: Sequence[_Text], rest: Ints) -> list[_Text]:
+        """Return those that ``rest`` can follow in these frames, as probable as they are then."""
+        probability, followed = self._forward(), []
+        for each in beginnings:
+            symbols = np.concatenate([each.ended.symbols, rest])
+            acoustic = probability(symbols, len(symbols))
+            if np.isfinite(acoustic):
+                followed.append(replace(each, acoustic=acoustic))
+        return followed or [beginnings[0]]
+
+    def _beginnings(self, node: int) -> Iterator[_Text]:
+        """Yield the texts that lead to a prefix of all hypotheses, the best first.
+
+        Their words and scores are those after what is settled.
+
+        Args:
+            node: the prefix; it ends a word.
+        """
+        before, context = self._settled, self._context
+        end = np.zeros(1, records.BEAM)
+        end["node"] = node
+        for some in self._listed(end, np.zeros(1)):
+            said = [text_of(e.symbols[len(before.prefixes) :], context.alphabet) for e in some]
+            written = context.words(said, before.ngrams, ended=False)
+            for ended, each, words in zip(some, said, written, strict=True):
+                yield _Text(ended, each, words, ended.score - ended.lm - ended.hot)
+
     def _hypothesis(self, text: _Text, alignment: AlignedHypothesis) -> Hypothesis:
         return Hypothesis(
             transcript=self._transcript(alignment),
@@ -213,6 +289,7 @@ class BeamStream(OneUtterance):
             if changed:
                 shares = word_shares(text.words, done, scores)
                 aligned.evidence[: len(shares), 5] = shares
+                aligned.evidence[: len(self._settled.shares), 5] = self._settled.shares
             yield text, aligned
 
     def _scored_anew(self) -> tuple[list[_Text], Iterator[_Text]]:
@@ -222,33 +299,47 @@ class BeamStream(OneUtterance):
             return [], texts
         near, others = _near_best(texts)
         near = [exact for _, exact in self._summed(near)]
-        gains = rescoring.gains([each.words for each in near])
-        return [replace(each, gain=gain) for each, gain in zip(near, gains, strict=True)], others
+        begun, told = self._settled.begun, len(self._settled.words)
+        gains = rescoring.gains([each.words[told:] for each in near], begun)
+        changed = [
+            replace(each, gain=self._settled.gain + gain)
+            for each, gain in zip(near, gains, strict=True)
+        ]
+        return changed, others
 
     def _texts(self) -> Iterator[_Text]:
         """Yield the texts of the search that are written differently, the best first."""
-        beams, seen = self._beams(), set[str]()
+        beams, seen, before = self._beams(), set[str](), self._settled
         weights, factor = beams["blank"] + beams["symbol"], float(self._state.head[0]["log_factor"])
         possible = (weights > 0) & np.isfinite(weights)
         if not possible.any():
             raise DecodingError("no text has a score: the language model's scores are not finite")
-        scores = np.log(weights[possible]) + factor
-        lists = n_best_texts(
-            self._prefixes,
-            self._stable,
-            beams[possible],
-            scores,
-            self._frames(),
-            self._context.parameters,
-            self._context.kernels,
-        )
-        for some in lists:
-            spellings = [text_of(each.symbols, self._context.alphabet) for each in some]
-            written = self._context.words(spellings)
+        alphabet = self._context.alphabet
+        for some in self._listed(beams[possible], np.log(weights[possible]) + factor):
+            spellings = [text_of(each.symbols, alphabet) for each in some]
+            rest = [text_of(each.symbols[len(before.prefixes) :], alphabet) for each in some]
+            written = self._context.words(rest, before.ngrams)
             for ended, spelling, words in zip(some, spellings, written, strict=True):
+                words = [*before.words, *words]
                 if (key := " ".join(words)) not in seen:
                     seen.add(key)
                     yield _Text(ended, spelling, words, ended.score - ended.lm - ended.hot)
+
+    def _listed(
+        self, ends: records.Records, scores: npt.NDArray[np.float64]
+    ) -> Iterator[list[EndedText]]:
+        """Yield the texts that end as some hypotheses do, some at a time, the best first."""
+        before, context = self._settled, self._context
+        lists = n_best_texts(
+            self._prefixes,
+            before.node,
+            ends,
+            scores,
+            self._frames(),
+            context.parameters,
+            context.kernels,
+        )
+        return ([before.completed(each) for each in some] for some in lists)
 
     def _summed(self, texts: Iterable[_Text]) -> Iterator[tuple[_Text, _Text]]:
         """Yield texts that are possible, and them with the probabilities of all their alignments.
@@ -259,19 +350,30 @@ class BeamStream(OneUtterance):
         if not context.parameters.merge_by_state:
             yield from ((text, text) for text in texts)
             return
-        rows = np.exp(context.scaled_likelihoods(self._joined()), dtype=np.float64)
-        space, score = context.parameters.space, np.empty(1)
+        probability = self._forward()
         for text in texts:
             symbols = text.ended.symbols
             whole = context.parameters.mode == CHARACTER_MODEL  # it has scored a space at the end
-            length = len(symbols) if whole else len(text.spelling)
-            scratch = np.zeros((2, len(symbols) + 1))
-            context.kernels.score_alignments(rows, symbols, length, space, *scratch, score)
-            acoustic = float(score[0])
+            acoustic = probability(symbols, len(symbols) if whole else len(text.spelling))
             if np.isfinite(acoustic):
                 yield text, replace(text, acoustic=acoustic)
             elif not text.ended.merged:
                 yield text, text
+
+    def _forward(self) -> Callable[[Ints, int], float]:
+        """Return what gives the logarithm of the sum of the probabilities of all alignments.
+
+        Its arguments are symbols, and how many of them are the text: a space may follow.
+        """
+        context, score = self._context, np.empty(1)
+        rows = np.exp(context.scaled_likelihoods(self._joined()), dtype=np.float64)
+
+        def probability(symbols: Ints, length: int) -> float:
+            scratch, space = np.zeros((2, len(symbols) + 1)), context.parameters.space
+            context.kernels.score_alignments(rows, symbols, length, space, *scratch, score)
+            return float(score[0])
+
+        return probability
 
     def _aligned(self, rows: Array, text: _Text) -> AlignedHypothesis:
         """Return the best alignment; the frames of its prefixes stand in where there is none."""
@@ -326,7 +428,8 @@ class BeamStream(OneUtterance):
         if used > 1:
             places, waiting = np.zeros((2, used), np.int32)
             used = collect_garbage(self._prefixes, used, beams, len(beams), places, waiting)
-            head["prefixes"], self._stable = used, int(places[self._stable])
+            head["prefixes"] = used
+            self._settled = replace(self._settled, node=int(places[self._settled.node]))
         if len(self._prefixes) - used < needed:
             grown = np.empty(2 * used + needed, records.PREFIX)
             grown[:used] = self._prefixes[:used]
@@ -349,6 +452,19 @@ class BeamStream(OneUtterance):
     def _symbols(self, path: Ints) -> Ints:
         symbols: Ints = self._prefixes["symbol"][path]
         return symbols
+
+    def _spelled(self, path: Ints) -> str:
+        return text_of(self._symbols(path), self._context.alphabet)
+
+    def _written(self, node: int) -> str:
+        """Return the text of a hypothesis, what is settled at its beginning."""
+        rest = self._spelled(self._rest(node))
+        (words,) = self._context.words([rest], self._settled.ngrams, ended=False)
+        return " ".join([*self._settled.words, *words])
+
+    def _rest(self, node: int) -> Ints:
+        """Return the places of the prefixes that lead to one, after those that are settled."""
+        return self._traced(node)[self._settled.depth :]
 
     def _traced(self, node: int) -> Ints:
         """Return the places of all prefixes that one goes through, itself the last."""

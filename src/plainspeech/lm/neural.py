@@ -31,6 +31,21 @@ _LARGEST_VALUE = 1e4
 
 
 @dataclass(frozen=True)
+class NeuralState:
+    """What a model knows of a sentence that has begun.
+
+    Attributes:
+        latest: row of the word that it will read next, the latest of the sentence.
+        hidden: ``(1, hidden)``, after the words before it.
+        cell: likewise.
+    """
+
+    latest: int
+    hidden: Floats
+    cell: Floats
+
+
+@dataclass(frozen=True)
 class NeuralModel:
     """The weights.
 
@@ -59,34 +74,53 @@ class NeuralModel:
         rows, width = self.embeddings.shape
         return {"words": rows, "width": width, "hidden": self.projection.shape[1]}
 
-    def sentence_log_probabilities(self, sentences: Sequence[Ints]) -> list[float]:
-        """Return ln p of each of ``sentences``, rows of words, with its end; natural logarithms.
+    def begin(self) -> NeuralState:
+        """Return the state at the beginning of a sentence."""
+        zeros = np.zeros((1, self.projection.shape[1]), np.float32)
+        return NeuralState(END, zeros, zeros)
+
+    def after(self, before: NeuralState, rows: Ints) -> NeuralState:
+        """Return the state after some more words, ``rows`` of the embeddings."""
+        latest, hidden, cell = before.latest, before.hidden, before.cell
+        for row in rows.tolist():
+            inputs = self.embeddings[[latest]] @ self.input_weights.T + self.gate_biases
+            hidden, cell = self._advance(inputs, hidden, cell)
+            latest = row
+        return NeuralState(latest, hidden, cell)
+
+    def sentence_log_probabilities(
+        self, sentences: Sequence[Ints], begun: NeuralState | None = None, ended: bool = True
+    ) -> list[float]:
+        """Return ln p of each of ``sentences``, rows of words; natural logarithms.
 
         What sentences have in common at their beginning is computed once.
+
+        Args:
+            sentences: without their ends.
+            begun: the state that they go on from; None for their beginning.
+            ended: whether they end after these words, which has a probability, too.
         """
-        if not sentences:
-            return []
+        begun = begun or self.begin()
         totals = np.zeros(len(sentences))
-        lengths = np.array([len(sentence) for sentence in sentences], np.intp)
-        shape = len(sentences), int(lengths.max()) + 1
+        lengths = np.array([len(sentence) + ended for sentence in sentences], np.intp)
+        shape = len(sentences), int(lengths.max(initial=0))
         rows = np.full(shape, END, np.intp)
         for row, sentence in zip(rows, sentences, strict=True):
             row[: len(sentence)] = sentence
         # Few words in many places: what they send to the gates is computed once.
-        known, rows = np.unique(rows, return_inverse=True)
-        rows = rows.reshape(shape)  # NumPy 2.0 gives it other dimensions
+        known, places = np.unique(np.append(rows, begun.latest), return_inverse=True)
+        rows, latest = places[:-1].reshape(shape), places[-1:]
         embeddings, biases = self.embeddings[known], self.biases[known]
         inputs = embeddings @ self.input_weights.T + self.gate_biases
         # The prefixes of one length at a time: `at` is the place of each sentence's among them.
-        alive, at = np.arange(len(sentences)), np.zeros(len(sentences), np.intp)
-        latest = np.searchsorted(known, [END])
-        hidden = cell = np.zeros((1, self.projection.shape[1]), np.float32)
-        for length in range(rows.shape[1]):
+        alive = np.flatnonzero(lengths)
+        at, hidden, cell = np.zeros(len(alive), np.intp), begun.hidden, begun.cell
+        for length in range(shape[1]):
             hidden, cell = self._advance(inputs[latest], hidden, cell)
             outputs, following = hidden @ self.projection.T, rows[alive, length]
             gains = np.einsum("ij,ij->i", outputs[at], embeddings[following])
             totals[alive] += gains + biases[following]
-            goes_on = lengths[alive] > length
+            goes_on = lengths[alive] > length + 1
             alive, pairs = alive[goes_on], (at * len(known) + following)[goes_on]
             distinct, at = np.unique(pairs, return_inverse=True)
             before, latest = np.divmod(distinct, len(known))
@@ -129,10 +163,30 @@ class SentenceScorer:
         together = np.logaddexp.reduce(unigrams[other], dtype=np.float64)
         self._shares = np.where(other, unigrams - together, 0.0)
 
-    def log_probabilities(self, sentences: Sequence[Sequence[int]]) -> list[float]:
-        """Return ln p of each of ``sentences``, ids of the scorer's words, with its end."""
+    def begin(self) -> NeuralState:
+        """Return the state at the beginning of a sentence."""
+        return self._model.begin()
+
+    def after(self, before: NeuralState, words: Sequence[int]) -> NeuralState:
+        """Return the state after some more words, ids of the scorer's."""
+        return self._model.after(before, self._rows[np.array(words, np.intp)])
+
+    def log_probabilities(
+        self,
+        sentences: Sequence[Sequence[int]],
+        begun: NeuralState | None = None,
+        ended: bool = True,
+    ) -> list[float]:
+        """Return ln p of each of ``sentences``, ids of the scorer's words.
+
+        Args:
+            sentences: without their ends.
+            begun: the state that they go on from; None for their beginning.
+            ended: whether they end after these words.
+        """
         places = [np.array(each, np.intp) for each in sentences]
-        scores = self._model.sentence_log_probabilities([self._rows[each] for each in places])
+        rows = [self._rows[each] for each in places]
+        scores = self._model.sentence_log_probabilities(rows, begun, ended)
         return [
             score + float(self._shares[each].sum())
             for score, each in zip(scores, places, strict=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import numpy as np
+import numpy.typing as npt
 
 from plainspeech.artifact.reading import Read, from_memory, reading
 from plainspeech.compiling.lazy import compiled
@@ -215,38 +216,64 @@ def score_words(tables: Any, state: int, words: Ints) -> Floats:
     return log_probabilities
 
 
-def scoring_of(tables: Tables) -> Callable[[Sequence[Sequence[int]]], list[float]]:
-    """Return what gives ln p of each of some sentences, ids of words, with its end.
+class SentenceTables:
+    """Scores sentences, ids of words, with the tables of an n-gram model.
 
     Unlike `score_words` it takes no numba where the machine code is on disk.
 
     Args:
         tables: the first argument of `score_word`.
     """
-    ids, logs = np.empty(0, np.int32), np.empty(0)
-    score = machine_code(_score_sentences, tables, ids, ids, logs)
 
-    def score_sentences(sentences: Sequence[Sequence[int]]) -> list[float]:
-        words = np.array([word for each in sentences for word in (*each, EOS_ID)], np.int32)
-        ends = np.cumsum([len(each) + 1 for each in sentences], dtype=np.int32)
-        totals = np.empty(len(sentences))
-        score(tables, words, ends, totals)
-        found: list[float] = totals.tolist()
+    def __init__(self, tables: Tables) -> None:
+        ids, logs = np.empty(0, np.int32), np.empty(0)
+        self._tables = tables
+        self._score = machine_code(_score_sentences, tables, ids, ids, 0, logs, ids)
+
+    def log_probabilities(
+        self,
+        sentences: Sequence[Sequence[int]],
+        begun: int | None = None,
+        ended: bool = True,
+    ) -> list[float]:
+        """Return ln p of each of ``sentences``.
+
+        Args:
+            sentences: without their ends.
+            begun: the state that they go on from; None for their beginning.
+            ended: whether they end after these words.
+        """
+        end = (EOS_ID,) if ended else ()
+        found: list[float] = self._scored([(*each, *end) for each in sentences], begun)[0].tolist()
         return found
 
-    return score_sentences
+    def after(self, before: int, words: Sequence[int]) -> int:
+        """Return the state after some more words."""
+        return int(self._scored([words], before)[1][0])
+
+    def _scored(
+        self, parts: Sequence[Sequence[int]], begun: int | None
+    ) -> tuple[npt.NDArray[np.float64], Ints]:
+        words = np.array([word for each in parts for word in each], np.int32)
+        ends = np.cumsum([len(each) for each in parts], dtype=np.int32)
+        totals, states = np.empty(len(parts)), np.empty(len(parts), np.int32)
+        start = int(self._tables.bos_state) if begun is None else begun
+        self._score(self._tables, words, ends, start, totals, states)
+        return totals, states
 
 
 @compiled(error_model="numpy", _nrt=False)
-def _score_sentences(tables: Any, words: Ints, ends: Ints, totals: Any) -> None:
+def _score_sentences(
+    tables: Any, words: Ints, ends: Ints, start: int, totals: Any, states: Ints
+) -> None:
     place = 0
     for sentence in range(len(ends)):
-        total, state = 0.0, tables.bos_state
+        total, state = 0.0, start
         while place < ends[sentence]:
             log_probability, state = score_word(tables, state, words[place])
             total += log_probability
             place += 1
-        totals[sentence] = total
+        totals[sentence], states[sentence] = total, state
 
 
 @dataclass(frozen=True)
