@@ -187,10 +187,8 @@ class BeamStream(OneUtterance):
     def _settle(self, best: Ints, ends: npt.NDArray[np.intp]) -> None:
         """Choose the words that all texts begin with from now on.
 
-        Those after them may show that a word was another one that sounds alike, and what the search
-        will merge with the last of them is not known yet; so no word is settled until it is clear
-        without those after it. That takes 0.7 s longer, and a third of what streaming costs in
-        accuracy is saved (docs/decisions/0026).
+        No word is settled before it is clear without those that follow it, though these may tell it
+        earlier from others that sound alike: waiting makes fewer errors (docs/decisions/0026).
 
         Args:
             best: prefixes of the best hypothesis, after those that are settled.
@@ -214,16 +212,16 @@ class BeamStream(OneUtterance):
         place = int(np.argmax(scores))
         ended, words = near[place].ended, texts[place]
         self._settled = SettledText(
-            int(best[size - 1]),
-            before.depth + size,
-            ended.prefixes,
-            (*before.words, *words),
-            (*before.shares, *word_shares(words, texts, scores)),
-            rescoring.models.after(before.begun or rescoring.models.begin(), words),
-            ended.score,
-            ended.lm,
-            ended.hot,
-            before.gain + gains[place],
+            node=int(best[size - 1]),
+            depth=before.depth + size,
+            prefixes=ended.prefixes,
+            words=(*before.words, *words),
+            shares=(*before.shares, *word_shares(words, texts, scores)),
+            begun=rescoring.models.after(before.begun or rescoring.models.begin(), words),
+            score=ended.score,
+            lm=ended.lm,
+            hot=ended.hot,
+            gain=before.gain + gains[place],
         )
         self._prefixes["recombined"][best[:size]] = records.NONE  # decided
 
@@ -232,7 +230,11 @@ class BeamStream(OneUtterance):
         return self._context.settled(self._spelled(path), self._settled.ngrams)
 
     def _followed(self, beginnings: Sequence[_Text], rest: Ints) -> list[_Text]:
-        """Return those that ``rest`` can follow in these frames, as probable as they are then."""
+        """Return those that ``rest`` can follow in these frames, as probable as they are then.
+
+        A text may come to a prefix when the best hypothesis has left it: it is likely only in terms
+        of what has stayed there.
+        """
         probability, followed = self._forward(), []
         for each in beginnings:
             symbols = np.concatenate([each.ended.symbols, rest])
