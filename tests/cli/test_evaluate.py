@@ -15,6 +15,7 @@ import soundfile
 
 from plainspeech import cli
 from plainspeech.alphabet import ENGLISH
+from plainspeech.cli import terminal
 from plainspeech.decoding.greedy import GreedyDecoder
 from plainspeech.features import FeatureSettings
 from plainspeech.runtime import recognizer
@@ -122,6 +123,17 @@ def test_the_report(
     ]
     assert "missing" not in output
     assert "error:" not in errors
+
+
+def test_without_a_terminal_a_line_tells_now_and_then_how_far_it_is(
+    run: Callable[..., int],
+    manifest: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(terminal, "_SECONDS_BETWEEN_LINES", 0.0)
+    assert run("model", manifest) == 0
+    assert "evaluating: 40 of 40" in capsys.readouterr().err.splitlines()
 
 
 def test_no_column_is_cut_where_the_terminal_is_narrow(

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from plainspeech.cli.terminal import ProgressLines, progress, stderr, stdout
+from plainspeech.cli.terminal import ProgressLines, counted, progress, stderr, stdout, track
 
 NAMES = "http://[fe80::1]:8000 [/x] a[b]c :smile:"
 
@@ -52,3 +52,25 @@ def test_bars_are_for_terminals_and_lines_for_what_is_none(
         bars.update(bar, completed=3, loss=2.5)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert ("3/8 loss 2.5" in shown, "a line\n" in shown) == (terminal, not terminal)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_counted_is_a_bar_or_lines(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plainspeech.cli.terminal._SECONDS_BETWEEN_LINES", 0.0)
+    console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None)
+    with counted(console, "reading", 8) as advance:
+        advance(3)
+        advance(4)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("7/8" in shown, "reading: 3 of 8\nreading: 7 of 8\n" in shown) == (
+        terminal,
+        not terminal,
+    )
+
+
+def test_recordings_are_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plainspeech.cli.terminal._SECONDS_BETWEEN_LINES", 0.0)
+    assert list(track(iter("ab"), 2)) == ["a", "b"]
+    assert capsys.readouterr().err == "reading recordings: 1 of 2\nreading recordings: 2 of 2\n"

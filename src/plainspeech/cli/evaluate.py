@@ -22,7 +22,7 @@ from plainspeech.cli.options import (
     wants_digits,
 )
 from plainspeech.cli.output_files import check_writable
-from plainspeech.cli.terminal import WIDEST_TABLE, needs, progress, stderr, stdout
+from plainspeech.cli.terminal import WIDEST_TABLE, counted, needs, stderr, stdout
 from plainspeech.errors import DataError
 
 if TYPE_CHECKING:
@@ -169,24 +169,16 @@ def _recognise(
     explain: bool,
     convention: Convention,
 ) -> Recognition:
-    """Recognise ``utterances`` with a progress bar and an error line for each missing one."""
+    """Recognise ``utterances``, show how many were, and print an error for each missing one."""
     from plainspeech.evaluation.recognition import recognise
 
     console = stderr()
-    with progress(console) as bars:
-        bar = bars.add_task("evaluating", total=len(utterances))
+    with counted(console, "evaluating", len(utterances)) as advance:
 
         def on_unreadable(utterance: Unreadable) -> None:
             console.print(f"error: {utterance.reason}")
 
-        return recognise(
-            recognizer,
-            utterances,
-            lambda done: bars.advance(bar, done),
-            on_unreadable,
-            explain,
-            convention,
-        )
+        return recognise(recognizer, utterances, advance, on_unreadable, explain, convention)
 
 
 def _evaluation(

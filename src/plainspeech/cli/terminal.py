@@ -69,18 +69,35 @@ def standard_input() -> BufferedReader:
 
 
 def track(items: Iterable[T], total: int) -> Iterable[T]:
-    """Pass on ``items``, of which there are ``total``, with a progress bar on a terminal."""
-    from rich import progress as rich_progress
+    """Pass on ``items``, of which there are ``total``, and show how many were."""
+    with counted(stderr(), "reading recordings", total) as advance:
+        for item in items:
+            yield item
+            advance(1)
 
-    console = stderr()
-    return rich_progress.track(
-        items,
-        "Reading recordings",
-        total=total,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+
+@contextmanager
+def counted(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes how many more are done.
+
+    They are shown as a bar on a terminal, elsewhere as a line now and then.
+
+    Args:
+        console: on which they are shown.
+        what: is done.
+        total: how many there are.
+    """
+    lines = ProgressLines(console)
+    with progress(console) as bars:
+        bar, done = bars.add_task(what, total=total), 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            bars.advance(bar, count)
+            lines.update(lambda: f"{what}: {done} of {total}")
+
+        yield advance
 
 
 def progress(

@@ -14,7 +14,15 @@ import typer
 from plainspeech.cli.interruption import Interrupted, interrupted_by_sigterm
 from plainspeech.cli.options import FrequencyWarpsOption, parse_warps
 from plainspeech.cli.output_files import check_writable
-from plainspeech.cli.terminal import WIDEST_TABLE, ProgressLines, needs, progress, stderr, stdout
+from plainspeech.cli.terminal import (
+    WIDEST_TABLE,
+    ProgressLines,
+    counted,
+    needs,
+    progress,
+    stderr,
+    stdout,
+)
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
 if TYPE_CHECKING:
@@ -171,9 +179,8 @@ def _computed(bundle: Bundle, utterances: list[Utterance]) -> Outputs:
     from plainspeech.tuning.outputs import compute
 
     recognizer = Recognizer(bundle, None, choose_decoder(bundle, "greedy"))
-    with progress(stderr()) as bars:
-        bar = bars.add_task("running the model", total=len(utterances))
-        return compute(recognizer, utterances, lambda done: bars.advance(bar, done))
+    with counted(stderr(), "running the model", len(utterances)) as advance:
+        return compute(recognizer, utterances, advance)
 
 
 def _keep(file: Path, outputs: Outputs, count: int, symbols: int) -> None:
