@@ -64,7 +64,7 @@ class RescoringModels:
 
     def begin(self) -> BegunSentence:
         """Return the states at the beginning of a sentence."""
-        return BegunSentence(int(self._tables.bos_state), self._sentences.begin())
+        return BegunSentence(self._ngrams.begin(), self._sentences.begin())
 
     def after(self, before: BegunSentence, words: Sequence[str]) -> BegunSentence:
         """Return the states after some more words."""
@@ -141,11 +141,5 @@ class Rescoring:
     def gains(
         self, texts: Sequence[Sequence[str]], begun: BegunSentence | None = None, ended: bool = True
     ) -> list[float]:
-        """Return the nats that the score of each text, its words, rises by.
-
-        Args:
-            texts: each as its words.
-            begun: the states that they go on from; None for the beginning of a sentence.
-            ended: whether the sentence ends with them.
-        """
+        """Return the nats that each score rises by; see `RescoringModels.differences`."""
         return [self.weight * each for each in self.models.differences(texts, begun, ended)]

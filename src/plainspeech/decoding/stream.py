@@ -187,8 +187,9 @@ class BeamStream(OneUtterance):
     def _settle(self, best: Ints, ends: npt.NDArray[np.intp]) -> None:
         """Choose the words that all texts begin with from now on.
 
-        No word is settled before it is clear without those that follow it, though these may tell it
-        earlier from others that sound alike: waiting makes fewer errors (docs/decisions/0026).
+        The last of them is one that no word which sounds alike can replace, whatever follows. That
+        certain words after it tell it from these is not enough: waiting makes fewer errors
+        (docs/decisions/0026).
 
         Args:
             best: prefixes of the best hypothesis, after those that are settled.
@@ -206,7 +207,7 @@ class BeamStream(OneUtterance):
         near, _ = _near_best(self._beginnings(int(best[size - 1])))
         if len(near) > 1:
             near = self._followed(near, self._symbols(best[size:]))
-        texts = [each.words for each in near]
+        texts = [each.words[len(before.words) :] for each in near]
         gains = rescoring.gains(texts, before.begun, ended=False)
         scores = [each.score + gain for each, gain in zip(near, gains, strict=True)]
         place = int(np.argmax(scores))
@@ -246,19 +247,14 @@ class BeamStream(OneUtterance):
     def _beginnings(self, node: int) -> Iterator[_Text]:
         """Yield the texts that lead to a prefix of all hypotheses, the best first.
 
-        Their words and scores are those after what is settled.
+        Their scores are in terms of what the search goes on with.
 
         Args:
             node: the prefix; it ends a word.
         """
-        before, context = self._settled, self._context
         end = np.zeros(1, records.BEAM)
         end["node"] = node
-        for some in self._listed(end, np.zeros(1)):
-            said = [text_of(e.symbols[len(before.prefixes) :], context.alphabet) for e in some]
-            written = context.words(said, before.ngrams, ended=False)
-            for ended, each, words in zip(some, said, written, strict=True):
-                yield _Text(ended, each, words, ended.score - ended.lm - ended.hot)
+        return self._listed(end, np.zeros(1), ended=False)
 
     def _hypothesis(self, text: _Text, alignment: AlignedHypothesis) -> Hypothesis:
         return Hypothesis(
@@ -311,26 +307,27 @@ class BeamStream(OneUtterance):
 
     def _texts(self) -> Iterator[_Text]:
         """Yield the texts of the search that are written differently, the best first."""
-        beams, seen, before = self._beams(), set[str](), self._settled
+        beams, seen = self._beams(), set[str]()
         weights, factor = beams["blank"] + beams["symbol"], float(self._state.head[0]["log_factor"])
         possible = (weights > 0) & np.isfinite(weights)
         if not possible.any():
             raise DecodingError("no text has a score: the language model's scores are not finite")
-        alphabet = self._context.alphabet
-        for some in self._listed(beams[possible], np.log(weights[possible]) + factor):
-            spellings = [text_of(each.symbols, alphabet) for each in some]
-            rest = [text_of(each.symbols[len(before.prefixes) :], alphabet) for each in some]
-            written = self._context.words(rest, before.ngrams)
-            for ended, spelling, words in zip(some, spellings, written, strict=True):
-                words = [*before.words, *words]
-                if (key := " ".join(words)) not in seen:
-                    seen.add(key)
-                    yield _Text(ended, spelling, words, ended.score - ended.lm - ended.hot)
+        scores = np.log(weights[possible]) + factor
+        for text in self._listed(beams[possible], scores, ended=True):
+            if (key := " ".join(text.words)) not in seen:
+                seen.add(key)
+                yield text
 
     def _listed(
-        self, ends: records.Records, scores: npt.NDArray[np.float64]
-    ) -> Iterator[list[EndedText]]:
-        """Yield the texts that end as some hypotheses do, some at a time, the best first."""
+        self, ends: records.Records, scores: npt.NDArray[np.float64], ended: bool
+    ) -> Iterator[_Text]:
+        """Yield the texts that end as some hypotheses do, the best first.
+
+        Args:
+            ends: the hypotheses.
+            scores: of each, nats.
+            ended: whether the sentence ends with them.
+        """
         before, context = self._settled, self._context
         lists = n_best_texts(
             self._prefixes,
@@ -341,7 +338,16 @@ class BeamStream(OneUtterance):
             context.parameters,
             context.kernels,
         )
-        return ([before.completed(each) for each in some] for some in lists)
+        for some in lists:
+            texts = [before.completed(each) for each in some]
+            spellings = [text_of(each.symbols, context.alphabet) for each in texts]
+            rest = [
+                text_of(each.symbols[len(before.prefixes) :], context.alphabet) for each in texts
+            ]
+            written = context.words(rest, before.ngrams, ended)
+            for each, spelling, words in zip(texts, spellings, written, strict=True):
+                acoustic = each.score - each.lm - each.hot
+                yield _Text(each, spelling, [*before.words, *words], acoustic)
 
     def _summed(self, texts: Iterable[_Text]) -> Iterator[tuple[_Text, _Text]]:
         """Yield texts that are possible, and them with the probabilities of all their alignments.

@@ -230,19 +230,14 @@ class SentenceTables:
         self._tables = tables
         self._score = machine_code(_score_sentences, tables, ids, ids, 0, logs, ids)
 
-    def log_probabilities(
-        self,
-        sentences: Sequence[Sequence[int]],
-        begun: int | None = None,
-        ended: bool = True,
-    ) -> list[float]:
-        """Return ln p of each of ``sentences``.
+    def begin(self) -> int:
+        """Return the state at the beginning of a sentence."""
+        return int(self._tables.bos_state)
 
-        Args:
-            sentences: without their ends.
-            begun: the state that they go on from; None for their beginning.
-            ended: whether they end after these words.
-        """
+    def log_probabilities(
+        self, sentences: Sequence[Sequence[int]], begun: int, ended: bool
+    ) -> list[float]:
+        """Return ln p of each of ``sentences``, which go on from a state, and may end."""
         end = (EOS_ID,) if ended else ()
         found: list[float] = self._scored([(*each, *end) for each in sentences], begun)[0].tolist()
         return found
@@ -252,13 +247,12 @@ class SentenceTables:
         return int(self._scored([words], before)[1][0])
 
     def _scored(
-        self, parts: Sequence[Sequence[int]], begun: int | None
+        self, parts: Sequence[Sequence[int]], begun: int
     ) -> tuple[npt.NDArray[np.float64], Ints]:
         words = np.array([word for each in parts for word in each], np.int32)
         ends = np.cumsum([len(each) for each in parts], dtype=np.int32)
         totals, states = np.empty(len(parts)), np.empty(len(parts), np.int32)
-        start = int(self._tables.bos_state) if begun is None else begun
-        self._score(self._tables, words, ends, start, totals, states)
+        self._score(self._tables, words, ends, begun, totals, states)
         return totals, states
 
 
