@@ -12,10 +12,12 @@ import torch
 from tiny import TEXTS, ignore, trainer_of, without_times, write_corpus, write_recipe
 from typer.testing import CliRunner
 
+from plainspeech.alphabet import ENGLISH
 from plainspeech.cli import app
 from plainspeech.errors import ConfigurationError, ModelError
 from plainspeech.g2p import converter
 from plainspeech.lm.package import read_scorer_files
+from plainspeech.model.filter_bank import FilterBank
 from plainspeech.runtime.bundle import LEXICON_FILE, Bundle
 from plainspeech.runtime.recognizer import load_model
 from plainspeech.training.checkpoint import Checkpoint
@@ -24,6 +26,8 @@ from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST, CHECKPOINT, TrainingStopped
 from plainspeech.training.recipe import read_recipe
 from plainspeech.training.session import prepare_run
+from plainspeech.training.step import distillation
+from plainspeech.training.teacher import Teacher
 
 pytestmark = pytest.mark.usefixtures("tiny_preset")
 
@@ -230,6 +234,35 @@ def test_it_is_adapted_with_its_phones(phone_bundle: Path, tmp_path: Path) -> No
     arguments = ["adapt", str(corpus), "--model", str(phone_bundle), "--output", str(output)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0 or "the adapted model has" in result.output, result.output
+
+
+def test_a_teacher_of_the_same_phones_teaches_them(corpus: Path, phone_bundle: Path) -> None:
+    phones = Bundle.load(phone_bundle).phones
+    waveform = torch.from_numpy(tiny.speak("a cab"))[None]
+    lengths = torch.tensor([waveform.shape[1]])
+
+    def taught(phones: tuple[str, ...]) -> list[int]:
+        teacher = Teacher(phone_bundle, tiny.PRESET, ENGLISH, torch.device("cpu"), phones)
+        return [rows.shape[2] for rows in teacher(waveform, lengths)]
+
+    assert taught(phones) == list(Bundle.load(phone_bundle).output_sizes)
+    assert taught(()) == taught(("AH", "OY")) == [ENGLISH.size]
+
+    def divergence(name: str, recipe: Path) -> float:
+        trainer = trainer_of(recipe, corpus / name)
+        trainer.fit(ignore, ignore)
+        features, frames = FilterBank(tiny.PRESET.features)(waveform, lengths)
+        teacher = Teacher(phone_bundle, tiny.PRESET, ENGLISH, torch.device("cpu"), phones)
+        with torch.no_grad():
+            heard = trainer.state.model.eval().heads(features, frames).phones
+        assert heard is not None
+        return float(distillation(heard, teacher(waveform, lengths)[1], frames))
+
+    alone = divergence("alone", learn_phones(write_recipe(corpus, seed="8", epochs="15")))
+    recipe = learn_phones(write_recipe(corpus, seed="8", epochs="15"))
+    named = f'teacher = "{phone_bundle}"\n{recipe.read_text()}\ndistillation_weight = 20\n'
+    recipe.write_text(named)
+    assert divergence("taught", recipe) < 0.8 * alone
 
 
 def test_a_lexicon_of_other_phones_is_refused(corpus: Path) -> None:

@@ -168,9 +168,34 @@ def test_distillation_is_added_for_each_symbol() -> None:
     output, taught = random_head(1, 4, seed=0), random_head(1, 4, seed=1)
     batch = batch_of([4], [[0, 1]])
     without, _ = batch_loss(Given(output), batch, 0.0)
-    loss, _ = batch_loss(Given(output), replace(batch, taught=taught), 0.0, distillation_weight=0.5)
+    loss, _ = batch_loss(
+        Given(output), replace(batch, taught=(taught,)), 0.0, distillation_weight=0.5
+    )
     expected = 0.5 * float(distillation(output, taught, torch.tensor([4]))) / 2
     assert float(loss - without) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_teacher_of_phones_teaches_them_with_their_share() -> None:
+    output, phones, *taught = (random_head(1, 4, seed) for seed in range(4))
+    batch = with_phones(batch_of([4], [[0, 1]]), [1])
+
+    def loss(taught: tuple[Tensor, ...], weight: float) -> float:
+        found, _ = batch_loss(
+            Given(output, phones=phones),
+            replace(batch, taught=taught),
+            0.0,
+            distillation_weight=weight,
+            pronunciation_weight=0.25,
+        )
+        return float(found)
+
+    lengths = torch.tensor([4])
+    letters = float(distillation(output, taught[0], lengths)) / 2
+    sounds = float(distillation(phones, taught[1], lengths)) / 2
+    without = loss((), 0.5)
+    both = loss((taught[0], taught[1]), 0.5) - without
+    assert both == pytest.approx(0.5 * (0.75 * letters + 0.25 * sounds), rel=1e-4)
+    assert loss((taught[0],), 0.5) - without == pytest.approx(0.5 * letters, rel=1e-4)
 
 
 def numpy_batch(ids: Sequence[str]) -> Batch:

@@ -55,7 +55,7 @@ def test_a_teacher_says_of_a_batch_what_it_says_of_each_recording(
     batch = torch.nn.utils.rnn.pad_sequence(
         [torch.from_numpy(waveform) for waveform in waveforms], batch_first=True
     )
-    taught = Teacher(bundle, tiny.PRESET, ENGLISH, CPU)(batch, lengths)
+    (taught,) = Teacher(bundle, tiny.PRESET, ENGLISH, CPU)(batch, lengths)
     model = load_model(bundle, precision="float32")
     for rows, expected in zip(taught.numpy(), model.log_probabilities(waveforms), strict=True):
         np.testing.assert_allclose(rows[: len(expected)], expected, atol=2e-3)
@@ -73,7 +73,7 @@ def test_a_student_comes_nearer_to_its_teacher_than_without(corpus: Path, bundle
             waveform = torch.from_numpy(audio.read(corpus / f"{n}.wav", 16_000))[None]
             lengths = torch.tensor([waveform.shape[1]])
             features, frames = FilterBank(tiny.PRESET.features)(waveform, lengths)
-            taught = teacher(waveform, lengths)
+            (taught,) = teacher(waveform, lengths)
             with torch.no_grad():
                 heard = model.heads(features, frames).output
             total += float((taught.exp() * (taught - heard)).sum())

@@ -94,7 +94,7 @@ class FeatureExtractor:
         phone_lengths = torch.from_numpy(batch.phone_lengths)
         if self._augmentation is None:
             features, frames = self._bank(waveforms, lengths)
-            taught = self._teacher(waveforms, lengths) if self._teacher else None
+            taught = self._teacher(waveforms, lengths) if self._teacher else ()
             return TensorBatch(
                 features,
                 frames,
@@ -107,7 +107,7 @@ class FeatureExtractor:
         rate, hop = self._bank.settings.sample_rate, self._bank.settings.hop_ms / 1000
         augmenter = Augmenter(self._augmentation, rate, seed, self._device, strength)
         waveforms, lengths = augmenter.shape(waveforms, lengths)
-        taught = self._teacher(waveforms, lengths) if self._teacher else None
+        taught = self._teacher(waveforms, lengths) if self._teacher else ()
         views: list[Tensor] = []
         for _ in range(self._views):
             features, frames = self._bank(augmenter.corrupt(waveforms, lengths), lengths)

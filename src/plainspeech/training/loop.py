@@ -187,7 +187,10 @@ class Trainer:
             self._sample = Loader(heard, source, alphabet, recipe.data.threads)
         self._dev = Loader(processes.share(dev), source, alphabet, recipe.data.threads)
         self._views = 2 if recipe.optimisation.consistency_weight else 1
-        teacher = Teacher(recipe.teacher, preset, alphabet, device) if recipe.teacher else None
+        teacher = None
+        if recipe.teacher:
+            phones = pronunciations.phones if pronunciations else ()
+            teacher = Teacher(recipe.teacher, preset, alphabet, device, phones)
         self._augmented = FeatureExtractor(
             settings, device, recipe.augmentation, self._views, teacher
         )

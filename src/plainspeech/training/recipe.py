@@ -130,7 +130,8 @@ class Recipe:
             the model that the package ships. Random weights without it. Of another alphabet, what
             it knows of the symbols that both have is taken, and the others are learned anew.
         teacher: a bundle, or ``"bundled"``, whose output for each frame the model learns beside
-            the transcripts; of any architecture with the preset's frame rate.
+            the transcripts, over phones too if both have the same; of any architecture with the
+            preset's frame rate.
         change: what the run tries that the one before it did not, in a line, for the leaderboard.
         checkpoint_minutes: at most this much work is lost when a run is killed.
         card: what the bundle says of its model beside what training itself knows: description,

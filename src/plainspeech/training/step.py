@@ -31,8 +31,9 @@ class TensorBatch:
         phones: ``(views * batch, phones)`` ids; no columns for a model that learns letters alone.
         phone_lengths: ``(views * batch,)``, on the CPU; 0 where a word has no pronunciation.
         views: augmentations of each utterance.
-        taught: ``(batch, output frames, symbols)`` log-probabilities of a teacher, of every
-            utterance before it is corrupted; None without one.
+        taught: ``(batch, output frames, symbols)`` log-probabilities of a teacher over letters and,
+            if it teaches them, over phones, of every utterance before it is corrupted; none without
+            a teacher.
     """
 
     features: Tensor
@@ -42,7 +43,7 @@ class TensorBatch:
     phones: Tensor
     phone_lengths: Tensor
     views: int = 1
-    taught: Tensor | None = None
+    taught: tuple[Tensor, ...] = ()
 
 
 def ctc_loss(
@@ -95,8 +96,9 @@ def batch_loss(
     The loss is in nats for each target symbol, so that long and short batches weigh alike. It is
     (1 - w) CTC + w intermediate CTC for a model with an intermediate head; of a model that learns
     phones, the phones' share of the whole is ``pronunciation_weight``; with two views, the
-    consistency of their outputs besides (`consistency`); with a teacher, what it would have them be
-    (`distillation`). With a ``competition``, CTC at the output that the search takes is CTC-CRF
+    consistency of their outputs besides (`consistency`); with a teacher, what it would have the
+    outputs over letters and phones be (`distillation`), each with its share. With a
+    ``competition``, CTC at the output that the search takes is CTC-CRF
     (`plainspeech.training.crf`): over phones, if the model learns them.
 
     Args:
@@ -127,8 +129,12 @@ def batch_loss(
         loss = torch.lerp(loss, phone_loss, pronunciation_weight)
     if batch.views == 2 and consistency_weight:
         loss = loss + consistency_weight * 2 * consistency(output, lengths) / symbols
-    if batch.taught is not None:
-        loss = loss + distillation_weight * distillation(output, batch.taught, lengths) / symbols
+    if batch.taught:
+        divergence = distillation(output, batch.taught[0], lengths)
+        if phones is not None and len(batch.taught) == 2:
+            phone_divergence = distillation(phones, batch.taught[1], lengths)
+            divergence = torch.lerp(divergence, phone_divergence, pronunciation_weight)
+        loss = loss + distillation_weight * divergence / symbols
     return loss, losses.detach()
 
 

@@ -21,13 +21,15 @@ class Teacher:
     """The network of a bundle, in float32, as the source of distillation.
 
     It may be of any architecture with the student's frame rate and alphabet, and it has its
-    own features. It runs on the CPU, whatever the student's device.
+    own features and frequency warps. Over phones it teaches a student of the same phones alone.
+    It runs on the CPU, whatever the student's device.
 
     Args:
         path: of the bundle, or a name that bundles have.
         preset: of the student.
         alphabet: of the student.
         device: of the student.
+        phones: of the student; empty for one of letters alone.
 
     Raises:
         ConfigurationError: its frames or symbols are not the student's.
@@ -35,7 +37,12 @@ class Teacher:
     """
 
     def __init__(
-        self, path: Path, preset: Preset, alphabet: Alphabet, device: torch.device
+        self,
+        path: Path,
+        preset: Preset,
+        alphabet: Alphabet,
+        device: torch.device,
+        phones: tuple[str, ...] = (),
     ) -> None:
         bundle = Bundle.load(path).in_precision("float32")
         if bundle.alphabet != alphabet:
@@ -46,12 +53,15 @@ class Teacher:
                 f"preset every {preset.frame_seconds:g} s; they must be the same"
             )
         self._network = open_network(bundle)
-        self._letters = slice(alphabet.size)
+        # What both write, of all that the teacher writes side by side.
+        self._sizes = list(bundle.output_sizes[: 2 if phones and bundle.phones == phones else 1])
         self._bank = FilterBank(bundle.features).to(device)
 
     @torch.no_grad()
-    def __call__(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+    def __call__(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Return log-probabilities, ``(batch, output frames, symbols)``, zero in the padding.
+
+        They are those over letters and, if it teaches them, those over phones.
 
         Args:
             waveforms: ``(batch, samples)`` float32.
@@ -59,6 +69,6 @@ class Teacher:
         """
         features, frames = self._bank(waveforms, lengths)
         given = zip(features.cpu().numpy(), frames.tolist(), strict=True)
-        outputs = [self._network.run([rows[:count]])[0][:, self._letters] for rows, count in given]
-        padded = pad_sequence([torch.from_numpy(output) for output in outputs], batch_first=True)
-        return to_device(padded, waveforms.device)
+        outputs = [torch.from_numpy(self._network.run([rows[:n]])[0]) for rows, n in given]
+        padded = to_device(pad_sequence(outputs, batch_first=True), waveforms.device)
+        return torch.split(padded[:, :, : sum(self._sizes)], self._sizes, dim=2)
