@@ -19,6 +19,7 @@ import plainspeech
 SOURCE = Path(plainspeech.__file__).parent
 BASE = {
     "alphabet",
+    "foreign_characters",
     "object_stores",
     "pronunciations",
     "arrays",
@@ -49,6 +50,7 @@ TOP = {"__init__", "__main__", "cli"}
 
 ALLOWED = {
     "alphabet": {"errors"},
+    "foreign_characters": {"alphabet"},
     "object_stores": {"errors"},
     "pronunciations": {"errors"},
     "arrays": set(),

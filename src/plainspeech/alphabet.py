@@ -136,20 +136,20 @@ class Alphabet:
         Digits, and letters of other scripts, become spaces as well; `lost` names them, and
         `plainspeech data prepare` refuses them, since they were spoken.
         """
-        return " ".join(self._cased(text).translate(self._folds).split())
+        return " ".join(self.cased(text).translate(self._folds).split())
 
     def fold(self, character: str) -> str:
         """Return what `normalise` makes of one character: letters, a space or nothing."""
-        return self._cased(character).translate(self._folds)
+        return self.cased(character).translate(self._folds)
 
     def lost(self, text: str) -> str:
         """Return the letters and digits that `normalise` drops of ``text``, each once, sorted.
 
         Punctuation is silent, but a dropped ``19`` or ``я`` was spoken.
         """
-        return "".join(sorted(set().union(*map(self._folds.lost, set(self._cased(text))))))
+        return "".join(sorted(set().union(*map(self._folds.lost, set(self.cased(text))))))
 
-    def _cased(self, text: str) -> str:
+    def cased(self, text: str) -> str:
         """Return ``text`` composed, in the case of an alphabet that has one alone."""
         composed = unicodedata.normalize("NFC", text)
         return unicodedata.normalize("NFC", self._folds.cased(composed))

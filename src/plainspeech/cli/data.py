@@ -123,10 +123,13 @@ def prepare(
     from plainspeech.alphabet import find_alphabet
     from plainspeech.data.manifest import write_manifest
     from plainspeech.data.prepare import prepare_utterances
+    from plainspeech.foreign_characters import ForeignCharacters
 
     check_writable(output)
+    symbols = find_alphabet(alphabet)
+    foreign = ForeignCharacters(symbols)
     utterances, problems = prepare_utterances(
-        sources, find_alphabet(alphabet), decode=skip_faulty, track=track
+        sources, symbols, foreign, decode=skip_faulty, track=track
     )
     for problem in problems:
         stderr().print(f"error: {problem}")
@@ -139,6 +142,8 @@ def prepare(
         raise DataError(f"{output}: not written, no utterance is left")
     write_manifest(output, utterances)
     stderr().print(f"{output}: {counted(len(utterances), 'utterance')}, {_length(utterances)}")
+    for line in foreign.lines("transcript"):
+        stderr().print(line)
 
 
 @app.command()

@@ -87,6 +87,7 @@ def build(
     """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, mix, package."""
     from plainspeech.alphabet import find_alphabet
     from plainspeech.artifact.writing import check_folder_writable
+    from plainspeech.foreign_characters import ForeignCharacters
     from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings, build_model
     from plainspeech.lm.corpus import read_sentences
@@ -101,8 +102,11 @@ def build(
         check_writable(arpa)
     base = _base(mix, weight)
     console = stderr()
+    foreign = ForeignCharacters(symbols)
     with console.status("Estimating"):
-        model, source = build_model(texts, settings)
+        model, source = build_model(texts, settings, foreign)
+    for line in foreign.lines("line"):
+        console.print(line)
     weights = {}
     if base:
         with console.status("Mixing"):

@@ -15,6 +15,7 @@ from plainspeech.audio import EXTENSIONS
 from plainspeech.data.manifest import Track, Utterance, read_manifest, untracked
 from plainspeech.errors import DataError, PlainspeechError, why_unreadable
 from plainspeech.files import folders_below, shown
+from plainspeech.foreign_characters import ForeignCharacters
 
 _THREADS = 4  # that read recordings
 
@@ -22,6 +23,7 @@ _THREADS = 4  # that read recordings
 def prepare_utterances(
     sources: Iterable[Path],
     alphabet: Alphabet = ENGLISH,
+    foreign: ForeignCharacters | None = None,
     decode: bool = False,
     track: Track = untracked,
 ) -> tuple[list[Utterance], list[str]]:
@@ -33,6 +35,7 @@ def prepare_utterances(
     Args:
         sources: folders that `scan` reads, or manifests, which need no durations.
         alphabet: that the transcripts are normalised to.
+        foreign: counts the transcripts of which it loses something.
         decode: whether to read all of each recording.
         track: shows progress.
 
@@ -51,6 +54,10 @@ def prepare_utterances(
     with ThreadPoolExecutor(_THREADS) as pool:
         outcomes = pool.map(lambda utterance: _complete(utterance, alphabet, decode), found)
         results = list(track(outcomes, len(found)))
+    if foreign:
+        for utterance, result in zip(found, results, strict=True):
+            if isinstance(result, Utterance):
+                foreign.add(utterance.text)
     problems += [result for result in results if isinstance(result, str)]
     return _unique([result for result in results if isinstance(result, Utterance)], problems)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.errors import ConfigurationError, LanguageModelError, nearest
+from plainspeech.foreign_characters import ForeignCharacters
 from plainspeech.lm.arpa import ArpaModel, read_arpa
 from plainspeech.lm.corpus import Corpus, encode, read_sentences
 from plainspeech.lm.entropy_pruning import prune_by_entropy
@@ -133,7 +134,9 @@ class BuildSettings:
         return self.prune + self.prune[-1:] * (self.order - len(self.prune))
 
 
-def build_model(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaModel, dict[str, Any]]:
+def build_model(
+    texts: Sequence[Path], settings: BuildSettings, foreign: ForeignCharacters | None = None
+) -> tuple[ArpaModel, dict[str, Any]]:
     """Build a model from text; return it and a record of its sources.
 
     The text may be larger than memory: four bytes a word of it are kept in temporary files.
@@ -141,6 +144,7 @@ def build_model(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaMod
     Args:
         texts: see `plainspeech.lm.corpus.read_sentences`.
         settings: of the model.
+        foreign: counts the lines of which the alphabet loses something.
 
     Raises:
         PlainspeechError: a text cannot be read, there are no words in it, or lmplz fails.
@@ -152,7 +156,7 @@ def build_model(texts: Sequence[Path], settings: BuildSettings) -> tuple[ArpaMod
         )
     with tempfile.TemporaryDirectory(prefix="plainspeech-lm-") as name:
         folder = Path(name)
-        corpus = encode(read_sentences(texts, settings.alphabet), folder)
+        corpus = encode(read_sentences(texts, settings.alphabet, foreign), folder)
         if settings.estimator == "auto" and corpus.words * _BYTES_A_WORD <= _memory() // 2:
             program = None  # which would take 1.3 to 3 times as long
         model = _estimate(corpus, settings, program, folder)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from plainspeech.alphabet import Alphabet
 from plainspeech.errors import DataError
+from plainspeech.foreign_characters import ForeignCharacters
 from plainspeech.lm.tables import BOS_ID, EOS_ID, SPECIAL_WORDS, Ints
 
 _LONGEST_LINE = 1 << 24  # bytes
@@ -29,12 +30,15 @@ _LONGEST_LINE = 1 << 24  # bytes
 CHUNK = 1 << 22  # tokens that are processed at a time
 
 
-def read_sentences(paths: Sequence[Path], alphabet: Alphabet) -> Iterator[list[str]]:
+def read_sentences(
+    paths: Sequence[Path], alphabet: Alphabet, foreign: ForeignCharacters | None = None
+) -> Iterator[list[str]]:
     """Yield the words of every line that has any, one line at a time.
 
     Args:
         paths: text in UTF-8, one sentence a line; .gz, .xz and .bz2 are decompressed.
         alphabet: to which `Alphabet.normalise` folds the text.
+        foreign: counts the lines of which it loses something.
 
     Raises:
         DataError: a file cannot be read, or is not UTF-8.
@@ -46,6 +50,8 @@ def read_sentences(paths: Sequence[Path], alphabet: Alphabet) -> Iterator[list[s
             words = line.split()
             if not normal.issuperset("".join(words)):
                 words = alphabet.normalise(line).split()
+                if foreign:
+                    foreign.add(line)
             if words:
                 yield words
 
