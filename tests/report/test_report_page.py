@@ -17,10 +17,12 @@ from axe_playwright_python.sync_playwright import Axe
 from browsers import chromium, needs_chromium, visit
 from conftest import Plainspeech
 from plainspeech.arrays import Array
+from plainspeech.cli.report import _recognizer
 from plainspeech.errors import DataError
 from plainspeech.evaluation.signal import signal_to_noise
 from plainspeech.report.breakdowns import calibration, causes, chosen, vocabulary_recall
 from plainspeech.report.systems import read_all, read_results
+from plainspeech.runtime.frequency_warps import UNWARPED
 
 SPOKEN = [
     ("a bad cab", "a bad cab"),
@@ -128,6 +130,55 @@ def test_results_without_recordings_and_of_earlier_versions(
     text = page(plainspeech, tmp_path / "old.json", tmp_path / "r.html")
     assert "do not say where" in text
     assert "Signal-to-noise" not in text
+
+
+def test_figures_are_of_the_model_as_it_was_evaluated(
+    plainspeech: Plainspeech, tone_bundle: Path, results: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("a bad cab\ngo on\n")
+    build = ["build", tmp_path / "text.txt", "-o", tmp_path / "lm", "--order", 2]
+    assert plainspeech("lm", *build, "--estimator", "builtin")[0] == 0
+    arguments = ["--language-model", tmp_path / "lm", "--frequency-warps", "0.9,1"]
+    evaluation = [tone_bundle, tmp_path / "m.jsonl", "--json", tmp_path / "x.json", *arguments]
+    assert plainspeech("evaluate", *evaluation)[0] == 0
+
+    recognizer = _recognizer(read_results(tmp_path / "x.json"))
+
+    assert recognizer is not None
+    assert recognizer.bundle.frequency_warps.factors == (0.9, 1.0)
+    assert "2-gram" in recognizer.decoder.description
+    greedy = _recognizer(read_results(results["greedy"]))
+    assert greedy is not None
+    assert (greedy.decoder.description, greedy.bundle.frequency_warps) == ("greedy", UNWARPED)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "was evaluated by an older plainspeech"),
+        ({"precision": "int4"}, "int4"),
+        ({"frequency_warps": ["x"]}, "frequency_warps"),
+        ({"language_model": "gone"}, "gone"),
+        ({"decoder": 3}, "decoder"),
+    ],
+)
+def test_a_page_of_a_model_that_cannot_be_loaded_has_no_figures(
+    plainspeech: Plainspeech,
+    results: dict[str, Path],
+    tmp_path: Path,
+    options: dict[str, Any],
+    says: str,
+) -> None:
+    found = json.loads(results["beam"].read_text())
+    found["options"] = {**found["options"], **options} if options else {}
+    (tmp_path / "x.json").write_text(json.dumps(found))
+
+    status, said = plainspeech("report", tmp_path / "x.json", "-o", tmp_path / "r.html")
+
+    assert status == 0
+    assert said.startswith("no figures: ")
+    assert says in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

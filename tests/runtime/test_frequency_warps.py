@@ -77,13 +77,6 @@ def test_a_mean_is_of_distributions_again(sizes: list[int], number: int, seed: i
     np.testing.assert_allclose(warps.mean([outputs[0]] * number, sizes), outputs[0], atol=1e-4)
 
 
-@given(factors)
-def test_a_description_tells_the_factors(chosen: tuple[float, ...]) -> None:
-    chosen = tuple(dict.fromkeys(round(factor, 3) for factor in chosen))
-    warps = FrequencyWarps(chosen)
-    assert FrequencyWarps.described(f"streaming int8, {warps.description}") == warps
-
-
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -151,6 +151,13 @@ def evaluate(
     evaluation = replace(
         _evaluation(recognizer, network, model, manifest, recognition),
         convention=convention.description,
+        options={
+            "decoder": decoder,
+            "language_model": language_model and str(language_model),
+            "precision": recognizer.bundle.precision,
+            "frequency_warps": list(recognizer.bundle.frequency_warps.factors),
+            "streaming": streaming,
+        },
     )
     try:
         if json_file:

@@ -9,7 +9,7 @@ import typer
 
 from plainspeech.cli.output_files import check_writable, write_text
 from plainspeech.cli.terminal import needs, stderr
-from plainspeech.errors import DataError, ModelError
+from plainspeech.errors import DataError, PlainspeechError
 
 if TYPE_CHECKING:
     from plainspeech.report.systems import System
@@ -72,21 +72,13 @@ def report(
 def _recognizer(system: System) -> Recognizer | None:
     """Return the model of ``system`` as it was run; None where it is not here any more."""
     from plainspeech.runtime.bundle import named_model
-    from plainspeech.runtime.frequency_warps import FrequencyWarps
     from plainspeech.runtime.recognizer import load_model
 
-    network = system.about.get("network", "")
-    greedy = system.about.get("decoder") == "greedy"
-    plain = "no language model" in system.about.get("decoder", "")
+    if not system.options:
+        stderr().print(f"no figures: {system.label} was evaluated by an older plainspeech")
+        return None
     try:
-        return load_model(
-            named_model(Path(system.model)),
-            decoder="greedy" if greedy else None,
-            language_model="none" if plain else None,
-            precision="float32" if "float32" in network else "int8",
-            frequency_warps=FrequencyWarps.described(network).factors,
-            streaming=network.startswith("streaming"),
-        )
-    except ModelError as error:
+        return load_model(named_model(Path(system.model)), **system.options)
+    except PlainspeechError as error:
         stderr().print(f"no figures: {error}")
         return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Evaluation:
         recognition: what was recognised.
         scores: how right it was.
         convention: by which texts were compared, in words.
+        options: of `plainspeech.runtime.recognizer.load_model`, by which the model was loaded.
     """
 
     model: str
@@ -64,6 +66,7 @@ class Evaluation:
     recognition: Recognition
     scores: Scores
     convention: str = LIBRISPEECH.description
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def word_interval(self) -> Interval:
@@ -98,6 +101,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "manifest": evaluation.manifest,
         "network": evaluation.network,
         "decoder": evaluation.decoder,
+        "options": dict(evaluation.options),
         "convention": evaluation.convention,
         "command": evaluation.command,
         "date": evaluation.date,

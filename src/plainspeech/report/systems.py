@@ -59,6 +59,8 @@ class System:
         label: its name in the report.
         about: model, network, decoder, manifest, convention, command and date, as far as known.
         model: path of the bundle.
+        options: by which it was loaded, see `plainspeech.runtime.recognizer.load_model`; none of an
+            evaluation by an older plainspeech.
         results: of each utterance.
         scores: their errors.
         speed: seconds of computation for a second of audio.
@@ -67,6 +69,7 @@ class System:
     label: str
     about: dict[str, str]
     model: str
+    options: dict[str, Any]
     results: tuple[Result, ...]
     scores: Scores
     speed: float
@@ -108,6 +111,7 @@ def read_results(path: Path) -> System:
             label=f"{name}, {found['network']}, {found['decoder']}",
             about=about,
             model=str(found["model"]["path"]),
+            options=_options(found.get("options", {})),
             results=results,
             scores=Scores.of([result.pair for result in results]),
             speed=float(found["real_time_factor"]),
@@ -142,6 +146,19 @@ def _result(row: dict[str, Any]) -> Result:
         if explanations is None
         else tuple(_explanation(one) for one in explanations),
     )
+
+
+def _options(found: dict[str, Any]) -> dict[str, Any]:
+    """Return those that an evaluation tells; `load_model` checks what they say."""
+    if not found:
+        return {}
+    named = ("decoder", "language_model", "precision")
+    options = {key: None if found[key] is None else str(found[key]) for key in named}
+    return {
+        **options,
+        "frequency_warps": found["frequency_warps"],
+        "streaming": bool(found["streaming"]),
+    }
 
 
 def _word(found: dict[str, Any]) -> Word:

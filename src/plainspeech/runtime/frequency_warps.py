@@ -8,7 +8,6 @@ one of them is wrong the others often are not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,6 @@ from plainspeech.arrays import Array
 from plainspeech.errors import ConfigurationError, wrong_type
 
 _MOST = 8
-_TOLD = "frequencies warped by"
 _SMALLEST, _LARGEST = 0.5, 2.0
 
 
@@ -72,17 +70,7 @@ class FrequencyWarps:
         """In words; empty where nothing is warped."""
         if self.factors == (1.0,):
             return ""
-        return f"{_TOLD} {' and '.join(map(str, self.factors))}"
-
-    @classmethod
-    def described(cls, text: str) -> FrequencyWarps:
-        """Return the warps whose `description` is in ``text``; `UNWARPED` where none is.
-
-        Raises:
-            ConfigurationError: there are no such factors.
-        """
-        _, told, factors = text.partition(_TOLD)
-        return cls(tuple(map(float, re.findall(r"\d+(?:\.\d+)?", factors)))) if told else UNWARPED
+        return f"frequencies warped by {' and '.join(map(str, self.factors))}"
 
     def warped(self, features: Array) -> list[Array]:
         """Return features with bin ``b`` taken from bin ``b * factor``, for each factor.
