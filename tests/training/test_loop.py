@@ -17,6 +17,7 @@ from tiny import ignore, trainer_of, without_times, write_corpus, write_recipe
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.data.loading import Batch
+from plainspeech.data.manifest import write_manifest
 from plainspeech.decoding.greedy import greedy_text
 from plainspeech.errors import PlainspeechError
 from plainspeech.evaluation.error_rates import Pair
@@ -260,6 +261,20 @@ def test_a_bundle_without_weights_is_no_start(corpus: Path, tmp_path: Path) -> N
     recipe = write_recipe(tmp_path / "c", seed='5\ninitial = "bundle"')
     with pytest.raises(PlainspeechError, match=r"bundle: the bundle has no weights to train from"):
         trainer_of(recipe, tmp_path)
+
+
+def test_a_damaged_recording_of_dev_ends_the_run_before_its_first_step(tmp_path: Path) -> None:
+    utterances = write_corpus(tmp_path)
+    spoiled = tmp_path / "spoiled.wav"
+    write_manifest(tmp_path / "dev.jsonl", [replace(utterances[1], id="d", audio=spoiled)])
+    spoiled.write_bytes((tmp_path / "1.wav").read_bytes()[:40])
+    recipe = write_recipe(tmp_path, dev='"dev.jsonl"')
+    steps: list[StepReport] = []
+
+    with pytest.raises(PlainspeechError, match=r"dev\.jsonl, line 1: d: .*spoiled\.wav"):
+        trainer_of(recipe, tmp_path / "run").fit(steps.append, ignore)
+
+    assert not steps
 
 
 def test_a_loss_that_is_no_number_names_its_utterances(

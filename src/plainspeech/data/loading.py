@@ -159,6 +159,15 @@ class Loader:
                 for future in ahead:
                     future.cancel()
 
+    def read_all(self) -> None:
+        """Read every recording once.
+
+        Raises:
+            AudioError: one cannot be read.
+        """
+        for _ in self.batches([[index] for index in range(len(self.utterances))]):
+            pass
+
     def _make(self, indices: Sequence[int]) -> Batch:
         utterances = tuple(self.utterances[index] for index in indices)
         waveforms = [self._source(utterance) for utterance in utterances]

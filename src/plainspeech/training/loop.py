@@ -295,6 +295,8 @@ class Trainer:
         self.processes.refuse_differences("recipe, data or initial model", begun)
         self.processes.refuse_differences("checkpoint to resume from", self.state.progress.step)
         self._clock, self._processor = time.monotonic(), time.process_time()
+        if not self.state.progress.step:
+            self._dev.read_all()  # what cannot be read ends the run now, not after an epoch
         try:
             while not self._finished():
                 self._train_epoch(on_step)
