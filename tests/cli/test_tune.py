@@ -348,6 +348,12 @@ def test_signals_keep_the_best_so_far(
     assert "Traceback" not in errors
     tuning = Bundle.load(bundle).card["tuning"]
     assert (tuning["finished"], tuning["trials"]["weights"]) == (False, 3)
+    left[0] = 5 + THRESHOLD_TRIALS + 2
+    assert run(bundle, manifest) == status
+    assert "interrupted: the settings are kept, and were not" in capsys.readouterr().err
+    tuning = Bundle.load(bundle).card["tuning"]
+    assert (tuning["finished"], tuning["trials"]["weights"]) == (True, 5)
+    assert "before" not in tuning
 
 
 def test_what_cannot_be_read_is_named_and_left_out(

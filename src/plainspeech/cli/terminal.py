@@ -68,9 +68,15 @@ def standard_input() -> BufferedReader:
     return cast("BufferedReader", sys.stdin.buffer)
 
 
-def track(items: Iterable[T], total: int) -> Iterable[T]:
-    """Pass on ``items``, of which there are ``total``, and show how many were."""
-    with counted(stderr(), "reading recordings", total) as advance:
+def track(items: Iterable[T], total: int, what: str = "reading recordings") -> Iterable[T]:
+    """Pass on ``items``, of which there are ``total``, and show how many were.
+
+    Args:
+        items: to pass on.
+        total: how many there are.
+        what: is done with them.
+    """
+    with counted(stderr(), what, total) as advance:
         for item in items:
             yield item
             advance(1)

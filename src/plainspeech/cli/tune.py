@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from plainspeech.cli.terminal import (
     progress,
     stderr,
     stdout,
+    track,
 )
 from plainspeech.errors import ConfigurationError, DataError, PlainspeechError
 
@@ -109,22 +111,28 @@ def tune(
     dev_set = _dev_set(bundle, manifest, utterances, cache)
     with interrupted_by_sigterm() as signalled:
         history = _search(tuner, dev_set, trials, seed, thresholds)
-    if not history.weights:
-        raise Interrupted(
-            "interrupted before the first trial ended; the model is unchanged", signalled.number
-        )
-    rows = tuner.compare(dev_set, history.chosen)
+        if not history.weights:
+            raise Interrupted(
+                "interrupted before the first trial ended; the model is unchanged", signalled.number
+            )
+        settings, rows, ended = history.chosen, [], history.finished
+        try:
+            if target:
+                settings = tuner.calibrate(dev_set, settings, partial(track, what="confidences"))
+            rows = tuner.compare(dev_set, history.chosen, partial(track, what="comparing"))
+        except KeyboardInterrupt:
+            ended = False
+            stderr().print("interrupted: the settings are kept, and were not compared with before")
     if target:
         entry = _entry(manifest, dev_set, history, seed, rows)
-        calibrated = tuner.calibrate(dev_set, history.chosen)
-        tuned_bundle(bundle, calibrated, tuner.scorer_files, entry).write(target)
+        tuned_bundle(bundle, settings, tuner.scorer_files, entry).write(target)
     _print(history, rows, target)
     _warn_if_worse(rows, "another language model" if tuner.is_new else "more --trials")
     if plot:
         title = f"{bundle.card.get('name', model)} on {manifest.name}"
         draw_surface(plot, history.weights, history.chosen, title)
         stderr().print(f"{plot}: written")
-    if not history.finished:
+    if not ended:
         raise typer.Exit(signalled.status)
     if dev_set.outputs.missing:
         raise typer.Exit(1)
@@ -256,19 +264,22 @@ def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path |
     for name, value in vars(history.chosen).items():
         if isinstance(value, float | int | str):
             console.print(f"{name:<21}{value}")
-    stdout(width=WIDEST_TABLE).print(comparison(rows))
-    change, interval = difference(rows[0], rows[-1])
-    console.print(
-        f"WER {100 * change:+.2f} points from before to tuned "
-        f"({100 * interval.low:+.2f} to {100 * interval.high:+.2f})\n"
-        f"ms: processor time to decode one second of audio\n"
-        f"All figures are on the dev set that was tuned on, which favours the tuned settings."
-    )
+    if rows:
+        stdout(width=WIDEST_TABLE).print(comparison(rows))
+        change, interval = difference(rows[0], rows[-1])
+        console.print(
+            f"WER {100 * change:+.2f} points from before to tuned "
+            f"({100 * interval.low:+.2f} to {100 * interval.high:+.2f})\n"
+            f"ms: processor time to decode one second of audio\n"
+            f"All figures are on the dev set that was tuned on, which favours the tuned settings."
+        )
     stderr().print(f"{target}: written" if target else "dry run: the model is unchanged")
 
 
 def _warn_if_worse(rows: Sequence[ComparisonRow], mend: str) -> None:
     """Say so if the tuned settings make more errors than those before, beyond what speed costs."""
+    if not rows:
+        return
     from plainspeech.tuning.optimisation import ALLOWED_LOSS
 
     before, tuned = rows[0].word_error_rate, rows[-1].word_error_rate

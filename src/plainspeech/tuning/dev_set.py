@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from plainspeech.alphabet import Alphabet
 from plainspeech.arrays import Array
 from plainspeech.cores import available_cores
-from plainspeech.data.manifest import Utterance
+from plainspeech.data.manifest import Track, Utterance, untracked
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import Evidence
 from plainspeech.decoding.priors import estimate_log_priors
@@ -100,17 +101,25 @@ class DevSet:
         pairs = tuple(self._pair(place, texts.get(place, "")) for place in rows)
         return DevResult(pairs, 1_000 * seconds / self.outputs.audio_seconds)
 
-    def compare(self, decoders: Sequence[Decoder], times: int = 3) -> list[DevResult]:
+    def compare(
+        self, decoders: Sequence[Decoder], times: int = 3, track: Track = untracked
+    ) -> list[DevResult]:
         """Decode with each of ``decoders`` in turn, several times; the shortest time counts."""
-        rounds = [[self.decode(decoder) for decoder in decoders] for _ in range(times)]
-        return [min(found, key=lambda one: one.milliseconds) for found in zip(*rounds, strict=True)]
+        turns = [*decoders] * times
+        results = [self.decode(decoder) for decoder in track(turns, len(turns))]
+        return [
+            min(results[place :: len(decoders)], key=lambda one: one.milliseconds)
+            for place in range(len(decoders))
+        ]
 
-    def evidence(self, decoder: BeamSearchDecoder) -> tuple[Evidence, Flags]:
+    def evidence(
+        self, decoder: BeamSearchDecoder, track: Track = untracked
+    ) -> tuple[Evidence, Flags]:
         """Return the evidence for each word that the search finds, and whether it is right."""
-        rows = self.outputs.log_probabilities
-        found = {
-            place: decoder.decode_with_evidence(rows[place]) for place in rows if len(rows[place])
-        }
+        rows = self._with_frames()
+        with ThreadPoolExecutor(available_cores()) as pool:
+            decoded = pool.map(decoder.decode_with_evidence, rows.values())
+            found = dict(zip(rows, track(decoded, len(rows)), strict=True))
         pairs = [self._pair(place, transcript.text) for place, (transcript, _) in found.items()]
         correct = correct_words(
             [pair.reference for pair in pairs], [pair.hypothesis for pair in pairs]

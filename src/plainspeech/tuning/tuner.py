@@ -10,6 +10,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from plainspeech.data.manifest import Track, untracked
 from plainspeech.decoding.beam_search import BeamSearchDecoder
 from plainspeech.decoding.calibration import fit_calibration
 from plainspeech.decoding.settings import BeamSettings
@@ -185,17 +186,21 @@ class Tuner:
         over_phones = self.untuned.spoken is not None
         return optimise(measure, start, trials, seed, on_trial, over_phones, thresholds)
 
-    def calibrate(self, dev_set: DevSet, chosen: BeamSettings) -> BeamSettings:
+    def calibrate(
+        self, dev_set: DevSet, chosen: BeamSettings, track: Track = untracked
+    ) -> BeamSettings:
         """Return ``chosen`` with confidences fitted to the words that it finds, right and wrong.
 
         Where there are few words, the default calibration is more accurate and is kept.
         """
-        evidence, correct = dev_set.evidence(self.untuned.with_settings(**vars(chosen)))
+        evidence, correct = dev_set.evidence(self.untuned.with_settings(**vars(chosen)), track)
         if min(correct.sum(), (~correct).sum()) < ENOUGH_WORDS:
             return chosen
         return replace(chosen, calibration=fit_calibration(evidence, correct))
 
-    def compare(self, dev_set: DevSet, chosen: BeamSettings) -> list[ComparisonRow]:
+    def compare(
+        self, dev_set: DevSet, chosen: BeamSettings, track: Track = untracked
+    ) -> list[ComparisonRow]:
         """Measure the model as it is, with a new scorer untuned, and with ``chosen`` settings."""
         decoders = {
             "before": choose_decoder(self.bundle),
@@ -204,9 +209,8 @@ class Tuner:
         }
         if not self.is_new:
             del decoders["untuned"]
+        results = dev_set.compare(list(decoders.values()), track=track)
         return [
             ComparisonRow(name, decoder.description, result, result.scores)
-            for (name, decoder), result in zip(
-                decoders.items(), dev_set.compare(list(decoders.values())), strict=True
-            )
+            for (name, decoder), result in zip(decoders.items(), results, strict=True)
         ]
