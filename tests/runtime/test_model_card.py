@@ -35,7 +35,13 @@ CARD: dict[str, Any] = {
     ],
     "combination_of": [
         {"share": 0.5, "name": "left", "epochs": 4, "started_from": {"name": "root", "epochs": 2}},
-        {"share": 0.5, "name": "right", "epochs": 1, "started_from": {"name": "root", "epochs": 2}},
+        {
+            "share": 0.5,
+            "name": "right",
+            "epochs": 1,
+            "teacher": "large",
+            "started_from": {"name": "root", "epochs": 2},
+        },
     ],
 }
 
@@ -50,7 +56,7 @@ def test_it_tells_what_a_reader_asks_first(tone_bundle: Path) -> None:
     assert "| parameters | 4,418,138 |" in text
     assert "| dev / clean | int8 | greedy | 25.00 % | 20.00 to 30.00 % | 12.50 % |" in text
     assert "- 2026-11-28: `plainspeech evaluate mine dev.jsonl`" in text
-    assert "**right**: 1 epoch\n" in text
+    assert "**right**: 1 epoch, taught by large\n" in text
     assert text.count("**root**: 2 epochs\n") == 1
     assert text.count("**root**: 2 epochs, as above\n") == 1
 

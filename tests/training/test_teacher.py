@@ -15,7 +15,9 @@ from plainspeech import audio
 from plainspeech.alphabet import ENGLISH, Alphabet
 from plainspeech.errors import ConfigurationError, ModelError, PlainspeechError
 from plainspeech.model.filter_bank import FilterBank
+from plainspeech.runtime.bundle import Bundle
 from plainspeech.runtime.recognizer import load_model
+from plainspeech.training.checkpoint import Checkpoint
 from plainspeech.training.export import export_bundle
 from plainspeech.training.loop import BEST
 from plainspeech.training.teacher import Teacher
@@ -88,6 +90,8 @@ def test_a_run_does_not_resume_with_another_teacher_of_that_name(
 ) -> None:
     trainer = trainer_of(taught_recipe(corpus, epochs="1"), tmp_path / "run")
     trainer.fit(ignore, ignore)
+    taught_by = Bundle.load(bundle).card["name"]
+    assert Checkpoint.load(tmp_path / "run" / BEST).provenance()["teacher"] == taught_by
     write_corpus(tmp_path)
     export_bundle(tmp_path / "run" / BEST, tmp_path / "teacher")
     with pytest.raises(PlainspeechError, match="begun with another teacher; give another --output"):

@@ -20,11 +20,12 @@ _FACTS = {
     "data": "training data",
     "exported": "exported",
 }
-_STEP = ("change", "epochs", "hours_of_audio", "hours_of_training", "code")
+_STEP = ("change", "epochs", "hours_of_audio", "hours_of_training", "teacher", "code")
 _UNITS = {
     "epochs": "{} epochs",
     "hours_of_audio": "{} h of audio",
     "hours_of_training": "{} h of training",
+    "teacher": "taught by {}",
     "code": "code {}",
 }
 _RESULT = ("data", "network", "decoder")

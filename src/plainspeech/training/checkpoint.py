@@ -162,7 +162,7 @@ class Checkpoint:
         return digest.hexdigest()
 
     def provenance(self) -> dict[str, Any]:
-        """Return how the weights came about: for how long, by which code, and from which others."""
+        """Return how the weights came about: for how long, by which code, and from what."""
         progress, recipe = self.progress, self.run["recipe"]
         if "combination_of" in self.run:
             return {"combination_of": self.run["combination_of"]}
@@ -175,6 +175,7 @@ class Checkpoint:
             "processor_hours": round(progress.processor_seconds / 3600, 2),
             "seed": recipe.get("seed"),
             "code": self.run.get("code"),
+            **({"teacher": self.run["taught_by"]} if "taught_by" in self.run else {}),
             **({"started_from": began} if began else {}),
         }
 

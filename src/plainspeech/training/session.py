@@ -77,8 +77,9 @@ def prepare_run(
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
     if recipe.teacher:
-        network = Bundle.load(recipe.teacher).in_precision("float32").network
-        run["teacher"] = hashlib.sha256(network).hexdigest()
+        teacher = Bundle.load(recipe.teacher).in_precision("float32")
+        run["teacher"] = hashlib.sha256(teacher.network).hexdigest()
+        run["taught_by"] = str(teacher.card.get("name", "")) or recipe.teacher.name
     if lexicon and pronunciations:
         pronunciations = _completed(pronunciations, usable)
         run["phones"] = list(pronunciations.phones)
