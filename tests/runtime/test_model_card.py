@@ -72,12 +72,12 @@ def test_the_bundled_card_is_a_page_and_is_json_where_that_is_wanted() -> None:
     assert json.loads(found) == bundle.card
 
 
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(CARD)), inner)
+
+
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(CARD)), inner)
-    ),
-    max_leaves=8,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), nested, max_leaves=8
 )
 TONES: list[Bundle] = []
 
