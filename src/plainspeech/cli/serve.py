@@ -76,7 +76,12 @@ def serve(
         ),
     ] = None,
     queue: Annotated[
-        int, typer.Option(help="Most requests in progress or waiting at a time.", min=1)
+        int,
+        typer.Option(
+            help="Most uploads in progress at a time, and most live sessions; four times as many "
+            "uploads may wait.",
+            min=1,
+        ),
     ] = 64,
     max_upload_mib: Annotated[float, typer.Option(help="Largest request, in MiB.")] = 200.0,
     max_minutes: Annotated[float, typer.Option(help="Longest recording, in minutes.")] = 240.0,

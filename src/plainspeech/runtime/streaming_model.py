@@ -20,6 +20,8 @@ class StreamingModel:
 
     Example:
         >>> model = StreamingModel(Bundle.load(bundled_model_path()))
+        >>> letters = slice(model.bundle.alphabet.size)  # of a model that hears phones, too
+        >>> decoder = BeamSearchDecoder(model.bundle.alphabet, columns=letters)
         >>> audio, search = model.stream(), decoder.stream()
         >>> for waveform in microphone:
         ...     search.feed(audio.feed(waveform))
