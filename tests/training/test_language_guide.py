@@ -37,10 +37,11 @@ def test_the_commands_of_the_guide_run(
     english = tmp_path / "english"
     english.mkdir()
     write_corpus(english)
-    trainer_of(write_recipe(english, epochs="1"), english).fit(ignore, ignore)
+    monkeypatch.setitem(PRESETS, "small", tiny.PRESET)
+    recipe = write_recipe(english, epochs="1", preset='"small"')
+    trainer_of(recipe, english).fit(ignore, ignore)
     export_bundle(english / BEST, english / "bundle")
     monkeypatch.setattr("plainspeech.runtime.bundle.bundled_model_path", lambda: english / "bundle")
-    monkeypatch.setitem(PRESETS, "small", tiny.PRESET)
     monkeypatch.chdir(tmp_path)
     Path("recordings").mkdir()
     for index, text in enumerate(TEXTS):

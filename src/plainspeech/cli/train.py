@@ -79,6 +79,10 @@ def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Proces
             bundle = folder / "bundle"
             export_bundle(folder / BEST, bundle, pronunciations=recipe.data.pronunciations)
             console.print(f"the model is in {bundle}; its curves are in {folder / 'curves.png'}")
+            console.print(
+                f"it has no language model yet: 'plainspeech tune {bundle} {recipe.data.dev} "
+                f"--language-model SCORER' gives it one ('bundled' is the English model's)"
+            )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ _TEMPLATE = """\
 #
 #   plainspeech train {file}
 name = {name}
-# "base" is three times as large, and needs hours of speech.
+# "base" is three times as large and needs hours of speech, but cannot begin from the English model.
 preset = "small"
 # A language, a file with a letter a line, or the letters.
 alphabet = {alphabet}
@@ -20,7 +20,7 @@ initial = "bundled"
 [data]
 train = [{train}]
 dev = {dev}
-# Seconds of audio in a batch: less takes less memory, and makes more steps of an epoch.
+{lexicon}# Seconds of audio in a batch: less takes less memory, and makes more steps of an epoch.
 batch_seconds = {batch_seconds}
 
 [augmentation]
@@ -32,7 +32,7 @@ epochs = 20
 learning_rate = 1e-3
 warmup_epochs = 2
 average_decay = 0.99
-# Measurements on dev without a better character error rate after which it ends.
+{competition}# Measurements on dev without a better character error rate after which it ends.
 patience = 6
 
 [card]
@@ -43,7 +43,21 @@ data = ""
 """
 
 
-def first_recipe(file: str, name: str, train: str, dev: str, alphabet: str, seconds: float) -> str:
+_LEXICON = """\
+# How words sound, by the English model's lexicon: the model learns their phones, too, over which it
+# is searched with a language model. Without this line it hears letters alone.
+pronunciations = "bundled"
+"""
+
+_COMPETITION = """\
+# Texts compete with the transcript, as the English model was trained (CTC-CRF).
+crf_weight = 0.9
+"""
+
+
+def first_recipe(
+    file: str, name: str, train: str, dev: str, alphabet: str, seconds: float, in_english: bool
+) -> str:
     """Return a recipe with a comment on each choice.
 
     Args:
@@ -53,9 +67,14 @@ def first_recipe(file: str, name: str, train: str, dev: str, alphabet: str, seco
         dev: the manifest that selects the weights, likewise.
         alphabet: by its name, see `plainspeech.alphabet.find_alphabet`.
         seconds: of training data: of less of it, batches are smaller.
+        in_english: whether the alphabet is that of the model that ships, whose phones it keeps.
     """
     texts = {"name": name, "train": train, "dev": dev, "alphabet": alphabet}
     quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in texts.items()}
     # At least about 25 steps an epoch, until batches are as large as is useful.
     batch_seconds = round(min(max(seconds / 25, 12), 160))
-    return _TEMPLATE.format(file=file, batch_seconds=batch_seconds, **quoted)
+    kept = {
+        "lexicon": _LEXICON if in_english else "",
+        "competition": _COMPETITION if in_english else "",
+    }
+    return _TEMPLATE.format(file=file, batch_seconds=batch_seconds, **kept, **quoted)

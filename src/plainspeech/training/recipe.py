@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from plainspeech.alphabet import ENGLISH, LANGUAGES, Alphabet, find_alphabet
 from plainspeech.errors import ConfigurationError, nearest, why_unreadable
-from plainspeech.runtime.bundle import named_model
+from plainspeech.runtime.bundle import LEXICON_FILE, named_model
 from plainspeech.training.augmentation import Augmentation
 
 if sys.version_info >= (3, 11):
@@ -51,6 +51,7 @@ class Data:
             learned.
         pronunciations: a lexicon, see `plainspeech.pronunciations`: beside the letters of each
             transcript the model then learns its phones, as far as the lexicon has all its words.
+            Or a bundle, as a folder, whose lexicon it is; ``"bundled"`` is the English model.
         cache_gb: memory for waveforms in each process, in GB; an hour takes 0.115.
         threads: of each process that read audio.
         shuffle_shards: of packed data, that are mixed; each of the ``micro_batches`` has as many.
@@ -184,14 +185,22 @@ def parse_recipe(table: Mapping[str, Any], folder: Path, where: str) -> Recipe:
     """Return the recipe in ``table``; see `read_recipe`."""
     recipe: Recipe = section(Recipe, table, folder, where)
     _check(recipe, where)
+    lexicon = recipe.data.pronunciations
     return replace(
         recipe,
+        data=replace(recipe.data, pronunciations=lexicon and _lexicon_file(lexicon, folder)),
         **_written_with(table["alphabet"], recipe.card, folder, where)
         if "alphabet" in table
         else {},
         initial=recipe.initial and named_model(recipe.initial, folder),
         teacher=recipe.teacher and named_model(recipe.teacher, folder),
     )
+
+
+def _lexicon_file(path: Path, folder: Path) -> Path:
+    """Return the lexicon that ``path`` is, or that of the bundle ``path``."""
+    found = named_model(path, folder)
+    return found / LEXICON_FILE if found.is_dir() else found
 
 
 def completed_record(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 
@@ -22,11 +23,14 @@ from plainspeech.model.presets import Preset, preset
 from plainspeech.pronunciations import Pronunciations, read_pronunciations
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.training.augmentation import played_length
-from plainspeech.training.checkpoint import load_weights
+from plainspeech.training.checkpoint import Checkpoint, load_weights
 from plainspeech.training.loop import Trainer
 from plainspeech.training.processes import ALONE, Processes
 from plainspeech.training.recipe import Data, Recipe, Url
 from plainspeech.training.transfer import kept_outputs
+
+_STREAMING = "-streaming"
+"""How the names of presets end that have the weights of others and windows of their own."""
 
 
 def prepare_run(
@@ -72,10 +76,16 @@ def prepare_run(
     run = {"recipe": _plain(asdict(recipe)), "data": digest, "code": _revision()}
     run["hours"] = sum(u.duration for u in usable) / 3600
     initial = load_weights(recipe.initial) if recipe.initial else None
-    if initial:
+    if initial and recipe.initial:
+        _refuse_another_preset(initial, recipe.initial, recipe.preset)
         run["initial"] = initial.digest()
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
+        if not lexicon and _hears_phones(recipe.initial, initial):
+            lines.append(
+                f"{recipe.initial} hears phones, over which it is searched; without "
+                f"data.pronunciations the model hears letters alone"
+            )
     if recipe.teacher:
         teacher = Bundle.load(recipe.teacher).in_precision("float32")
         run["teacher"] = hashlib.sha256(teacher.network).hexdigest()
@@ -142,6 +152,22 @@ def _read_data(data: Data) -> tuple[dict[Path | Url, list[Utterance]], dict[str,
     archives = {name: url for found in packed.values() for name, url in found.archives.items()}
     read = {place: found.utterances for place, found in packed.items()}
     return {**read, data.dev: read_manifest(data.dev)}, archives
+
+
+def _hears_phones(path: Path, initial: Checkpoint) -> bool:
+    """Return whether what a run begins from hears phones: a bundle needs a lexicon for that."""
+    is_bundle = path.is_dir() or is_zipfile(path)
+    return bool(Bundle.load(path).phones if is_bundle else initial.phones)
+
+
+def _refuse_another_preset(initial: Checkpoint, path: Path, preset: str) -> None:
+    """Stop where weights cannot be a preset's; those that stream have the weights of the others."""
+    known = str(initial.run["recipe"].get("preset", preset))
+    if known.removesuffix(_STREAMING) != preset.removesuffix(_STREAMING):
+        raise ConfigurationError(
+            f"initial: {path} has weights of the preset {known!r}, with which {preset!r} cannot "
+            f"begin; take that preset, or leave out initial"
+        )
 
 
 def _new_outputs(recipe: Recipe, known: Alphabet) -> list[str]:

@@ -30,6 +30,9 @@ from plainspeech.runtime.model_card import results_of
 from plainspeech.tuning.dev_set import DevResult, DevSet
 from plainspeech.tuning.optimisation import OnTrial, Trial, TuningHistory, optimise
 
+_CONFIDENCES = "confidences"
+"""Of the card: what ``benchmarks.conditions.confidence`` fitted them to."""
+
 ENOUGH_WORDS = 100
 """Right ones and wrong ones, to fit confidences to."""
 
@@ -95,7 +98,8 @@ def tuned_bundle(
 ) -> Bundle:
     """Return ``bundle`` with a scorer, the settings for it, and how they were found on its card.
 
-    Earlier results of its beam search are removed from the card, since they are of other settings.
+    Earlier results of its beam search are removed from the card, since they are of other settings,
+    and what earlier confidences were fitted to.
     """
     results = [row for row in results_of(bundle.card) if row.get("decoder") == "greedy"]
     return replace(
@@ -104,7 +108,11 @@ def tuned_bundle(
         scorer_files=with_weights(
             scorer_files, settings.alpha, settings.beta, settings.neural_weight
         ),
-        card={**bundle.card, "results": results, "tuning": dict(entry)},
+        card={
+            **{key: value for key, value in bundle.card.items() if key != _CONFIDENCES},
+            "results": results,
+            "tuning": dict(entry),
+        },
     )
 
 
