@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lm_models import TEXT, estimated
+from typer.testing import CliRunner
 
 from plainspeech.artifact.listed_files import checksums
 from plainspeech.artifact.record import Record
 from plainspeech.artifact.writing import write_folder
+from plainspeech.cli.lm import app as lm
 from plainspeech.errors import LanguageModelError
 from plainspeech.lm.neural import (
     END,
@@ -169,6 +171,29 @@ def test_a_scorer_keeps_its_recurrent_model(folder: Path) -> None:
     assert scorer.neural.sentence_log_probabilities(sentence) == pytest.approx(
         model.sentence_log_probabilities(sentence), abs=0.2
     )
+
+
+def test_a_mixture_has_the_recurrent_model_of_what_is_mixed_in(folder: Path) -> None:
+    text, mixed = folder.parent / "own.txt", folder.parent / "mixed"
+    text.write_text("zebras sat on the aardvark\n" * 30)
+    options = ["-o", str(mixed), "--mix", str(folder), "--weight", "0.5", "--order", "2"]
+    result = CliRunner().invoke(lm, ["build", str(text), *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "recurrent model" in result.stdout + result.stderr
+
+    own, both = Scorer.load(folder), Scorer.load(mixed)
+
+    assert both.neural is not None
+    assert own.neural is not None
+    assert both.neural_weight == 0.4
+    assert {"zebras", "aardvark"} <= set(both.words) - set(own.words)
+    words = [own.vocabulary[index] for index in own.neural.words]
+    assert [both.vocabulary[index] for index in both.neural.words] == words
+    sentence = [np.array([3, 2, 5], np.int32)]
+    expected = own.neural.sentence_log_probabilities(sentence)
+    assert both.neural.sentence_log_probabilities(sentence) == pytest.approx(expected, abs=1e-5)
+    record = json.loads((mixed / "scorer.json").read_text())
+    assert record["neural"]["source"] == {"words": 7}
 
 
 def test_scorers_over_characters_have_none(tmp_path: Path) -> None:

@@ -86,12 +86,12 @@ def build(
 ) -> None:
     """Build a scorer from text: count, estimate (modified Kneser-Ney), prune, mix, package."""
     from plainspeech.alphabet import find_alphabet
-    from plainspeech.artifact.writing import check_folder_writable
+    from plainspeech.artifact.writing import check_folder_writable, write_folder
     from plainspeech.foreign_characters import ForeignCharacters
     from plainspeech.lm.arpa import write_arpa
     from plainspeech.lm.build import BuildSettings, build_model
     from plainspeech.lm.corpus import read_sentences
-    from plainspeech.lm.package import SCORER, write_scorer
+    from plainspeech.lm.package import SCORER, scorer_files, with_neural_of
     from plainspeech.lm.scorer import Scorer, predict
 
     symbols = find_alphabet(alphabet)
@@ -114,7 +114,10 @@ def build(
         weights = {"alpha": base.scorer.alpha, "beta": base.scorer.beta}
     if arpa:
         write_arpa(arpa, model.vocabulary, model.levels)
-    write_scorer(output, model.vocabulary, model.levels, source, **weights)
+    files = scorer_files(model.vocabulary, model.levels, source, **weights)
+    if base and base.files:
+        files = with_neural_of(files, base.files)
+    write_folder(output, files, SCORER)
     scorer = Scorer.load(output)
     console.print(_summary(output, scorer))
     if held_out:
@@ -125,16 +128,17 @@ def build(
 
 
 class _Base(NamedTuple):
-    """A model to mix with."""
+    """A model to mix with, and the files of its scorer; none of an ARPA file."""
 
     model: ArpaModel
     scorer: Scorer
+    files: Mapping[str, bytes]
 
 
 def _base(name: str | None, weight: float | None) -> _Base | None:
     """Return the model that --mix names."""
     from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
-    from plainspeech.lm.package import read_levels
+    from plainspeech.lm.package import read_levels, read_scorer_files
     from plainspeech.lm.scorer import Scorer
 
     if weight is not None and (name is None or not 0 < weight < 1):
@@ -148,8 +152,8 @@ def _base(name: str | None, weight: float | None) -> _Base | None:
     path = named_scorer(name)
     if is_arpa(path):
         model = read_arpa(path)
-        return _Base(model, Scorer.from_model(model))
-    return _Base(ArpaModel(*read_levels(path)), Scorer.load(path))
+        return _Base(model, Scorer.from_model(model), {})
+    return _Base(ArpaModel(*read_levels(path)), Scorer.load(path), read_scorer_files(path))
 
 
 def _mixed(

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
+
+import numpy as np
 
 from plainspeech.artifact.kind import Kind
 from plainspeech.artifact.listed_files import (
@@ -87,22 +88,35 @@ def write_scorer(
     alpha: float = ALPHA,
     beta: float = BETA,
 ) -> None:
-    """Write a scorer as ``folder``, whole or not at all; one that is there is replaced.
+    """Write a scorer, the `scorer_files` of the other arguments, as ``folder``.
+
+    It is written whole or not at all; one that is there is replaced.
+
+    Raises:
+        LanguageModelError: ``folder`` exists and is not a scorer, or cannot be written.
+    """
+    write_folder(folder, scorer_files(vocabulary, levels, source, alpha, beta), SCORER)
+
+
+def scorer_files(
+    vocabulary: Sequence[str],
+    levels: Sequence[Level],
+    source: Mapping[str, Any],
+    alpha: float = ALPHA,
+    beta: float = BETA,
+) -> dict[str, bytes]:
+    """Return the files of a scorer, by their names.
 
     Args:
-        folder: which the scorer becomes.
         vocabulary: the special words, then the others, best from the most frequent to the least.
         levels: of the model.
         source: origin of the model, as JSON values.
         alpha: see `Scorer`.
         beta: see `Scorer`.
-
-    Raises:
-        LanguageModelError: ``folder`` exists and is not a scorer, or cannot be written.
     """
     source = {**source, "ngrams": [len(level.words) for level in levels]}
     values = {"order": len(levels), "alpha": alpha, "beta": beta, "source": source}
-    _write(folder, vocabulary, values, {_NGRAMS: pack(levels)})
+    return _files(vocabulary, values, {_NGRAMS: pack(levels)})
 
 
 def write_kenlm_scorer(
@@ -123,22 +137,19 @@ def write_kenlm_scorer(
     values = {"order": order, "alpha": ALPHA, "beta": BETA, "source": dict(source)}
     values["kenlm"] = checksum(model, SCORER)
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        files = _files(vocabulary, values, {})
         # A memory map is written as bytes are, without being read into memory as a whole.
-        _write(folder, vocabulary, values, {}, {_KENLM: cast("bytes", content)})
+        write_folder(folder, {**files, _KENLM: cast("bytes", content)}, SCORER)
 
 
-def _write(
-    folder: Path,
-    vocabulary: Sequence[str],
-    values: Mapping[str, Any],
-    files: Mapping[str, bytes],
-    unlisted: Mapping[str, bytes] = MappingProxyType({}),
-) -> None:
+def _files(
+    vocabulary: Sequence[str], values: Mapping[str, Any], files: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Return ``files`` with the words, and the record that lists them."""
     words = "".join(f"{word}\n" for word in vocabulary[len(SPECIAL_WORDS) :])
     files = {_WORDS: words.encode(), **files}
     whole = {"format": FORMAT, "vocabulary": len(vocabulary), **values, "files": checksums(files)}
-    record = Record(folder, SCORER, whole).serialise()
-    write_folder(folder, {**files, **unlisted, SCORER.record: record}, SCORER)
+    return {**files, SCORER.record: Record(Path(SCORER.name), SCORER, whole).serialise()}
 
 
 def read_scorer_files(path: Path) -> dict[str, bytes]:
@@ -192,6 +203,27 @@ def with_neural(
     neural = {**model.shape, "weight": weight, "source": dict(source)}
     listed = checksums({name: files[name] for name in files if name != SCORER.record})
     return _changed(files, record, {"neural": neural, "files": listed})
+
+
+def with_neural_of(files: Mapping[str, bytes], other: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return ``files``, those of a scorer, with the recurrent model of another, if that has one.
+
+    Args:
+        files: as `read_scorer_files` returns them.
+        other: likewise, of a scorer whose words are all among those of the first.
+
+    Raises:
+        LanguageModelError: the other has a recurrent model that is damaged.
+    """
+    theirs = _record_of(other)
+    words = _vocabulary(theirs, other)
+    model = _neural(theirs, other, words)
+    if model is None:
+        return dict(files)
+    ids = {word: index for index, word in enumerate(_vocabulary(_record_of(files), files))}
+    moved = np.array([ids[words[index]] for index in model.words.tolist()], np.int32)
+    part = theirs.part("neural")
+    return with_neural(files, replace(model, words=moved), _share(part), part.take("source", dict))
 
 
 def _record_of(files: Mapping[str, bytes]) -> Record:
@@ -274,7 +306,9 @@ def _model(
     return path
 
 
-def _neural(record: Record, files: ListedFiles, vocabulary: Vocabulary) -> NeuralModel | None:
+def _neural(
+    record: Record, files: Mapping[str, bytes], vocabulary: Vocabulary
+) -> NeuralModel | None:
     if "neural" not in record.values:
         return None
     if _NEURAL not in files or _NGRAMS not in files:
