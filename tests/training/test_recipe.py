@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from plainspeech.errors import ConfigurationError, PlainspeechError
-from plainspeech.runtime.bundle import bundled_model_path
+from plainspeech.runtime.bundle import LEXICON_FILE, bundled_model_path
 from plainspeech.training.augmentation import Augmentation
-from plainspeech.training.recipe import Optimisation, Recipe, read_recipe
+from plainspeech.training.recipe import Data, Optimisation, Recipe, read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LEAST = """\
@@ -158,3 +160,36 @@ def test_hostile_recipes_are_one_short_line(tmp_path: Path, text: str, says: str
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 400 + len(str(tmp_path))
+
+
+def test_the_guide_has_every_key_with_its_default() -> None:
+    guide = (RECIPES.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    table = guide.split("## All keys of a recipe")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    told: dict[str, str] = {}
+    for names, default in rows:
+        keys = [name.split()[-1].strip("[]") for name in re.findall(r"`([^`]+)`", names)]
+        values = [value.strip(' `"') for value in default.split(",")]
+        told |= (
+            dict.fromkeys(keys, default.strip())
+            if len(values) != len(keys)
+            else dict(zip(keys, values, strict=True))
+        )
+    sections = [*fields(Recipe), *fields(Data), *fields(Optimisation), *fields(Augmentation)]
+    own = {field.name: field.default for field in sections}
+    nested = {"data", "optimisation", "augmentation"}
+    assert told.keys() == own.keys() - nested
+    numbers = {key: value for key, value in own.items() if isinstance(value, int | float)}
+    assert {key: float(told[key]) for key in numbers} == pytest.approx(numbers)
+    pairs = {key: list(value) for key, value in own.items() if isinstance(value, tuple)}
+    assert {key: [float(one) for one in told[key].split(",")] for key in pairs} == pairs
+
+
+def test_a_lexicon_may_be_a_bundles(tmp_path: Path) -> None:
+    named = LEAST.replace('dev = "dev.jsonl"', 'dev = "dev.jsonl", pronunciations = "bundled"')
+    lexicon = bundled_model_path() / LEXICON_FILE
+    assert read(tmp_path, named).data.pronunciations == lexicon
+    other = named.replace('"bundled"', f'"{bundled_model_path()}"')
+    assert read(tmp_path, other).data.pronunciations == lexicon
+    (tmp_path / "bundled").write_text("a AH\n")
+    assert read(tmp_path, named).data.pronunciations == tmp_path / "bundled"

@@ -295,7 +295,7 @@ def pack(
         typer.Option("--output", "-o", help="Folder, or URL of an object store: s3://BUCKET/..."),
     ],
     audio: Annotated[
-        str, typer.Option(help="flac, without loss, or opus, a fifth of it or less.")
+        str, typer.Option(help="flac, without loss, or opus, a quarter of it.")
     ] = "flac",
     shard_size: Annotated[int, typer.Option(min=1, help="Recordings in a shard.")] = 250,
 ) -> None:
