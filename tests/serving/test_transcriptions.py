@@ -389,6 +389,14 @@ def test_the_prompt_makes_no_difference_to_greedy_decoding(server: Running, clip
     assert server.transcribe(clip, prompt="good Morning, Vietnam!").json() == {"text": "good deed"}
 
 
+def test_greedy_decoding_refuses_hot_words(server: Running, clip: bytes) -> None:
+    response = server.transcribe(clip, hot_words="good:8")
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["code"] == "invalid_hot_words"
+    assert error["message"].startswith("hot_words: this server decodes greedily")
+
+
 def test_the_prompt_is_hot_words_of_the_beam_search(tone_bundle: Path, clip: bytes) -> None:
     model = Blocked(
         tone_bundle,

@@ -153,8 +153,9 @@ class Engine:
             lines: see `plainspeech.decoding.hot_words.parse_hot_words`.
 
         Raises:
-            ApiError: ``lines`` are not hot words, or have more than `MOST_CONVERTED` letters to
-                convert to phones.
+            ApiError: ``lines`` are not hot words, have more than `MOST_CONVERTED` letters to
+                convert to phones, or are for greedy decoding, which takes none; a prompt is a hint
+                that it may leave.
         """
         alphabet = self.recognizer.bundle.alphabet
         try:
@@ -162,6 +163,12 @@ class Engine:
         except DecodingError as error:
             named = str(error).removeprefix("hot_words: ")
             raise api_error(DecodingError(f"hot_words: {named}")) from error
+        if weighted and not self.takes_hot_words:
+            raise api_error(
+                DecodingError(
+                    "hot_words: this server decodes greedily, without them; leave them out"
+                )
+            )
         left = MOST_CONVERTED - sum(map(len, self._lacking(weighted)))
         if left < 0:
             raise _too_many(MOST_CONVERTED - left)
