@@ -31,6 +31,7 @@ def test_letters_written_as_others_are_named_with_what_they_become() -> None:
         "2 lines have letters that the alphabet lacks, which were written as others: "
     )
     assert "ü as u, ß as ss, ï as i;" in line
+    assert "ǽ as ae;" in lines_of("ǽ")[0]
 
 
 def test_what_is_dropped_is_named_by_how_many_texts_have_it() -> None:

@@ -185,8 +185,7 @@ class _Folds(dict[int, str]):
         character = chr(code)
         found = self._same(character)
         if found is None:
-            plain = _PLAIN.get(character.lower(), character)
-            parts = unicodedata.normalize("NFKD", plain)
+            parts = unicodedata.normalize("NFKD", character)
             found = "".join(map(self._part, parts))
         self[code] = found
         return found
@@ -203,6 +202,9 @@ class _Folds(dict[int, str]):
             return found
         if character in APOSTROPHES:
             return self._apostrophe
+        plain = _PLAIN.get(character.lower())
+        if plain:
+            return "".join(map(self._part, plain))
         return "" if unicodedata.combining(character) or _is_unseen(character) else " "
 
 

@@ -1,6 +1,7 @@
 """What an alphabet does not write of texts, counted: it drops digits, or writes ``ü`` as ``u``.
 
-Both are right for some texts and silent losses of others, so that whoever folds a text says them.
+Both are right for some texts and silent losses of others, so that whoever folds texts to an
+alphabet that a user has named, or has not, says what became of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class ForeignCharacters:
 
     def __init__(self, alphabet: Alphabet) -> None:
         self._alphabet = alphabet
+        self._silent = set(alphabet.symbols)  # of which nothing is to be said
         self._known: dict[str, tuple[str, str]] = {}
         self._dropped: Counter[str] = Counter()
         self._replaced: Counter[str] = Counter()
@@ -30,7 +32,10 @@ class ForeignCharacters:
 
     def add(self, text: str) -> None:
         """Count a text, as it was before `Alphabet.normalise`."""
-        found = [self._parts(one) for one in self._alphabet.foreign(self._alphabet.cased(text))]
+        others = set(self._alphabet.cased(text)) - self._silent
+        if not others:
+            return
+        found = [self._parts(one) for one in others]
         dropped = {one for one, _ in found if one}
         replaced = {one for _, one in found if one}
         self._dropped.update(dropped)
@@ -63,6 +68,8 @@ class ForeignCharacters:
         """Return a foreign character as what is dropped, and as what is replaced, or neither."""
         if character not in self._known:
             self._known[character] = self._found(character)
+            if not any(self._known[character]):
+                self._silent.add(character)
         return self._known[character]
 
     def _found(self, character: str) -> tuple[str, str]:

@@ -350,10 +350,19 @@ def test_signals_keep_the_best_so_far(
     assert (tuning["finished"], tuning["trials"]["weights"]) == (False, 3)
     left[0] = 5 + THRESHOLD_TRIALS + 2
     assert run(bundle, manifest) == status
-    assert "interrupted: the settings are kept, and were not" in capsys.readouterr().err
+    assert "the settings are those found; nothing was compared" in capsys.readouterr().err
     tuning = Bundle.load(bundle).card["tuning"]
     assert (tuning["finished"], tuning["trials"]["weights"]) == (True, 5)
     assert "before" not in tuning
+
+    def unfitted(self: DevSet, *_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DevSet, "evidence", unfitted)
+    left[0] = -1
+    assert run(bundle, manifest) == 130
+    assert "confidences are the default ones, and nothing was" in capsys.readouterr().err
+    assert Bundle.load(bundle).decoding.calibration is None
 
 
 def test_what_cannot_be_read_is_named_and_left_out(

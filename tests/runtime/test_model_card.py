@@ -61,6 +61,13 @@ def test_it_tells_what_a_reader_asks_first(tone_bundle: Path) -> None:
     assert text.count("**root**: 2 epochs, as above\n") == 1
 
 
+def test_it_tells_of_teachers_and_of_the_streaming_network(tone_bundle: Path) -> None:
+    streaming = {"name": "live", "epochs": 2, "teacher": "large", "started_from": {"name": "root"}}
+    text = page(tone_bundle, {"name": "mine", "teacher": "huge", "streaming": streaming})
+    assert "| taught by | huge |" in text
+    assert "- **the streaming network, live**: 2 epochs, taught by large\n  - **root**\n" in text
+
+
 def test_the_bundled_card_is_a_page_and_is_json_where_that_is_wanted() -> None:
     told = CliRunner().invoke(cli.app, ["model", "card"]).stdout
     bundle = Bundle.load(bundled_model_path())

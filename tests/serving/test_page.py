@@ -472,6 +472,9 @@ def test_hot_words_are_sent_and_remembered(
 def test_greedy_decoding_says_that_it_has_no_use_for_hot_words(page: Page) -> None:
     page.locator("summary").click()
     page.locator("#hot-unused").wait_for()
+    page.fill("#hot-words", "beech:8")
+    upload(page, SAMPLE.read_bytes())
+    assert page.locator("#error").is_hidden()
 
 
 def test_a_server_that_is_gone_is_named(browser: Browser, tone_bundle: Path) -> None:

@@ -24,7 +24,7 @@ def init(
     with needs("train"):
         from plainspeech.training.first_recipe import first_recipe
         from plainspeech.training.recipe import read_recipe
-    from plainspeech.alphabet import ENGLISH, find_alphabet
+    from plainspeech.alphabet import find_alphabet
     from plainspeech.data.manifest import read_manifest
 
     if recipe.exists():
@@ -45,7 +45,7 @@ def init(
 
     letters = from_recipe(alphabet) if alphabet.endswith(".txt") else alphabet
     names = recipe.name, recipe.stem, from_recipe(train), from_recipe(dev), letters
-    text = first_recipe(*names, seconds, in_english=symbols == ENGLISH)
+    text = first_recipe(*names, seconds, in_english=alphabet == "en")
     try:
         write_text(recipe, text)
     except UnicodeEncodeError as error:

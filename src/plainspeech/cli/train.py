@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -79,9 +80,10 @@ def _train(recipe: Recipe, folder: Path, device: torch.device, processes: Proces
             bundle = folder / "bundle"
             export_bundle(folder / BEST, bundle, pronunciations=recipe.data.pronunciations)
             console.print(f"the model is in {bundle}; its curves are in {folder / 'curves.png'}")
+            tune = shlex.join(["plainspeech", "tune", str(bundle), str(recipe.data.dev)])
             console.print(
-                f"it has no language model yet: 'plainspeech tune {bundle} {recipe.data.dev} "
-                f"--language-model SCORER' gives it one ('bundled' is the English model's)"
+                f"it has no language model yet: {tune} --language-model SCORER gives it one "
+                f"('bundled' is the English model's)"
             )
 
 

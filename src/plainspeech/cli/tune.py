@@ -92,7 +92,8 @@ def tune(
 ) -> None:
     """Tune the settings of the beam search, and write them into the model with its scorer.
 
-    Ctrl-C or SIGTERM ends the search early and keeps the best settings found so far.
+    Ctrl-C or SIGTERM ends the search early and keeps the best settings found so far; a second one
+    ends the fit of confidences and the comparison with before.
     """
     from plainspeech.data.manifest import read_manifest
     from plainspeech.runtime.bundle import Bundle, named_model
@@ -116,13 +117,15 @@ def tune(
                 "interrupted before the first trial ended; the model is unchanged", signalled.number
             )
         settings, rows, ended = history.chosen, [], history.finished
+        lacking = "confidences are the default ones, and nothing was compared"
         try:
             if target:
                 settings = tuner.calibrate(dev_set, settings, partial(track, what="confidences"))
+            lacking = "nothing was compared"
             rows = tuner.compare(dev_set, history.chosen, partial(track, what="comparing"))
         except KeyboardInterrupt:
             ended = False
-            stderr().print("interrupted: the settings are kept, and were not compared with before")
+            stderr().print(f"interrupted: the settings are those found; {lacking}")
     if target:
         entry = _entry(manifest, dev_set, history, seed, rows)
         tuned_bundle(bundle, settings, tuner.scorer_files, entry).write(target)

@@ -7,7 +7,7 @@ k of epoch e needs nothing but k and e.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -159,14 +159,17 @@ class Loader:
                 for future in ahead:
                     future.cancel()
 
-    def read_all(self) -> None:
+    def read_all(self, on_each: Callable[[], None]) -> None:
         """Read every recording once.
+
+        Args:
+            on_each: called after each; what it raises ends the reading.
 
         Raises:
             AudioError: one cannot be read.
         """
         for _ in self.batches([[index] for index in range(len(self.utterances))]):
-            pass
+            on_each()
 
     def _make(self, indices: Sequence[int]) -> Batch:
         utterances = tuple(self.utterances[index] for index in indices)

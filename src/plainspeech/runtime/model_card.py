@@ -18,6 +18,7 @@ _FACTS = {
     "parameters": "parameters",
     "hours_of_training_data": "hours of training data",
     "data": "training data",
+    "teacher": "taught by",
     "exported": "exported",
 }
 _STEP = ("change", "epochs", "hours_of_audio", "hours_of_training", "teacher", "code")
@@ -40,7 +41,7 @@ def card_page(bundle: Bundle) -> str:
         _table(("", ""), [(name, _text(card.get(key))) for key, name in _FACTS.items()]),
         _under("Measured", _results(card)),
         _under("Search", _search(bundle)),
-        _under("How it came about", list(_ancestry(card))),
+        _under("How it came about", _history(card)),
         _under("How it was measured", _commands(card)),
     ]
     return "\n\n".join("\n".join(part) for part in parts if any(part)) + "\n"
@@ -88,6 +89,16 @@ def _search(bundle: Bundle) -> list[str]:
             f"utterances."
         )
     return weights if bundle.scorer_files else []
+
+
+def _history(card: Mapping[str, Any]) -> list[str]:
+    told: set[str] = set()
+    lines = list(_ancestry(card, told=told))
+    streaming = card.get("streaming")
+    if isinstance(streaming, Mapping):
+        name = ", ".join(filter(None, ("the streaming network", _text(streaming.get("name")))))
+        lines += _ancestry({"started_from": {**streaming, "name": name}}, told=told)
+    return lines
 
 
 def _ancestry(

@@ -154,8 +154,7 @@ class Engine:
 
         Raises:
             ApiError: ``lines`` are not hot words, have more than `MOST_CONVERTED` letters to
-                convert to phones, or are for greedy decoding, which takes none; a prompt is a hint
-                that it may leave.
+                convert to phones, or are for greedy decoding, which takes none.
         """
         alphabet = self.recognizer.bundle.alphabet
         try:

@@ -67,7 +67,7 @@ def first_recipe(
         dev: the manifest that selects the weights, likewise.
         alphabet: by its name, see `plainspeech.alphabet.find_alphabet`.
         seconds: of training data: of less of it, batches are smaller.
-        in_english: whether the alphabet is that of the model that ships, whose phones it keeps.
+        in_english: whether the language is that of the model that ships, whose phones it keeps.
     """
     texts = {"name": name, "train": train, "dev": dev, "alphabet": alphabet}
     quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in texts.items()}

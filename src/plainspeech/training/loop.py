@@ -295,9 +295,9 @@ class Trainer:
         self.processes.refuse_differences("recipe, data or initial model", begun)
         self.processes.refuse_differences("checkpoint to resume from", self.state.progress.step)
         self._clock, self._processor = time.monotonic(), time.process_time()
-        if not self.state.progress.step:
-            self._dev.read_all()  # what cannot be read ends the run now, not after an epoch
         try:
+            if not self.state.progress.step:
+                self._read_dev()
             while not self._finished():
                 self._train_epoch(on_step)
                 self._end_epoch(on_epoch)
@@ -308,6 +308,13 @@ class Trainer:
             # torchrun ends all when the first has ended, also one that is still writing.
             self.processes.wait()
             raise
+
+    def _read_dev(self) -> None:
+        """Read all of dev, so that what cannot be read ends the run now, not after an epoch."""
+        with suppress(TrainingStopped):
+            self._dev.read_all(self._stop_if_asked)
+        self._meet()
+        self._stop_if_agreed()
 
     def _finished(self) -> bool:
         """Return whether the last epoch is over, or dev has not got better for long enough."""

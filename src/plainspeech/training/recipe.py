@@ -200,7 +200,7 @@ def parse_recipe(table: Mapping[str, Any], folder: Path, where: str) -> Recipe:
 def _lexicon_file(path: Path, folder: Path) -> Path:
     """Return the lexicon that ``path`` is, or that of the bundle ``path``."""
     found = named_model(path, folder)
-    return found / LEXICON_FILE if found.is_dir() else found
+    return found / LEXICON_FILE if os.path.isdir(found) else found  # noqa: PTH112  # no error
 
 
 def completed_record(recipe: Mapping[str, Any]) -> dict[str, Any]:

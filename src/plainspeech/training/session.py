@@ -46,10 +46,11 @@ def prepare_run(
 
     Returns:
         The trainer; and a line for each utterance that is left out of training because CTC cannot
-        align it at the slowest frame rate it may be played at, and one where the initial weights
-        are of another alphabet.
+        align it at the slowest frame rate it may be played at, and for what the initial weights or
+        the teacher know and the model does not learn, or the other way round.
 
     Raises:
+        ConfigurationError: the initial weights are of another preset.
         DataError: a manifest or recording is missing, or a transcript cannot be written.
     """
     manifests, archives = _read_data(recipe.data)
@@ -81,7 +82,8 @@ def prepare_run(
         run["initial"] = initial.digest()
         run["started_from"] = {"name": initial.run["recipe"]["name"], **initial.provenance()}
         lines += _new_outputs(recipe, initial.alphabet)
-        if not lexicon and _hears_phones(recipe.initial, initial):
+        same = initial.alphabet == alphabet
+        if same and not lexicon and _hears_phones(recipe.initial, initial):
             lines.append(
                 f"{recipe.initial} hears phones, over which it is searched; without "
                 f"data.pronunciations the model hears letters alone"
@@ -90,6 +92,10 @@ def prepare_run(
         teacher = Bundle.load(recipe.teacher).in_precision("float32")
         run["teacher"] = hashlib.sha256(teacher.network).hexdigest()
         run["taught_by"] = str(teacher.card.get("name", "")) or recipe.teacher.name
+        if teacher.phones and pronunciations and teacher.phones != pronunciations.phones:
+            lines.append(
+                f"{recipe.teacher} has other phones than {lexicon}: it teaches letters alone"
+            )
     if lexicon and pronunciations:
         pronunciations = _completed(pronunciations, usable)
         run["phones"] = list(pronunciations.phones)

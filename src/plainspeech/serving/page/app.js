@@ -198,7 +198,9 @@ function isBusy() {
 
 /** Return what recordings and live speech are transcribed with. */
 function options() {
-  return { hotWords: hotWords.lines, digits: $("digits").checked && !$("digits-label").hidden };
+  // The box may have some of another server at this address, which this one would refuse.
+  const useful = $("hot-unused").hidden ? hotWords.lines : "";
+  return { hotWords: useful, digits: $("digits").checked && !$("digits-label").hidden };
 }
 
 function setBusy(busy) {
