@@ -149,10 +149,24 @@ def test_the_recipes_that_come_with_the_package_are_sound(path: Path) -> None:
             LEAST.replace('"dev.jsonl"', '"d\\u0000v.jsonl"'),
             "data: dev is .*, which is not of type",
         ),
+        (f"initial = '{'y' * 300}'\n{LEAST}", "initial is '.*': File name too long"),
+        (
+            LEAST.replace("dev =", f"pronunciations = '{'y' * 300}', dev ="),
+            "pronunciations is '.*': File name too long",
+        ),
         (f"{'x' * 9_000} = 1\n{LEAST}", "there is no key 'xxxxxxxxxxxx"),
         (f"seed = '{'y' * 9_000}'\n{LEAST}", "seed is 'yyyyyyyyyyyy"),
     ],
-    ids=["nested", "5000 digits", "400 digits", "NUL", "long key", "long value"],
+    ids=[
+        "nested",
+        "5000 digits",
+        "400 digits",
+        "NUL",
+        "long initial",
+        "long lexicon",
+        "long key",
+        "long value",
+    ],
 )
 def test_hostile_recipes_are_one_short_line(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import reprlib
 import sys
@@ -395,7 +396,9 @@ def _value(kind: Any, value: Any, folder: Path, where: str) -> Any:
     if isinstance(value, int) and abs(value) > _LARGEST:
         raise ConfigurationError(f"{where} is beyond {_LARGEST:.0e}")
     if kind is Path and isinstance(value, str) and "\0" not in value:
-        return folder / os.path.expanduser(value)  # noqa: PTH111  # Path's fails for no such user
+        path = folder / os.path.expanduser(value)  # noqa: PTH111  # Path's fails for no such user
+        _refuse_too_long(path, where)
+        return path
     if kind is float and type(value) in (int, float):
         return float(value)
     # By its exact type: to Python, true is a whole number.
@@ -404,6 +407,17 @@ def _value(kind: Any, value: Any, folder: Path, where: str) -> Any:
     raise ConfigurationError(
         f"{where} is {reprlib.repr(value)}, which is not of type {_name(kind)}"
     )
+
+
+def _refuse_too_long(path: Path, where: str) -> None:
+    """Stop at a path that no system has: whether it is a folder cannot even be asked."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigurationError(
+                f"{where} is {reprlib.repr(str(path))}: {error.strerror}"
+            ) from error
 
 
 def _name(kind: Any) -> str:
