@@ -50,7 +50,7 @@ TOP = {"__init__", "__main__", "cli"}
 
 ALLOWED = {
     "alphabet": {"errors"},
-    "foreign_characters": {"alphabet"},
+    "foreign_characters": {"alphabet", "errors"},
     "object_stores": {"errors"},
     "pronunciations": {"errors"},
     "arrays": set(),

@@ -41,7 +41,7 @@ from plainspeech.cores import available_cores
 from plainspeech.data.manifest import Utterance, read_manifest
 from plainspeech.evaluation.error_rates import ErrorCounts, Pair, word_counts
 from plainspeech.lm.arpa import write_arpa
-from plainspeech.lm.package import SCORER, read_levels, read_package
+from plainspeech.lm.package import SCORER, levels_of, read_package, read_scorer_files
 from plainspeech.runtime.bundle import bundled_model_path
 from plainspeech.runtime.decoders import letters_of
 from plainspeech.runtime.recognizer import Recognizer
@@ -226,7 +226,7 @@ def _arpa(scorer: Path) -> Path:
     """Write the model of ``scorer`` for those that read ARPA; return where."""
     arpa = Path(f"{scorer}.arpa")
     if not arpa.exists():
-        write_arpa(arpa, *read_levels(scorer))
+        write_arpa(arpa, *levels_of(scorer, read_scorer_files(scorer)))
     return arpa
 
 

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.processes import FIRST_CORE, Child, machine
 from plainspeech.lm.arpa import write_arpa
-from plainspeech.lm.package import read_levels
+from plainspeech.lm.package import levels_of, read_scorer_files
 
 SYSTEMS = "benchmarks.decoder.systems"
 
@@ -49,7 +49,7 @@ def main(
         arpa = folder / "text" / "model.arpa"
         arpa.parent.mkdir()
         shutil.copytree(scorer, arpa.with_suffix(""))
-        write_arpa(arpa, *read_levels(scorer))
+        write_arpa(arpa, *levels_of(scorer, read_scorer_files(scorer)))
         models = {"ARPA": arpa}
         if made := _with_binary(arpa, binary):
             models["KenLM's binary"] = made

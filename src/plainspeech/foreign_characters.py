@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 
 from plainspeech.alphabet import APOSTROPHES, Alphabet
+from plainspeech.errors import counted
 
 _SHOWN = 10
 """Characters that are listed."""
@@ -52,13 +53,13 @@ class ForeignCharacters:
         lines = []
         if self._dropped:
             lines.append(
-                f"{_with(self._texts_dropping, texts)} characters that the alphabet lacks, which "
+                f"{_having(self._texts_dropping, texts)} characters that the alphabet lacks, which "
                 f"were dropped: {_listed(self._dropped)}; spell out what is said, 1990 as nineteen "
                 f"ninety, or name the language or letters (--alphabet)"
             )
         if self._replaced:
             lines.append(
-                f"{_with(self._texts_replacing, texts)} letters that the alphabet lacks, which "
+                f"{_having(self._texts_replacing, texts)} letters that the alphabet lacks, which "
                 f"were written as others: {_listed(self._replaced)}; if they are letters of the "
                 f"language, name it (--alphabet)"
             )
@@ -82,8 +83,8 @@ class ForeignCharacters:
         return "", f"{character} as {self._alphabet.fold(character)}"
 
 
-def _with(count: int, texts: str) -> str:
-    return f"1 {texts} has" if count == 1 else f"{count:,} {texts}s have"
+def _having(count: int, texts: str) -> str:
+    return f"{counted(count, texts)} {'has' if count == 1 else 'have'}"
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -15,7 +15,7 @@ from plainspeech.errors import LanguageModelError
 from plainspeech.lm import table_cache as module
 from plainspeech.lm import tables as layout
 from plainspeech.lm.build import BuildSettings, build_model
-from plainspeech.lm.package import read_levels, write_scorer
+from plainspeech.lm.package import levels_of, read_scorer_files, write_scorer
 from plainspeech.lm.scorer import Scorer, score_words
 from plainspeech.lm.table_cache import cached_tables
 from plainspeech.lm.tables import NGramTables, build_tables
@@ -167,7 +167,7 @@ def test_a_scorer_is_loaded_from_what_was_kept(
     second = Scorer.load(tmp_path / "scorer")
     text = ["the", "dog", "sat", "on", "a", "cat"]
     assert second.score(text) == first.score(text)
-    vocabulary, levels = read_levels(tmp_path / "scorer")
+    vocabulary, levels = levels_of(tmp_path / "scorer", read_scorer_files(tmp_path / "scorer"))
     assert vocabulary == first.vocabulary
     assert [len(level.words) for level in levels] == first.source["ngrams"]
     assert (second.order, second.vocabulary) == (first.order, first.vocabulary)

@@ -138,7 +138,7 @@ class _Base(NamedTuple):
 def _base(name: str | None, weight: float | None) -> _Base | None:
     """Return the model that --mix names."""
     from plainspeech.lm.arpa import ArpaModel, is_arpa, read_arpa
-    from plainspeech.lm.package import read_levels, read_scorer_files
+    from plainspeech.lm.package import levels_of, read_scorer_files
     from plainspeech.lm.scorer import Scorer
 
     if weight is not None and (name is None or not 0 < weight < 1):
@@ -153,7 +153,8 @@ def _base(name: str | None, weight: float | None) -> _Base | None:
     if is_arpa(path):
         model = read_arpa(path)
         return _Base(model, Scorer.from_model(model), {})
-    return _Base(ArpaModel(*read_levels(path)), Scorer.load(path), read_scorer_files(path))
+    files = read_scorer_files(path)
+    return _Base(ArpaModel(*levels_of(path, files)), Scorer.from_files(path, files), files)
 
 
 def _mixed(

@@ -130,7 +130,8 @@ def tune(
         entry = _entry(manifest, dev_set, history, seed, rows)
         tuned_bundle(bundle, settings, tuner.scorer_files, entry).write(target)
     _print(history, rows, target)
-    _warn_if_worse(rows, "another language model" if tuner.is_new else "more --trials")
+    if rows:
+        _warn_if_worse(rows, "another language model" if tuner.is_new else "more --trials")
     if plot:
         title = f"{bundle.card.get('name', model)} on {manifest.name}"
         draw_surface(plot, history.weights, history.chosen, title)
@@ -281,8 +282,6 @@ def _print(history: TuningHistory, rows: Sequence[ComparisonRow], target: Path |
 
 def _warn_if_worse(rows: Sequence[ComparisonRow], mend: str) -> None:
     """Say so if the tuned settings make more errors than those before, beyond what speed costs."""
-    if not rows:
-        return
     from plainspeech.tuning.optimisation import ALLOWED_LOSS
 
     before, tuned = rows[0].word_error_rate, rows[-1].word_error_rate

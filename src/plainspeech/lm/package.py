@@ -262,14 +262,17 @@ def read_package(origin: Path, read: Read) -> ScorerPackage:
     )
 
 
-def read_levels(path: Path) -> tuple[list[str], list[Level]]:
-    """Return vocabulary and n-grams of the scorer ``path``, a folder or a zip.
+def levels_of(origin: Path, files: Mapping[str, bytes]) -> tuple[list[str], list[Level]]:
+    """Return vocabulary and n-grams of a scorer.
+
+    Args:
+        origin: its name in messages.
+        files: as `read_scorer_files` returns them.
 
     Raises:
-        LanguageModelError: as `read_package`, or it queries KenLM.
+        LanguageModelError: as `read_package`.
     """
-    files = read_scorer_files(path)
-    record = read_record(from_memory(path, SCORER, files), path, SCORER)
+    record = read_record(from_memory(origin, SCORER, files), origin, SCORER)
     vocabulary = _vocabulary(record, files)
     with record.named():
         _refuse_repeated(record, vocabulary)

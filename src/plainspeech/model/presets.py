@@ -71,6 +71,17 @@ PRESETS = {
 }
 
 
+def have_same_weights(one: str, other: str) -> bool:
+    """Return whether weights of a preset are another's: one may be for streaming what the other is.
+
+    Args:
+        one: name of a preset, which need not be known here.
+        other: likewise.
+    """
+    streaming = [PRESETS[name].streams_as for name in (one, other) if name in PRESETS]
+    return one == other or one in streaming or other in streaming
+
+
 def preset(name: str) -> Preset:
     """Return the preset called ``name``.
 

@@ -189,13 +189,18 @@ class Checkpoint:
         }
 
 
+def may_be_bundle(path: Path) -> bool:
+    """Return whether ``path`` is a folder or a zip, as bundles are and checkpoints are not."""
+    return path.is_dir() or is_zipfile(path)
+
+
 def load_weights(path: Path) -> Checkpoint:
     """Return the checkpoint ``path``, or the one within the bundle ``path``, a folder or a zip.
 
     Raises:
         ModelError: it is neither, is damaged, or is a bundle without weights for training.
     """
-    if not path.is_dir() and not is_zipfile(path):
+    if not may_be_bundle(path):
         return Checkpoint.load(path)
     others = {file.name for file in path.glob("*.safetensors")} - {WEIGHTS_FILE}
     if others and not (path / BUNDLE.record).exists():

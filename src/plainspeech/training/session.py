@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 
@@ -19,18 +18,15 @@ from plainspeech.data.packed import read_packed
 from plainspeech.errors import ConfigurationError, DataError
 from plainspeech.features import output_frames
 from plainspeech.g2p.converter import with_converter
-from plainspeech.model.presets import Preset, preset
+from plainspeech.model.presets import Preset, have_same_weights, preset
 from plainspeech.pronunciations import Pronunciations, read_pronunciations
 from plainspeech.runtime.bundle import Bundle
 from plainspeech.training.augmentation import played_length
-from plainspeech.training.checkpoint import Checkpoint, load_weights
+from plainspeech.training.checkpoint import Checkpoint, load_weights, may_be_bundle
 from plainspeech.training.loop import Trainer
 from plainspeech.training.processes import ALONE, Processes
 from plainspeech.training.recipe import Data, Recipe, Url
 from plainspeech.training.transfer import kept_outputs
-
-_STREAMING = "-streaming"
-"""How the names of presets end that have the weights of others and windows of their own."""
 
 
 def prepare_run(
@@ -162,14 +158,13 @@ def _read_data(data: Data) -> tuple[dict[Path | Url, list[Utterance]], dict[str,
 
 def _hears_phones(path: Path, initial: Checkpoint) -> bool:
     """Return whether what a run begins from hears phones: a bundle needs a lexicon for that."""
-    is_bundle = path.is_dir() or is_zipfile(path)
-    return bool(Bundle.load(path).phones if is_bundle else initial.phones)
+    return bool(Bundle.load(path).phones if may_be_bundle(path) else initial.phones)
 
 
 def _refuse_another_preset(initial: Checkpoint, path: Path, preset: str) -> None:
-    """Stop where weights cannot be a preset's; those that stream have the weights of the others."""
+    """Stop where weights cannot be a preset's."""
     known = str(initial.run["recipe"].get("preset", preset))
-    if known.removesuffix(_STREAMING) != preset.removesuffix(_STREAMING):
+    if not have_same_weights(known, preset):
         raise ConfigurationError(
             f"initial: {path} has weights of the preset {known!r}, with which {preset!r} cannot "
             f"begin; take that preset, or leave out initial"
